@@ -1,0 +1,424 @@
+//! The rule book: what a model costs at a provider, from when, under which conditions, and whose own rates override it.
+//! It is made of parts, one list and one set of overrides per provider; a published edition names its parts by hash and
+//! never changes. Which card decides an event is [`resolution`]'s question; what comes out of the multiplication is
+//! `rating`'s.
+
+pub mod resolution;
+pub mod shipped;
+pub mod source;
+
+use crate::money::{Currency, Rate};
+use crate::time::{Instant, Weekdays, Window};
+use crate::usage::{Meter, Text};
+use hashbrown::{Equivalent, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// What one file states about one provider. Public lists and an operator's overrides are separate parts, because lists
+/// are shared between orgs and overrides are private.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Part {
+    List(List),
+    Overrides(Overrides),
+}
+
+/// A provider's list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct List {
+    pub provider: Text,
+    /// Where to look when this list has no card for a model.
+    pub pricing_provider_id: Option<Text>,
+    pub cost_basis: CostBasis,
+    pub absent: Absent,
+    pub insured: Insured,
+    pub origin: Origin,
+    pub models: Vec<Model>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Overrides {
+    pub provider: Text,
+    pub overrides: Vec<Override>,
+}
+
+/// Which amount is booked when the provider said what it charged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CostBasis {
+    Rated,
+    Reported,
+}
+
+/// What it means that a card has no rate for a meter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absent {
+    /// No separate rate: the meter is charged as the side it belongs to.
+    Included,
+    /// Nobody knows: usage of that meter is unpriced.
+    Unknown,
+}
+
+/// Calls that a provider does not charge although they used something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Insured {
+    /// The call failed.
+    pub error: bool,
+    /// The call broke off before any output.
+    pub empty: bool,
+}
+
+/// Where a number was read, and when.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Origin {
+    pub source: Option<Text>,
+    pub checked: Option<Text>,
+    pub note: Option<Text>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Model {
+    pub name: Text,
+    /// Other names of the same model; exact, audited, never guessed.
+    pub aliases: Vec<Text>,
+    /// A router without a price of its own: the model that answered has one.
+    pub priced_as_answered: bool,
+    /// By effective date, the earliest first.
+    pub cards: Vec<Card>,
+}
+
+/// All rates of one model, in force from an instant until the next card of the same kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Card {
+    /// Without one the card reaches as far back as its source.
+    pub from: Option<Instant>,
+    pub endpoint: Option<Text>,
+    pub variant: Option<Text>,
+    pub service_tier: Option<Text>,
+    pub currency: Currency,
+    /// The source says that it costs nothing, or a person accepted that; without it an all-zero card prices nothing.
+    pub free: bool,
+    pub rates: Rates,
+    pub when: Vec<Conditional>,
+    pub graduated: Vec<Slice>,
+    pub origin: Origin,
+}
+
+/// Rates that hold when all its conditions do. Of several that hold, the later one wins, meter by meter.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Conditional {
+    /// Strictly greater: a prompt of exactly this many tokens is still charged at the base rate.
+    pub prompt_tokens_over: Option<u64>,
+    pub window: Option<Window>,
+    pub days: Option<Weekdays>,
+    pub service_tier: Option<Text>,
+    pub region: Option<Text>,
+    pub rates: Rates,
+}
+
+/// A graduated rate: what a meter counts beyond `over` is charged at these rates, what it counts up to there is not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slice {
+    pub over: u64,
+    pub rates: Rates,
+}
+
+/// An operator's own rates.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Override {
+    pub kind: OverrideKind,
+    pub scope: Scope,
+    pub model: Pattern,
+    pub from: Option<Instant>,
+    pub currency: Currency,
+    pub rates: Rates,
+    pub when: Vec<Conditional>,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum OverrideKind {
+    /// What the provider charges us: org-wide.
+    Contract,
+    /// What an owner bears: for a team, project or key. The provider is still owed its own price.
+    Chargeback,
+}
+
+/// Whom an override is for; the most specific one wins.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Scope {
+    Org,
+    Team(Text),
+    Project(Text),
+    Key(Text),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Pattern {
+    Every,
+    /// `anthropic/*`
+    Prefix(Text),
+    Exact(Text),
+}
+
+/// Rates by meter, sorted. Most cards have three or four, so a list beats a table of twenty-two.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rates(Box<[(Meter, Rate)]>);
+
+/// All parts of one edition, ready to be asked.
+pub struct Catalog {
+    providers: Vec<Provider>,
+    by_name: HashMap<Box<str>, usize>,
+    models: HashMap<ModelKey, Entry>,
+}
+
+/// One provider's parts.
+pub(crate) struct Provider {
+    pub list: Arc<List>,
+    /// The most specific first, and the latest first among equals.
+    pub overrides: Vec<(Arc<Override>, Arc<str>)>,
+    /// The label of every card, by model and card.
+    pub labels: Vec<Vec<Arc<str>>>,
+}
+
+/// Where a name leads.
+#[derive(Clone, Copy)]
+struct Entry {
+    model: usize,
+    is_alias: bool,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct ModelKey {
+    provider: usize,
+    name: Box<str>,
+}
+
+#[derive(Hash)]
+struct ModelName<'a> {
+    provider: usize,
+    name: &'a str,
+}
+
+impl Equivalent<ModelKey> for ModelName<'_> {
+    fn equivalent(&self, key: &ModelKey) -> bool {
+        self.provider == key.provider && self.name == &*key.name
+    }
+}
+
+/// Parts that do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Clash {
+    #[error("provider {0} has two lists; put them into one file")]
+    TwoLists(Text),
+    #[error("{provider} names `{name}` twice, as a model or an alias; keep one")]
+    TwoModels { provider: Text, name: Text },
+    #[error("{card} has two cards from the same instant; keep the one that is right")]
+    TwoCards { card: String },
+}
+
+impl Part {
+    /// The name under which a part is replaced by its next edition.
+    pub fn name(&self) -> String {
+        match self {
+            Part::List(list) => list.provider.to_string(),
+            Part::Overrides(overrides) => format!("{}.overrides", overrides.provider),
+        }
+    }
+}
+
+impl Rates {
+    pub fn new(mut rates: Vec<(Meter, Rate)>) -> Rates {
+        rates.sort_by_key(|(meter, _)| *meter);
+        Rates(rates.into())
+    }
+
+    pub fn get(&self, meter: Meter) -> Option<Rate> {
+        self.0.iter().find(|(other, _)| *other == meter).map(|(_, rate)| *rate)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Meter, Rate)> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn all_zero(&self) -> bool {
+        self.0.iter().all(|(_, rate)| rate.is_zero())
+    }
+}
+
+impl Conditional {
+    /// Asks about one request, so it cannot be asked of an event that stands for many.
+    pub fn is_per_request(&self) -> bool {
+        self.prompt_tokens_over.is_some() || self.window.is_some() || self.days.is_some()
+    }
+}
+
+impl Card {
+    /// Nothing on it costs anything, yet nobody said that it is free.
+    pub fn is_doubtful_zero(&self) -> bool {
+        !self.free && self.rates.all_zero() && self.when.iter().all(|when| when.rates.all_zero()) && self.graduated.is_empty()
+    }
+}
+
+impl Catalog {
+    pub fn build(parts: impl IntoIterator<Item = Arc<Part>>) -> Result<Catalog, Clash> {
+        let mut catalog = Catalog { providers: Vec::new(), by_name: HashMap::new(), models: HashMap::new() };
+        let mut overrides: Vec<Overrides> = Vec::new();
+        for part in parts {
+            match Arc::unwrap_or_clone(part) {
+                Part::List(list) => catalog.add_list(list)?,
+                Part::Overrides(part) => overrides.push(part),
+            }
+        }
+        for part in overrides {
+            catalog.add_overrides(part)?;
+        }
+        Ok(catalog)
+    }
+
+    fn add_list(&mut self, mut list: List) -> Result<(), Clash> {
+        let provider = self.providers.len();
+        if self.by_name.insert((&*list.provider).into(), provider).is_some() {
+            return Err(Clash::TwoLists(list.provider));
+        }
+        let mut labels = Vec::with_capacity(list.models.len());
+        for (place, model) in list.models.iter_mut().enumerate() {
+            for (name, is_alias) in std::iter::once((&model.name, false)).chain(model.aliases.iter().map(|alias| (alias, true))) {
+                let key = ModelKey { provider, name: (&**name).into() };
+                if self.models.insert(key, Entry { model: place, is_alias }).is_some() {
+                    return Err(Clash::TwoModels { provider: list.provider.clone(), name: name.clone() });
+                }
+            }
+            model.cards.sort_by_key(|card| card.from);
+            let of_model: Vec<Arc<str>> =
+                model.cards.iter().map(|card| label(&list.provider, &model.name, card).into()).collect();
+            refuse_twins(of_model.iter())?;
+            labels.push(of_model);
+        }
+        self.providers.push(Provider { list: Arc::new(list), overrides: Vec::new(), labels });
+        Ok(())
+    }
+
+    fn add_overrides(&mut self, part: Overrides) -> Result<(), Clash> {
+        let place = match self.by_name.get(&*part.provider) {
+            Some(&place) => place,
+            // A provider that nobody lists may still have an operator's own rates.
+            None => {
+                self.add_list(List {
+                    provider: part.provider.clone(),
+                    pricing_provider_id: None,
+                    cost_basis: CostBasis::Rated,
+                    absent: Absent::Unknown,
+                    insured: Insured::default(),
+                    origin: Origin::default(),
+                    models: Vec::new(),
+                })?;
+                self.providers.len() - 1
+            }
+        };
+        let provider = &mut self.providers[place];
+        for rates in part.overrides {
+            let label = rates.label(&part.provider);
+            provider.overrides.push((Arc::new(rates), label.into()));
+        }
+        provider.overrides.sort_by_key(|(it, _)| std::cmp::Reverse(it.rank()));
+        refuse_twins(provider.overrides.iter().map(|(_, label)| label))
+    }
+
+    pub(crate) fn provider(&self, name: &str) -> Option<(usize, &Provider)> {
+        let place = *self.by_name.get(name)?;
+        Some((place, &self.providers[place]))
+    }
+
+    /// A model by its name or an alias, and whether it was an alias.
+    pub(crate) fn model(&self, provider: usize, name: &str) -> Option<(usize, bool)> {
+        let entry = self.models.get(&ModelName { provider, name })?;
+        Some((entry.model, entry.is_alias))
+    }
+
+    pub fn lists(&self) -> impl Iterator<Item = &List> {
+        self.providers.iter().map(|provider| &*provider.list)
+    }
+
+    pub fn provider_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.lists().map(|list| &*list.provider).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Override {
+    /// Sorts the most specific last: scope, then model, then date.
+    fn rank(&self) -> (u8, u8, usize, Option<Instant>) {
+        let scope = match self.scope {
+            Scope::Org => 0,
+            Scope::Team(_) => 1,
+            Scope::Project(_) => 2,
+            Scope::Key(_) => 3,
+        };
+        let (model, length) = match &self.model {
+            Pattern::Every => (0, 0),
+            Pattern::Prefix(prefix) => (1, prefix.len()),
+            Pattern::Exact(_) => (2, 0),
+        };
+        (scope, model, length, self.from)
+    }
+
+    fn label(&self, provider: &str) -> String {
+        let kind = match self.kind {
+            OverrideKind::Contract => "contract",
+            OverrideKind::Chargeback => "chargeback",
+        };
+        let since = self.from.map_or(String::new(), |from| format!("@{}", from.as_date_or_instant()));
+        format!("{provider}/{}{since} ({kind} for {})", self.model, self.scope)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Org => f.write_str("the org"),
+            Scope::Team(team) => write!(f, "team {team}"),
+            Scope::Project(project) => write!(f, "project {project}"),
+            Scope::Key(key) => write!(f, "key {key}"),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Every => f.write_str("*"),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+            Pattern::Exact(model) => f.write_str(model),
+        }
+    }
+}
+
+/// A label says whom and from when; two cards that share one contradict each other.
+fn refuse_twins<'a>(labels: impl Iterator<Item = &'a Arc<str>>) -> Result<(), Clash> {
+    let mut sorted: Vec<_> = labels.collect();
+    sorted.sort();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Clash::TwoCards { card: pair[0].to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// How entries and explanations name a card: `openrouter/anthropic/claude-sonnet-4.5@2025-09-29`.
+fn label(provider: &str, model: &str, card: &Card) -> String {
+    let mut label = format!("{provider}/{model}");
+    for (mark, part) in [(":", &card.variant), (" at ", &card.endpoint), (" tier ", &card.service_tier)] {
+        if let Some(part) = part {
+            label.push_str(mark);
+            label.push_str(part);
+        }
+    }
+    if let Some(from) = card.from {
+        label.push('@');
+        label.push_str(&from.as_date_or_instant());
+    }
+    label
+}

@@ -1,0 +1,253 @@
+//! OpenRouter's model list (the body of `GET /api/v1/models`) as one of our lists. Prices are decimal strings in USD per
+//! unit and are taken over digit by digit. Three of its habits need care: a model whose price follows the clock shows at
+//! the top level whatever holds *right now*, so the schedule is imported and not that; `-1` means the price of whichever
+//! model answers; and a row of zeros is only free where its name says so. What is not understood is counted and named.
+
+use crate::catalog::{Absent, Card, Conditional, CostBasis, Insured, List, Model, Origin, Rates};
+use crate::money::{Currency, Rate};
+use crate::time::{Instant, Weekdays, Window};
+use crate::usage::reading::{self, Object, Problem, Rejected, string};
+use crate::usage::{Meter, Text};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an import gives: a list, and what was not understood, by name and count.
+#[derive(Debug)]
+pub struct Imported {
+    pub list: List,
+    pub notes: Vec<String>,
+}
+
+const KEYS: [(&str, Meter); 13] = [
+    ("prompt", Meter::Input),
+    ("completion", Meter::Output),
+    ("input_cache_read", Meter::CacheRead),
+    ("input_cache_write", Meter::CacheWrite),
+    ("input_cache_write_1h", Meter::CacheWrite1h),
+    ("internal_reasoning", Meter::Reasoning),
+    ("audio", Meter::AudioInput),
+    ("input_audio_cache", Meter::AudioCacheRead),
+    ("audio_output", Meter::AudioOutput),
+    ("image_token", Meter::ImageInput),
+    ("image_output", Meter::ImageOutput),
+    ("web_search", Meter::WebSearch),
+    ("request", Meter::Request),
+];
+
+/// Reads a list that was fetched at `seen_at`: its prices are known to hold from then.
+pub fn read(json: &str, seen_at: Instant) -> Result<Imported, Rejected> {
+    let mut body = Object::parse(json, "")?;
+    let data = body.take("data").ok_or_else(|| body.wrong("data", Problem::Missing))?;
+    let rows: Vec<&RawValue> = serde_json::from_str(data.get())
+        .map_err(|_| body.wrong("data", Problem::WrongType { expected: "an array", found: reading::kind(data.get()) }))?;
+    if rows.is_empty() {
+        return Err(body.wrong("data", Problem::Empty));
+    }
+
+    let mut notes = Notes::default();
+    let mut models = Vec::with_capacity(rows.len());
+    let mut aliases = Aliases::default();
+    for row in rows {
+        let mut row = Object::parse(row.get(), "data")?;
+        let id = row.required_text("id")?;
+        if let Some(slug) = row.text("canonical_slug")? {
+            aliases.offer(&slug_of_variant(&slug, &id), &id);
+        }
+        if let Some(mut target) = row.object("alias_target", "data.alias_target")? {
+            aliases.offer(&id, &target.required_text("slug")?);
+            aliases.redirects.insert(id);
+            continue;
+        }
+        let pricing = row.object("pricing", "data.pricing")?.ok_or_else(|| row.wrong("pricing", Problem::Missing))?;
+        models.push(read_model(id, pricing, seen_at, &mut notes)?);
+    }
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    aliases.settle(&mut models, &mut notes);
+
+    let list = List {
+        provider: Text::known("openrouter"),
+        pricing_provider_id: None,
+        cost_basis: CostBasis::Reported,
+        absent: Absent::Included,
+        insured: Insured { error: true, empty: true },
+        origin: Origin {
+            source: Some(Text::known("https://openrouter.ai/api/v1/models")),
+            checked: Some(reading::text("checked", &seen_at.as_date_or_instant())?),
+            note: Some(Text::known("per unit in USD, as listed; an image rate equal to the prompt rate is taken as per token")),
+        },
+        models,
+    };
+    Ok(Imported { list, notes: notes.into_lines() })
+}
+
+fn read_model(id: Text, mut pricing: Object<'_>, seen_at: Instant, notes: &mut Notes) -> Result<Model, Rejected> {
+    let overrides = pricing.take("overrides");
+    if pricing.take("discount").is_some() {
+        notes.add("discount", &id);
+    }
+    let Some(mut rates) = read_rates(&mut pricing, &id, notes)? else {
+        return Ok(Model { name: id, aliases: Vec::new(), priced_as_answered: true, cards: Vec::new() });
+    };
+    let mut when = Vec::new();
+    for entry in overrides
+        .map_or_else(|| Ok(Vec::new()), |list| serde_json::from_str::<Vec<&RawValue>>(list.get()))
+        .map_err(|_| pricing.wrong("overrides", Problem::WrongType { expected: "an array", found: "something else" }))?
+    {
+        when.push(read_override(Object::parse(entry.get(), "data.pricing.overrides")?, &id, notes)?);
+    }
+    settle_schedule(&mut rates, &when);
+    let free = id.ends_with(":free") || &*id == "openrouter/free";
+    let card = Card {
+        from: Some(seen_at),
+        endpoint: None,
+        variant: None,
+        service_tier: None,
+        currency: Currency::USD,
+        free,
+        rates: Rates::new(rates),
+        when,
+        graduated: Vec::new(),
+        origin: Origin::default(),
+    };
+    Ok(Model { name: id, aliases: Vec::new(), priced_as_answered: false, cards: vec![card] })
+}
+
+/// The rates of a pricing object, or nothing where it says `-1`: the model that answers has the price.
+fn read_rates(pricing: &mut Object<'_>, id: &Text, notes: &mut Notes) -> Result<Option<Vec<(Meter, Rate)>>, Rejected> {
+    let mut rates = Vec::new();
+    let mut routes = false;
+    let mut take = |pricing: &mut Object<'_>, key: &str| -> Result<Option<Rate>, Rejected> {
+        let Some(value) = pricing.take(key) else { return Ok(None) };
+        let found = reading::kind(value.get());
+        let literal =
+            string(value).ok_or_else(|| pricing.wrong(key, Problem::WrongType { expected: "a decimal string", found }))?;
+        if literal == "-1" {
+            routes = true;
+            return Ok(None);
+        }
+        Rate::parse(&literal).map(Some).map_err(|e| pricing.wrong(key, Problem::Money(e)))
+    };
+    for (key, meter) in KEYS {
+        if let Some(rate) = take(pricing, key)? {
+            rates.push((meter, rate));
+        }
+    }
+    // Documented as "per input image", but it repeats the prompt's rate per token wherever it is listed today. A rate of
+    // its own can only be meant per image.
+    if let Some(rate) = take(pricing, "image")? {
+        let per_token = rates.iter().any(|(meter, prompt)| *meter == Meter::Input && *prompt == rate);
+        rates.push((if per_token { Meter::ImageInput } else { Meter::Image }, rate));
+    }
+    for key in pricing.names() {
+        notes.add(key, id);
+    }
+    Ok((!routes).then_some(rates))
+}
+
+fn read_override(mut entry: Object<'_>, id: &Text, notes: &mut Notes) -> Result<Conditional, Rejected> {
+    let mut conditional = Conditional { prompt_tokens_over: entry.count("min_prompt_tokens")?, ..Conditional::default() };
+    if let (Some(from), Some(until)) = (entry.count("utc_start")?, entry.count("utc_end")?) {
+        let minute =
+            |clock: u64| Some((clock / 100 % 24 * 60 + clock % 100) as u16).filter(|_| clock <= 2400 && clock % 100 < 60);
+        match (minute(from), minute(until)) {
+            (Some(from_minute), Some(until_minute)) => conditional.window = Some(Window { from_minute, until_minute }),
+            _ => {
+                return Err(
+                    entry.wrong("utc_start", Problem::Contradiction(format!("{from}-{until} is not a window of the clock")))
+                );
+            }
+        }
+    }
+    if let Some(days) = entry.take("utc_days") {
+        let names: Vec<String> = serde_json::from_str(days.get()).unwrap_or_default();
+        let known = names.iter().filter_map(|name| Weekdays::named(name)).fold(0, |bits, day| bits | day.0);
+        conditional.days = Some(Weekdays(known)).filter(|days| days.0 != 0);
+    }
+    conditional.rates = Rates::new(read_rates(&mut entry, id, notes)?.unwrap_or_default());
+    Ok(conditional)
+}
+
+/// Where windows of the clock cover every minute of the week, the top level is only the price of the minute it was
+/// fetched in. The first window's rates stand there instead, so that fetching at another hour changes nothing.
+fn settle_schedule(rates: &mut [(Meter, Rate)], when: &[Conditional]) {
+    let Some(first) =
+        when.iter().filter(|when| when.window.is_some()).min_by_key(|when| when.window.map(|window| window.from_minute))
+    else {
+        return;
+    };
+    for (meter, rate) in rates {
+        let covers = |day: Weekdays, minute: u16| {
+            when.iter().any(|when| {
+                when.rates.get(*meter).is_some()
+                    && when.prompt_tokens_over.is_none()
+                    && when.days.is_none_or(|days| days.has(day))
+                    && when.window.is_some_and(|window| window.has(minute))
+            })
+        };
+        let always = (0..7).all(|day| (0..1440).all(|minute| covers(Weekdays(1 << day), minute)));
+        if let Some(scheduled) = first.rates.get(*meter).filter(|_| always) {
+            *rate = scheduled;
+        }
+    }
+}
+
+/// `openai/gpt-5-20260101:batch` for the row `openai/gpt-5:batch`: the dated name is the same for all variants of a model.
+fn slug_of_variant(slug: &str, id: &str) -> String {
+    match id.split_once(':') {
+        Some((_, variant)) if !slug.contains(':') => format!("{slug}:{variant}"),
+        _ => slug.to_owned(),
+    }
+}
+
+/// Other names of models, kept only where they lead to exactly one.
+#[derive(Default)]
+struct Aliases {
+    /// Every name that was offered, with the models it would lead to.
+    offered: BTreeMap<String, BTreeSet<String>>,
+    /// Rows that are nothing but a name for another.
+    redirects: BTreeSet<Text>,
+}
+
+impl Aliases {
+    fn offer(&mut self, alias: &str, model: &str) {
+        if alias != model {
+            self.offered.entry(alias.to_owned()).or_default().insert(model.to_owned());
+        }
+    }
+
+    fn settle(self, models: &mut [Model], notes: &mut Notes) {
+        let names: BTreeSet<String> = models.iter().map(|model| model.name.to_string()).collect();
+        for (alias, mut leads_to) in self.offered {
+            // A row that only redirects shares the dated name of the model it leads to.
+            leads_to.retain(|model| !self.redirects.iter().any(|redirect| **redirect == **model));
+            let Ok(text) = reading::text("alias", &alias) else { continue };
+            match leads_to.first() {
+                Some(only) if leads_to.len() == 1 && names.contains(only) && !names.contains(&alias) => {
+                    let model = models.iter_mut().find(|model| *model.name == **only).expect("its name is in the set of names");
+                    model.aliases.push(text);
+                }
+                Some(_) if !names.contains(&alias) => notes.add("ambiguous alias", &text),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What was not understood, with the models it was seen on.
+#[derive(Default)]
+struct Notes(BTreeMap<String, BTreeSet<Text>>);
+
+impl Notes {
+    fn add(&mut self, what: &str, model: &Text) {
+        self.0.entry(what.to_owned()).or_default().insert(model.clone());
+    }
+
+    fn into_lines(self) -> Vec<String> {
+        let line = |(what, models): (String, BTreeSet<Text>)| {
+            let first: Vec<_> = models.iter().take(3).map(|model| model.to_string()).collect();
+            let more = if models.len() > 3 { ", ..." } else { "" };
+            format!("{what}: on {} rows ({}{more})", models.len(), first.join(", "))
+        };
+        self.0.into_iter().map(line).collect()
+    }
+}

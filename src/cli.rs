@@ -1,0 +1,188 @@
+//! The command line: one file per command. A command talks to the database directly, through the same flows as the
+//! service. Exit codes: 0 done, 1 something refused, 2 findings, 64 usage, 74 input or output.
+
+mod bench;
+mod catalog;
+mod conflicts;
+mod held;
+mod ingest;
+mod keys;
+mod orgs;
+mod quote;
+mod rejected;
+mod report;
+mod serve;
+mod verify;
+
+use crate::config::{ConfigError, Flags, ServeFlags, Settings};
+use crate::flow::{Farthing, FlowError};
+use crate::id::Org;
+use crate::store::StoreError;
+use clap::{Parser, Subcommand};
+use std::io::{IsTerminal, Read};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[derive(Parser)]
+#[command(name = "farthing", version, about = "The book of record for what LLM usage costs", max_term_width = 110)]
+struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the HTTP service and the scheduled jobs
+    Serve(serve::Serve),
+    /// Post events from a file or standard input
+    Ingest(ingest::Ingest),
+    /// Rate events without posting, and say why
+    Quote(quote::Quote),
+    /// Spend, grouped and filtered
+    Report(report::Report),
+    /// What waits for a rate, for usage or for a price that adds up
+    #[command(subcommand)]
+    Held(held::Held),
+    /// Ids that mean two things
+    #[command(subcommand)]
+    Conflicts(conflicts::Conflicts),
+    /// What was sent and is no event
+    #[command(subcommand)]
+    Rejected(rejected::Rejected),
+    /// The catalog of prices
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
+    /// Check every block of the book against its hash
+    Verify(verify::Verify),
+    /// Access keys for the service
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Tenants, each with a book of its own
+    #[command(subcommand)]
+    Orgs(orgs::Orgs),
+    /// Measure this machine, beside its raw ceilings
+    Bench(bench::Bench),
+}
+
+/// How a command ended, where it did not end well.
+pub enum Failure {
+    /// Something was refused or is not there.
+    Refused(String),
+    /// The command did its work and found something.
+    Findings(String),
+    Usage(String),
+    Io(String),
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Reads the arguments, runs one command, says how it ended.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let (code, said) = match dispatch(arguments) {
+        Ok(()) => (0, None),
+        Err(Failure::Refused(why)) => (1, Some(why)),
+        Err(Failure::Findings(what)) => (2, Some(what)),
+        Err(Failure::Usage(why)) => (64, Some(why)),
+        Err(Failure::Io(why)) => (74, Some(why)),
+    };
+    if let Some(said) = said.filter(|said| !said.is_empty()) {
+        eprintln!("farthing: {said}");
+    }
+    ExitCode::from(code)
+}
+
+fn dispatch(arguments: Arguments) -> Outcome {
+    let serve = if let Command::Serve(serve) = &arguments.command { serve.flags.clone() } else { ServeFlags::default() };
+    let settings = Settings::gather(&arguments.flags, &serve)?;
+    crate::telemetry::start(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::Io(format!("cannot start: {e}")))?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(serve) => serve.run(&settings).await,
+            Command::Ingest(ingest) => ingest.run(&settings).await,
+            Command::Quote(quote) => quote.run(&settings).await,
+            Command::Report(report) => report.run(&settings).await,
+            Command::Held(held) => held.run(&settings).await,
+            Command::Conflicts(conflicts) => conflicts.run(&settings).await,
+            Command::Rejected(rejected) => rejected.run(&settings).await,
+            Command::Catalog(catalog) => catalog.run(&settings).await,
+            Command::Verify(verify) => verify.run(&settings).await,
+            Command::Keys(keys) => keys.run(&settings).await,
+            Command::Orgs(orgs) => orgs.run(&settings).await,
+            Command::Bench(bench) => bench.run(&settings).await,
+        }
+    })
+}
+
+/// The installation, and the org whose book it is about.
+async fn open(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
+    let farthing = Arc::new(Farthing::open(&settings.store, &settings.catalogs).await?);
+    let org = farthing.store.org(&settings.org).await?;
+    Ok((farthing, org))
+}
+
+/// A file's bytes, standard input for `-`; what is gzip is unzipped.
+fn read_input(path: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    open_input(path)?.read_to_end(&mut bytes).map_err(|e| Failure::Io(format!("cannot read {path}: {e}")))?;
+    Ok(bytes)
+}
+
+fn open_input(path: &str) -> Result<Box<dyn std::io::BufRead + Send>, Failure> {
+    use std::io::{BufRead, BufReader};
+    let unreadable = |e: std::io::Error| Failure::Io(format!("cannot read {path}: {e}"));
+    let mut input: Box<dyn BufRead + Send> = match path {
+        "-" => Box::new(BufReader::new(std::io::stdin())),
+        path => Box::new(BufReader::with_capacity(1 << 20, std::fs::File::open(path).map_err(unreadable)?)),
+    };
+    let zipped = input.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
+    Ok(if zipped { Box::new(BufReader::with_capacity(1 << 20, flate2::read::MultiGzDecoder::new(input))) } else { input })
+}
+
+/// A progress bar where somebody is watching.
+fn progress(total: Option<u64>, template: &str) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = total.map_or_else(indicatif::ProgressBar::new_spinner, indicatif::ProgressBar::new);
+    bar.with_style(indicatif::ProgressStyle::with_template(template).expect("the templates are written in the program"))
+}
+
+impl From<FlowError> for Failure {
+    fn from(e: FlowError) -> Failure {
+        match e {
+            FlowError::Store(e) => e.into(),
+            other => Failure::Refused(other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Failure {
+        match e {
+            StoreError::Url(_) => Failure::Usage(e.to_string()),
+            StoreError::NoOrg(_) | StoreError::OrgExists(_) | StoreError::FsyncOff => Failure::Refused(e.to_string()),
+            StoreError::Damaged { .. } => Failure::Findings(e.to_string()),
+            StoreError::Database { .. } | StoreError::Migrate(_) => Failure::Io(e.in_full()),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(e: ConfigError) -> Failure {
+        match e {
+            ConfigError::Unreadable { .. } => Failure::Io(e.to_string()),
+            ConfigError::File { .. } | ConfigError::Value { .. } => Failure::Usage(e.to_string()),
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! `bench`: how fast this machine rates, ingests and answers, each beside the raw ceiling measured in the same run. It works
+//! in a directory of its own, over loopback only, for a bounded time.
+
+mod load;
+mod sample;
+
+use super::{Failure, Outcome};
+use crate::catalog::Catalog;
+use crate::config::Settings;
+use crate::flow::Farthing;
+use crate::flow::ingest::Prepared;
+use crate::flow::publish::{CatalogFiles, read_files};
+use crate::id::Org;
+use crate::ledger::Entry;
+use crate::ledger::seal::EventRow;
+use crate::rating::{Rating, rate};
+use crate::store::{Store, StoreOptions};
+use crate::time::Instant as Moment;
+use crate::usage::dialect::{Context, native};
+use clap::Args;
+use load::{Load, Measured, Target};
+use sample::Sample;
+use serde::Serialize;
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Args)]
+pub struct Bench {
+    /// A PostgreSQL server to measure too; its user must be allowed to create databases
+    #[arg(long, value_name = "URL", env = "FARTHING_BENCH_POSTGRES_URL", hide_env_values = true)]
+    postgres: Option<String>,
+    /// Events that are in the book before its rates are measured again
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    existing: u64,
+    /// Seconds that each load over HTTP runs
+    #[arg(long, default_value_t = 5, value_name = "S")]
+    seconds: u64,
+    /// Measure only what has this in its name
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    only: String,
+    /// Where to work [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Also write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One measured figure.
+#[derive(Serialize, Clone, Debug)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// The ceiling it is to be seen beside, and the share of it that is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_ceiling: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_ms: Option<f64>,
+}
+
+/// Events that the library ingests and the ceiling inserts.
+const EVENTS: usize = 200_000;
+/// Events per commit of both.
+const COMMIT: usize = 1_000;
+
+impl Bench {
+    pub async fn run(self, settings: &Settings) -> Outcome {
+        let directory =
+            self.directory.clone().unwrap_or_else(std::env::temp_dir).join(format!("farthing-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).map_err(io)?;
+        let mut run = Run { bench: &self, settings, directory: directory.clone(), figures: Vec::new(), catalog: shipped()? };
+        let done = run.all().await;
+        let _ = std::fs::remove_dir_all(directory);
+        done?;
+        if let Some(path) = &self.json {
+            let json = serde_json::to_string_pretty(&run.figures).expect("figures are always JSON");
+            std::fs::write(path, json + "\n").map_err(io)?;
+        }
+        Ok(())
+    }
+}
+
+struct Run<'a> {
+    bench: &'a Bench,
+    settings: &'a Settings,
+    directory: PathBuf,
+    figures: Vec<Figure>,
+    catalog: Arc<Catalog>,
+}
+
+impl Run<'_> {
+    async fn all(&mut self) -> Outcome {
+        println!("{:<58} {:>12} {:<10} {:>8} {:>9} {:>9}", "", "", "", "ceiling", "p50 ms", "p99 ms");
+        if self.wants("rating") {
+            self.rating();
+        }
+        if self.wants("fsync") {
+            self.fsync()?;
+        }
+        if self.wants("sqlite") {
+            self.database("sqlite").await?;
+        }
+        if self.bench.postgres.is_some() && self.wants("postgres") {
+            self.database("postgres").await?;
+        }
+        Ok(())
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        let only = &self.bench.only;
+        only.is_empty() || name.contains(only.as_str()) || only.contains(name)
+    }
+
+    fn say(&mut self, figure: Figure) {
+        let maybe = |value: Option<f64>, places: usize| value.map_or(String::new(), |value| format!("{value:.places$}"));
+        println!(
+            "{:<58} {:>12.0} {:<10} {:>8} {:>9} {:>9}",
+            figure.name,
+            figure.value,
+            figure.unit,
+            maybe(figure.of_ceiling, 2),
+            maybe(figure.p50_ms, 2),
+            maybe(figure.p99_ms, 2)
+        );
+        self.figures.push(figure);
+    }
+
+    fn figure(&mut self, name: &str, value: f64, unit: &'static str, ceiling: Option<f64>) {
+        let of_ceiling = ceiling.map(|ceiling| value / ceiling);
+        self.say(Figure { name: name.to_owned(), value, unit, of_ceiling, p50_ms: None, p99_ms: None });
+    }
+
+    fn load(&mut self, name: &str, measured: &Measured, ceiling: Option<f64>) {
+        let value = measured.events_per_second();
+        let of_ceiling = ceiling.map(|ceiling| value / ceiling);
+        let (p50_ms, p99_ms) = (Some(measured.p50_ms), Some(measured.p99_ms));
+        self.say(Figure { name: name.to_owned(), value, unit: "events/s", of_ceiling, p50_ms, p99_ms });
+        if measured.errors > 0 {
+            println!("  {} requests were not answered as expected", measured.errors);
+        }
+    }
+
+    fn rating(&mut self) {
+        let events = events(&self.catalog, 1, 20_000);
+        let mut best = f64::MAX;
+        for _ in 0..5 {
+            let started = Instant::now();
+            for event in &events {
+                assert!(matches!(black_box(rate(event, &self.catalog)), Rating::Rated(_)));
+            }
+            best = best.min(started.elapsed().as_nanos() as f64 / events.len() as f64);
+        }
+        self.figure("rating: one event under the shipped catalogs", best, "ns", None);
+    }
+
+    fn fsync(&mut self) -> Outcome {
+        let mut file = std::fs::File::create(self.directory.join("fsync")).map_err(io)?;
+        let mut took = Vec::new();
+        for _ in 0..200 {
+            let started = Instant::now();
+            file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).map_err(io)?;
+            took.push(started.elapsed());
+        }
+        took.sort_unstable();
+        let ms = |place: usize| Some(took[place].as_secs_f64() * 1e3);
+        let value = 1.0 / took[100].as_secs_f64();
+        let name = "fsync: append 4 KiB and wait for the disk".to_owned();
+        self.say(Figure { name, value, unit: "1/s", of_ceiling: None, p50_ms: ms(100), p99_ms: ms(198) });
+        Ok(())
+    }
+
+    async fn database(&mut self, kind: &'static str) -> Outcome {
+        let database = self.fresh(kind, "library").await?;
+        let (farthing, org) = self.open(&database).await?;
+        let in_force = farthing.in_force(org).await?;
+        let prepared: Vec<Prepared> =
+            events(&self.catalog, 7, EVENTS).into_iter().map(|event| farthing.prepare(org, &in_force, event)).collect();
+        // The first commits intern names and fill caches; they are not what is measured.
+        let (warm, measured) = prepared.split_at(EVENTS / 10);
+        commit(&farthing, warm).await?;
+        let started = Instant::now();
+        commit(&farthing, measured).await?;
+        let library = measured.len() as f64 / started.elapsed().as_secs_f64();
+
+        let bytes = farthing.store.bytes_on_disk().await? as f64 / EVENTS as f64;
+        let rows = Rows::read(&farthing, org).await?;
+        farthing.store.close().await;
+        let raw = self.fresh(kind, "raw").await?;
+        let ceiling = self.ceiling(&raw, &rows).await?;
+        self.figure(&format!("{kind}: raw bulk insert of the same rows, {COMMIT} a commit"), ceiling, "events/s", None);
+        self.figure(&format!("{kind}: ingest through the library, {COMMIT} a commit"), library, "events/s", Some(ceiling));
+        self.figure(&format!("{kind}: disk for an event, its entry and its key"), bytes, "bytes", None);
+        drop((rows, prepared));
+
+        let served = self.fresh(kind, "served").await?;
+        self.http(kind, "", &served, ceiling).await?;
+        if self.bench.existing > 0 {
+            self.fill(&served).await?;
+            let with = format!(" at {}", self.bench.existing);
+            self.http(kind, &with, &served, ceiling).await?;
+        }
+        Ok(())
+    }
+
+    /// The loads over HTTP against a service of its own.
+    async fn http(&mut self, kind: &str, with: &str, database: &StoreOptions, ceiling: f64) -> Outcome {
+        let started = Instant::now();
+        let mut service = Service::start(database)?;
+        self.figure(&format!("{kind}{with}: start until ready"), started.elapsed().as_secs_f64() * 1e3, "ms", None);
+        self.figure(&format!("{kind}{with}: memory when idle"), service.megabytes(), "MB", None);
+        let seconds = self.bench.seconds;
+        let loads = [
+            ("single posts, 1 client", Load { connections: 1, batch: 1, seconds }),
+            ("single posts, 64 clients", Load { connections: 64, batch: 1, seconds }),
+            ("single posts, 256 clients", Load { connections: 256, batch: 1, seconds }),
+            ("batches of 100, 8 clients", Load { connections: 8, batch: 100, seconds }),
+            ("batches of 1,000, 8 clients", Load { connections: 8, batch: 1_000, seconds }),
+        ];
+        let mut highest: f64 = 0.0;
+        for (place, (what, load)) in loads.into_iter().enumerate() {
+            let catalog = self.catalog.clone();
+            let seed = 1_000 * (place as u64 + 1) + u64::from(!with.is_empty()) * 1_000_000;
+            let measured = load::run(&service.target, load, seed, move |seed| Sample::new(seed, &catalog)).map_err(io)?;
+            self.load(&format!("{kind}{with}: {what}"), &measured, (load.batch > 1).then_some(ceiling));
+            highest = highest.max(service.megabytes());
+        }
+        self.figure(&format!("{kind}{with}: memory under load"), highest, "MB", None);
+        service.stop()
+    }
+
+    /// Brings a book to the wanted number of events, their ids random.
+    async fn fill(&mut self, database: &StoreOptions) -> Outcome {
+        let (farthing, org) = self.open(database).await?;
+        let in_force = farthing.in_force(org).await?;
+        let mut sample = Sample::new(99, &self.catalog);
+        let started = Instant::now();
+        let mut there = farthing.store.head(org).await?.next_record as u64 - 1;
+        while there < self.bench.existing {
+            let wanted = (self.bench.existing - there).min(20_000) as usize;
+            let events = read_events(&mut sample, wanted);
+            let prepared: Vec<Prepared> = events.into_iter().map(|event| farthing.prepare(org, &in_force, event)).collect();
+            for group in prepared.chunks(5_000) {
+                farthing.commit_events(group, || false).await.map_err(|e| Failure::Io(format!("{e:?}")))?;
+            }
+            there += wanted as u64;
+            eprint!("\r{there} events, {:.0} a second ", there as f64 / started.elapsed().as_secs_f64());
+        }
+        eprintln!();
+        farthing.store.close().await;
+        Ok(())
+    }
+
+    /// What sqlx and the database allow: the same rows, keys included, inserted without anything around it.
+    async fn ceiling(&self, database: &StoreOptions, rows: &Rows) -> Result<f64, Failure> {
+        let store = Store::open(database).await?;
+        let mut write = store.begin().await?;
+        let org = write.insert_org("raw", crate::flow::now()).await?;
+        write.commit().await?;
+        let keys: Vec<_> =
+            rows.events.iter().map(|event| (org, store.event_key(org, "gateway-eu", &event.id), event.record)).collect();
+        let mut entries = rows.entries.as_slice();
+        let mut taken = 0;
+        let mut started = Instant::now();
+        for (events, keys) in rows.events.chunks(COMMIT).zip(keys.chunks(COMMIT)) {
+            if taken == EVENTS / 10 {
+                started = Instant::now();
+            }
+            let until = events.last().map_or(0, |event| event.record);
+            let count = entries.partition_point(|entry| entry.event.is_some_and(|event| event.0 <= until));
+            let (of_commit, rest) = entries.split_at(count);
+            entries = rest;
+            let mut write = store.begin().await?;
+            write.insert_events(org, events).await?;
+            write.insert_entries(org, of_commit).await?;
+            write.remember_once(keys).await?;
+            write.commit().await?;
+            taken += events.len();
+        }
+        let rate = (taken - EVENTS / 10) as f64 / started.elapsed().as_secs_f64();
+        store.close().await;
+        Ok(rate)
+    }
+
+    async fn open(&self, database: &StoreOptions) -> Result<(Arc<Farthing>, Org), Failure> {
+        let farthing = Arc::new(Farthing::open(database, &CatalogFiles::Shipped).await?);
+        let org = farthing.store.org(crate::flow::FIRST_ORG).await?;
+        Ok((farthing, org))
+    }
+
+    /// An empty database of a kind.
+    async fn fresh(&self, kind: &str, name: &str) -> Result<StoreOptions, Failure> {
+        let options = |url| StoreOptions { url, ..self.settings.store.clone() };
+        match (kind, &self.bench.postgres) {
+            ("postgres", Some(server)) => {
+                let name = format!("farthing_bench_{}_{name}", std::process::id());
+                Ok(options(Store::create_postgres_database(server, &name).await?))
+            }
+            _ => Ok(options(format!("sqlite://{}", self.directory.join(format!("{name}.db")).display()))),
+        }
+    }
+}
+
+/// The rows that a run of the library wrote.
+struct Rows {
+    events: Vec<EventRow>,
+    entries: Vec<Entry>,
+}
+
+impl Rows {
+    async fn read(farthing: &Farthing, org: Org) -> Result<Rows, Failure> {
+        let head = farthing.store.head(org).await?;
+        Ok(Rows {
+            events: farthing.store.records_between(org, 1, head.next_record).await?,
+            entries: farthing.store.entries_between(org, 1, head.next_sequence.0).await?,
+        })
+    }
+}
+
+async fn commit(farthing: &Farthing, prepared: &[Prepared]) -> Outcome {
+    for group in prepared.chunks(COMMIT) {
+        farthing.commit_events(group, || false).await.map_err(|e| Failure::Io(format!("{e:?}")))?;
+    }
+    Ok(())
+}
+
+fn shipped() -> Result<Arc<Catalog>, Failure> {
+    let parts = read_files(&CatalogFiles::Shipped)?;
+    let catalog = Catalog::build(parts.into_iter().map(Arc::new)).map_err(|e| Failure::Refused(e.to_string()))?;
+    Ok(Arc::new(catalog))
+}
+
+fn events(catalog: &Catalog, seed: u64, count: usize) -> Vec<crate::usage::UsageEvent> {
+    read_events(&mut Sample::new(seed, catalog), count)
+}
+
+fn read_events(sample: &mut Sample, count: usize) -> Vec<crate::usage::UsageEvent> {
+    let context =
+        Context { received_at: Moment::parse("2026-11-01T00:00:00Z").expect("an instant"), source: None, strict: false };
+    let mut json = Vec::new();
+    let read = |_| {
+        json.clear();
+        sample.write(&mut json);
+        native::read(std::str::from_utf8(&json).expect("a sample is text"), &context).expect("a sample is an event")
+    };
+    (0..count).map(read).collect()
+}
+
+/// This program serving a database, as a process of its own.
+struct Service {
+    process: Child,
+    target: Target,
+}
+
+impl Service {
+    fn start(database: &StoreOptions) -> Result<Service, Failure> {
+        let program = std::env::current_exe().map_err(io)?;
+        let flags = ["--listen", "127.0.0.1:0", "--log", "warn", "--database", &database.url];
+        let mut command = Command::new(program);
+        command.arg("serve").args(flags).stdout(Stdio::piped());
+        if database.allow_fsync_off {
+            command.arg("--allow-fsync-off");
+        }
+        let mut process = command.spawn().map_err(io)?;
+        let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        let mut address = String::new();
+        let mut key = None;
+        while let Some(Ok(line)) = lines.next() {
+            if let Some(rest) = line.split("http://").nth(1).filter(|_| address.is_empty()) {
+                rest.split_whitespace().next().unwrap_or_default().clone_into(&mut address);
+            }
+            if line.trim().starts_with("far_") {
+                key = Some(line.trim().to_owned());
+            }
+            // The last line of the greeting, or of a service that has keys already.
+            if line.contains("spend?group_by") || (key.is_none() && !address.is_empty() && kept(database).is_some()) {
+                break;
+            }
+        }
+        let key = match key {
+            Some(key) => {
+                std::fs::write(key_file(database), &key).map_err(io)?;
+                key
+            }
+            None => kept(database).ok_or_else(|| Failure::Io("the service did not start".to_owned()))?,
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Service { process, target: Target { address, key } })
+    }
+
+    fn megabytes(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) / 1024.0
+    }
+
+    fn stop(&mut self) -> Outcome {
+        let stopped = Command::new("kill").arg(self.process.id().to_string()).status().map_err(io)?;
+        if !stopped.success() {
+            let _ = self.process.kill();
+        }
+        self.process.wait().map_err(io).map(drop)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn key_file(database: &StoreOptions) -> PathBuf {
+    let name: String = database.url.chars().filter(char::is_ascii_alphanumeric).collect();
+    std::env::temp_dir().join(format!("farthing-bench-{}-{name}.key", std::process::id()))
+}
+
+fn kept(database: &StoreOptions) -> Option<String> {
+    std::fs::read_to_string(key_file(database)).ok()
+}
+
+fn io(e: impl std::fmt::Display) -> Failure {
+    Failure::Io(e.to_string())
+}

@@ -1,0 +1,144 @@
+//! Settings: where and how fast, never who or how much (that is published with the catalog). A flag beats an environment
+//! variable beats the configuration file beats the default; a name the file has and nobody knows is a mistake.
+
+use crate::flow::publish::CatalogFiles;
+use crate::http::Limits;
+use crate::store::{RUN_KEYS, StoreOptions};
+use clap::Args;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// The database: sqlite://farthing.db or postgres://user@host/database [default: sqlite://farthing.db]
+    #[arg(long, global = true, env = "FARTHING_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// Settings in a file
+    #[arg(long, global = true, env = "FARTHING_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Catalog files to publish at the first start, instead of those that come with the program
+    #[arg(long, global = true, env = "FARTHING_CATALOGS", value_name = "DIR")]
+    catalogs: Option<PathBuf>,
+    /// The org whose book it is [default: main]
+    #[arg(long, global = true, env = "FARTHING_ORG", value_name = "NAME")]
+    org: Option<String>,
+    /// What is logged: error, warn, info, debug, or by module [default: info]
+    #[arg(long, global = true, env = "FARTHING_LOG", value_name = "LEVEL")]
+    log: Option<String>,
+    /// How it is logged: text or json [default: text]
+    #[arg(long, global = true, env = "FARTHING_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Connections to the database for reading [default: 8]
+    #[arg(long, global = true, env = "FARTHING_CONNECTIONS", value_name = "N")]
+    connections: Option<u32>,
+    /// Accept a PostgreSQL that loses what it acknowledged when its machine stops
+    #[arg(long, global = true, env = "FARTHING_ALLOW_FSYNC_OFF")]
+    allow_fsync_off: bool,
+}
+
+/// Flags of the service.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeFlags {
+    /// Where to listen; port 0 picks one [default: 127.0.0.1:8787]
+    #[arg(long, env = "FARTHING_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Largest body of a request, compressed or not [default: 32]
+    #[arg(long, env = "FARTHING_MAX_BODY_MB", value_name = "MB")]
+    max_body_mb: Option<usize>,
+    /// Bodies that may be in memory at once [default: 48]
+    #[arg(long, env = "FARTHING_QUEUE_MB", value_name = "MB")]
+    queue_mb: Option<usize>,
+    /// Seconds a body may take to arrive [default: 60]
+    #[arg(long, env = "FARTHING_BODY_TIMEOUT_S", value_name = "S")]
+    body_timeout_s: Option<u64>,
+    /// Days that rejected bodies are kept [default: 30]
+    #[arg(long, env = "FARTHING_REJECTED_DAYS", value_name = "DAYS")]
+    rejected_days: Option<u32>,
+}
+
+/// The same names in a file.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    database: Option<String>,
+    catalogs: Option<PathBuf>,
+    org: Option<String>,
+    log: Option<String>,
+    log_format: Option<String>,
+    connections: Option<u32>,
+    allow_fsync_off: Option<bool>,
+    listen: Option<SocketAddr>,
+    max_body_mb: Option<usize>,
+    queue_mb: Option<usize>,
+    body_timeout_s: Option<u64>,
+    rejected_days: Option<u32>,
+}
+
+/// What holds in the end.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub store: StoreOptions,
+    pub catalogs: CatalogFiles,
+    pub org: String,
+    pub log: String,
+    pub log_json: bool,
+    pub listen: SocketAddr,
+    pub limits: Limits,
+    pub queue_bytes: usize,
+    pub rejected_days: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {file}: {why}")]
+    Unreadable { file: String, why: String },
+    #[error("{file}: {why}")]
+    File { file: String, why: String },
+    #[error("{name}: {why}")]
+    Value { name: &'static str, why: String },
+}
+
+impl Settings {
+    pub fn gather(flags: &Flags, serve: &ServeFlags) -> Result<Settings, ConfigError> {
+        let file = flags.config.as_deref().map_or_else(|| Ok(File::default()), read)?;
+        let database = flags.database.clone().or(std::env::var("DATABASE_URL").ok()).or(file.database);
+        let log_format = flags.log_format.clone().or(file.log_format).unwrap_or_else(|| "text".to_owned());
+        if !matches!(log_format.as_str(), "text" | "json") {
+            return Err(ConfigError::Value { name: "log_format", why: format!("`{log_format}` is neither text nor json") });
+        }
+        let max_body_mb = serve.max_body_mb.or(file.max_body_mb).unwrap_or(32);
+        let queue_mb = serve.queue_mb.or(file.queue_mb).unwrap_or(48);
+        if max_body_mb == 0 || queue_mb < max_body_mb {
+            let why = format!("a queue of {queue_mb} MB has no room for a body of {max_body_mb} MB");
+            return Err(ConfigError::Value { name: "queue_mb", why });
+        }
+        Ok(Settings {
+            store: StoreOptions {
+                url: database.unwrap_or_else(|| "sqlite://farthing.db".to_owned()),
+                allow_fsync_off: flags.allow_fsync_off || file.allow_fsync_off.unwrap_or(false),
+                connections: flags.connections.or(file.connections).unwrap_or(8).max(1),
+                run_keys: RUN_KEYS,
+            },
+            catalogs: flags.catalogs.clone().or(file.catalogs).map_or(CatalogFiles::Shipped, CatalogFiles::At),
+            org: flags.org.clone().or(file.org).unwrap_or_else(|| crate::flow::FIRST_ORG.to_owned()),
+            log: flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_json: log_format == "json",
+            listen: serve.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787))),
+            limits: Limits {
+                body: max_body_mb << 20,
+                body_timeout: Duration::from_secs(serve.body_timeout_s.or(file.body_timeout_s).unwrap_or(60).max(1)),
+            },
+            queue_bytes: queue_mb << 20,
+            rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(30),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Unreadable { file: file.clone(), why: e.to_string() })?;
+    toml::from_str(&text).map_err(|e| ConfigError::File { file, why: e.to_string() })
+}

@@ -1,0 +1,113 @@
+//! Conflicts: one id, two meanings. Both are kept; a person accepts the later one, which books the event again, or
+//! dismisses it.
+
+use crate::flow::booking::Booking;
+use crate::flow::{Farthing, FlowError, now};
+use crate::id::Org;
+use crate::ledger::seal::State;
+use crate::ledger::{Entry, EntryKind, book_again};
+use crate::rating::{Rating, rate};
+use crate::store::{BookedEntry, Conflict, Decision, StoredEvent};
+
+/// A conflict with what stands and what contradicts it.
+#[derive(Clone, Debug)]
+pub struct ConflictWithEvents {
+    pub conflict: Conflict,
+    pub standing: StoredEvent,
+    pub contradicting: StoredEvent,
+}
+
+impl Farthing {
+    pub async fn conflicts(
+        &self,
+        org: Org,
+        open_only: bool,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<ConflictWithEvents>, FlowError> {
+        let mut found = Vec::new();
+        for conflict in self.store.conflicts(org, open_only, after, limit).await? {
+            found.push(self.with_events(org, conflict).await?);
+        }
+        Ok(found)
+    }
+
+    async fn with_events(&self, org: Org, conflict: Conflict) -> Result<ConflictWithEvents, FlowError> {
+        let revisions = self.store.revisions_of(org, conflict.event).await?;
+        let standing = revisions.iter().rev().find(|stored| stored.row.state != State::Conflict).cloned();
+        let contradicting = revisions.into_iter().find(|stored| stored.row.record == conflict.conflict);
+        match (standing, contradicting) {
+            (Some(standing), Some(contradicting)) => Ok(ConflictWithEvents { conflict, standing, contradicting }),
+            _ => Err(FlowError::NotThere(format!("the events of conflict {} are not there", conflict.conflict))),
+        }
+    }
+
+    /// Books the event again with the contradicting content: a reversal of what stands and a new charge, in one block.
+    pub async fn accept_conflict(&self, org: Org, number: i64, by: &str) -> Result<Vec<BookedEntry>, FlowError> {
+        let mut books = self.books.lock().await;
+        let cache = books.entry(org).or_default();
+        let result = async {
+            let mut write = self.store.begin().await?;
+            let head = write.lock_heads(&[org]).await?.remove(0);
+            let conflict = self.open_conflict(org, number).await?;
+            let event = conflict.event;
+            let accepted = self.with_events(org, conflict).await?.contradicting;
+            let in_force = self.load_version(org, head.version).await?;
+            let rated = match rate(&accepted.event, &in_force.catalog) {
+                Rating::Rated(rated) => rated,
+                Rating::Unpriced(unpriced) => return Err(FlowError::Refused(format!("it has no price yet: {unpriced}"))),
+            };
+
+            let mut booking = Booking::new(head, in_force, cache);
+            booking.intern(&mut write, std::iter::once((&accepted.event, Some(&rated)))).await?;
+            let revisions = write.revisions(org, &[event]).await?;
+            let revision = revisions.last().map_or(0, |row| row.revision) + 1;
+            booking.record(&accepted.event, accepted.row.content, State::Posted, Some((event, revision)), None);
+            let booked = write.entries_of(org, event).await?;
+            let turn = booked.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
+            let charges = booking.charges(event, &accepted.event, &rated, turn).map_err(|e| FlowError::Refused(e.to_string()))?;
+            let entries = book_again(&standing(&booked), charges, turn, booking.head.first_open);
+            booking.post(entries);
+            let decision = Decision { accepted: true, decided_at: now(), decided_by: by.to_owned() };
+            write.decide_conflict(org, number, &decision).await?;
+            booking.seal(&mut write, now()).await?;
+            write.commit().await?;
+            Ok(event)
+        }
+        .await;
+        if result.is_err() {
+            cache.forget();
+        }
+        drop(books);
+        Ok(self.store.entries_of(org, result?).await?)
+    }
+
+    /// Leaves the book as it is; the contradicting content stays on record.
+    pub async fn dismiss_conflict(&self, org: Org, number: i64, by: &str) -> Result<(), FlowError> {
+        let mut write = self.store.begin().await?;
+        write.lock_heads(&[org]).await?;
+        self.open_conflict(org, number).await?;
+        let decision = Decision { accepted: false, decided_at: now(), decided_by: by.to_owned() };
+        write.decide_conflict(org, number, &decision).await?;
+        Ok(write.commit().await?)
+    }
+
+    async fn open_conflict(&self, org: Org, number: i64) -> Result<Conflict, FlowError> {
+        let conflict = self.store.conflict(org, number).await?;
+        let conflict = conflict.ok_or_else(|| FlowError::NotThere(format!("there is no conflict {number}")))?;
+        match &conflict.decision {
+            None => Ok(conflict),
+            Some(decision) => {
+                let how = if decision.accepted { "accepted" } else { "dismissed" };
+                Err(FlowError::Refused(format!("conflict {number} was {how} at {} already", decision.decided_at)))
+            }
+        }
+    }
+}
+
+/// The charges among an event's entries that no reversal has taken back.
+pub fn standing(entries: &[Entry]) -> Vec<Entry> {
+    let reversed: Vec<_> = entries.iter().filter_map(|entry| entry.reverses).collect();
+    let stands = |entry: &&Entry| entry.kind == EntryKind::Charge && !reversed.contains(&entry.sequence);
+    entries.iter().filter(stands).cloned().collect()
+}

@@ -1,0 +1,113 @@
+//! Held events: listed, and tried again under the catalog that is in force now.
+
+use crate::flow::booking::Booking;
+use crate::flow::ingest::{NotCommitted, post};
+use crate::flow::{Farthing, FlowError, now};
+use crate::id::{EventNumber, Org};
+use crate::rating::{HeldReason, Rating, rate};
+use crate::store::{HeldEvent, StoredEvent};
+
+/// What a retry came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    pub tried: usize,
+    pub posted: usize,
+    pub still_held: usize,
+}
+
+/// A held event with what was sent.
+#[derive(Clone, Debug)]
+pub struct HeldWithEvent {
+    pub held: HeldEvent,
+    pub stored: StoredEvent,
+}
+
+/// Events that one transaction tries.
+const PAGE: i64 = 500;
+
+impl Farthing {
+    pub async fn held(
+        &self,
+        org: Org,
+        reason: Option<HeldReason>,
+        after: EventNumber,
+        limit: i64,
+    ) -> Result<Vec<HeldWithEvent>, FlowError> {
+        let held = self.store.held(org, reason, after, limit).await?;
+        let records: Vec<i64> = held.iter().map(|held| held.record).collect();
+        let stored = self.store.events_by_record(org, &records).await?;
+        let find = |held: &HeldEvent| stored.iter().find(|stored| stored.row.record == held.record).cloned();
+        Ok(held.into_iter().filter_map(|held| Some(HeldWithEvent { stored: find(&held)?, held })).collect())
+    }
+
+    /// Rates held events again and posts those that have a price now. Running it twice posts nothing twice.
+    pub async fn retry_held(&self, org: Org, reason: Option<HeldReason>) -> Result<Retried, FlowError> {
+        let mut total = Retried::default();
+        let mut after = EventNumber(0);
+        loop {
+            let page = self.held(org, reason, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(total) };
+            after = last.held.event;
+            let posted = self.retry_page(org, &page).await?;
+            total.tried += page.len();
+            total.posted += posted;
+            total.still_held += page.len() - posted;
+        }
+    }
+
+    async fn retry_page(&self, org: Org, page: &[HeldWithEvent]) -> Result<usize, FlowError> {
+        let mut books = self.books.lock().await;
+        let cache = books.entry(org).or_default();
+        let result = async {
+            let mut write = self.store.begin().await?;
+            let head = write.lock_heads(&[org]).await?.remove(0);
+            let in_force = self.load_version(org, head.version).await?;
+            // Under the lock the list may be shorter, or an event may have new content, than when the page was read.
+            let events: Vec<EventNumber> = page.iter().map(|held| held.held.event).collect();
+            let still = write.held_among(org, &events).await?;
+            let page: Vec<&HeldWithEvent> = page.iter().filter(|held| still.contains(&held.held)).collect();
+
+            let ratings: Vec<Rating> = page.iter().map(|held| rate(&held.stored.event, &in_force.catalog)).collect();
+            let mut booking = Booking::new(head, in_force, cache);
+            let rated = |rating| match rating {
+                Rating::Rated(rated) => Some(rated),
+                Rating::Unpriced(_) => None,
+            };
+            let named =
+                page.iter().zip(&ratings).filter_map(|(held, rating)| Some((&held.stored.event, Some(rated(rating.clone())?))));
+            let named: Vec<_> = named.collect();
+            booking.intern(&mut write, named.iter().map(|(event, rated)| (*event, rated.as_ref()))).await?;
+            let mut posted = 0;
+            for (held, rating) in page.iter().zip(ratings) {
+                let event = held.held.event;
+                match rating {
+                    Rating::Rated(rated) => {
+                        booking.release(event);
+                        post(&mut booking, event, &held.stored.event, &rated).map_err(refused)?;
+                        posted += 1;
+                    }
+                    Rating::Unpriced(unpriced) if unpriced.to_string() != held.held.detail => {
+                        booking.release(event);
+                        let (reason, detail) = (unpriced.reason(), unpriced.to_string());
+                        booking.hold(HeldEvent { reason, detail, ..held.held.clone() });
+                    }
+                    Rating::Unpriced(_) => {}
+                }
+            }
+            let keys = if booking.changes_nothing() { Vec::new() } else { booking.seal(&mut write, now()).await?.1 };
+            write.remember_once(&keys).await?;
+            write.commit().await?;
+            Ok(posted)
+        }
+        .await;
+        if result.is_err() {
+            cache.forget();
+        }
+        result
+    }
+}
+
+pub(crate) fn refused(e: NotCommitted) -> FlowError {
+    let (NotCommitted::Data(why) | NotCommitted::Away(why) | NotCommitted::Lasting(why)) = e;
+    FlowError::Refused(why)
+}

@@ -1,0 +1,86 @@
+//! What was sent and is no event: kept without its content, and tried again after somebody mended the reader.
+
+use crate::flow::{Farthing, FlowError, now};
+use crate::id::Org;
+use crate::store::RejectedBody;
+use crate::time::Instant;
+use crate::usage::content;
+use crate::usage::dialect::{Context, Dialect};
+use crate::usage::reading::{Object, Rejected, string};
+
+/// A piece of a body that is no event, as it was received.
+#[derive(Clone, Debug)]
+pub struct Piece<'a> {
+    pub dialect: Dialect,
+    pub json: &'a str,
+    pub why: &'a Rejected,
+}
+
+/// Larger bodies are kept by their hash and size alone.
+const MAX_KEPT: usize = 16_384;
+
+impl RejectedBody {
+    pub fn of(piece: &Piece<'_>, source: Option<&str>, received_at: Instant) -> RejectedBody {
+        let body = Some(piece.json).filter(|json| json.len() <= MAX_KEPT * 4).and_then(content::strip);
+        let body = body.filter(|body| body.len() <= MAX_KEPT);
+        RejectedBody {
+            rejected: blake3::hash(piece.json.as_bytes()).to_hex()[..24].to_owned(),
+            dialect: piece.dialect.name().to_owned(),
+            source: source.map(str::to_owned),
+            event_id: id_of(piece.json),
+            field: storable(&piece.why.field),
+            detail: storable(&piece.why.problem.to_string()),
+            body,
+            size: piece.json.len() as i64,
+            times: 1,
+            received_at,
+        }
+    }
+}
+
+/// The id that a broken event may still have.
+pub fn id_of(json: &str) -> Option<String> {
+    let id = Object::parse(json, "").ok()?.take("id").and_then(|id| string(id).map(|id| id.into_owned()))?;
+    (!id.is_empty() && id.len() <= crate::usage::MAX_TEXT && !id.contains(char::is_control)).then_some(id)
+}
+
+/// A message quotes what was sent, so it may hold anything; this is what both databases take.
+fn storable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+/// What a retry of rejected bodies came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    pub tried: usize,
+    pub accepted: usize,
+    pub still_rejected: usize,
+}
+
+impl Farthing {
+    /// Reads rejected bodies again; those that are events now are committed and forgotten here.
+    pub async fn retry_rejected(&self, org: Org) -> Result<Mended, FlowError> {
+        let in_force = self.in_force(org).await?;
+        let (mut mended, mut after) = (Mended::default(), String::new());
+        loop {
+            let page = self.store.rejected(org, &after, 200).await?;
+            let Some(last) = page.last() else { return Ok(mended) };
+            after = last.rejected.clone();
+            for body in &page {
+                mended.tried += 1;
+                let source = body.source.as_deref().and_then(|source| crate::usage::reading::text("source", source).ok());
+                let context = Context { received_at: now(), source, strict: false };
+                let dialect = Dialect::named(&body.dialect);
+                let read = body.body.as_deref().zip(dialect).map(|(json, dialect)| dialect.read(json, &context));
+                let Some(Ok(event)) = read else {
+                    mended.still_rejected += 1;
+                    continue;
+                };
+                let prepared = self.prepare(org, &in_force, event);
+                self.commit_events(&[prepared], || false).await.map_err(crate::flow::held::refused)?;
+                self.store.forget_rejected(org, &body.rejected).await?;
+                mended.accepted += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The HTTP service: the router on one screen. Each resource has a file with its bodies, its replies and its handlers;
+//! what they do is a flow's business. `openapi.yaml` describes the same routes, and a test holds the two together.
+
+mod answer;
+mod caller;
+mod conflicts;
+mod docs;
+mod entries;
+mod events;
+mod held;
+mod keys;
+mod metrics;
+mod problem;
+mod quote;
+mod rejected;
+mod reports;
+mod service;
+pub mod wire;
+
+pub use metrics::Metrics;
+pub use problem::Problem;
+
+use crate::flow::Farthing;
+use crate::flow::intake::Intake;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{delete, get, post};
+use caller::Callers;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// What every handler has at hand.
+pub struct Service {
+    pub farthing: Arc<Farthing>,
+    pub intake: Intake,
+    pub limits: Limits,
+    pub metrics: Metrics,
+    callers: Callers,
+    /// Set when the service begins to shut down: it is not ready any more.
+    pub closing: AtomicBool,
+}
+
+/// How much one request may bring and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a body, before and after decompression.
+    pub body: usize,
+    pub body_timeout: Duration,
+}
+
+type App = axum::extract::State<Arc<Service>>;
+
+impl Service {
+    pub fn new(farthing: Arc<Farthing>, intake: Intake, limits: Limits) -> Arc<Service> {
+        let (metrics, callers) = (Metrics::default(), Callers::default());
+        Arc::new(Service { farthing, intake, limits, metrics, callers, closing: AtomicBool::new(false) })
+    }
+}
+
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/v1/events", post(events::create))
+        .route("/v1/events/{source}/{id}", get(events::show))
+        .route("/v1/quote", post(quote::create))
+        .route("/v1/entries", get(entries::list))
+        .route("/v1/entries/{id}", get(entries::show))
+        .route("/v1/held", get(held::list))
+        .route("/v1/held/retry", post(held::retry))
+        .route("/v1/conflicts", get(conflicts::list))
+        .route("/v1/conflicts/{id}/accept", post(conflicts::accept))
+        .route("/v1/conflicts/{id}/dismiss", post(conflicts::dismiss))
+        .route("/v1/rejected", get(rejected::list))
+        .route("/v1/rejected/retry", post(rejected::retry))
+        .route("/v1/reports/spend", get(reports::spend))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/verify", get(service::verify))
+        .route("/healthz", get(service::healthz))
+        .route("/readyz", get(service::readyz))
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(service::openapi))
+        .route("/docs", get(docs::show))
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        // Bodies are read by hand, so that a request waits for room before it brings anything.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(service.clone(), metrics::measure))
+        .with_state(service)
+}

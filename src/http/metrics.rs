@@ -1,0 +1,151 @@
+//! Figures for Prometheus. Counters are counted as things happen; what a database knows better is asked when somebody
+//! scrapes. No label is a user, a request or a key.
+
+use super::answer::typed;
+use super::{App, Problem, Service};
+use crate::flow::ingest::Outcome;
+use crate::http::wire::name_of;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+pub struct Metrics {
+    events: Mutex<BTreeMap<&'static str, u64>>,
+    requests: Mutex<BTreeMap<(String, u16), u64>>,
+    /// How many requests took at most as long as each bound, and how long all took together.
+    durations: [AtomicU64; BOUNDS.len()],
+    longer: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// Bounds of the histogram of request durations, in microseconds.
+const BOUNDS: [u64; 9] = [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
+
+impl Metrics {
+    pub fn event(&self, outcome: &Outcome) {
+        *self.events.lock().unwrap_or_else(PoisonError::into_inner).entry(name_of(outcome)).or_default() += 1;
+    }
+
+    fn request(&self, route: &str, status: u16, took: Duration) {
+        let micros = took.as_micros() as u64;
+        let bound = BOUNDS.iter().position(|bound| micros <= *bound);
+        bound.map_or(&self.longer, |bound| &self.durations[bound]).fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        match requests.get_mut(&(route.to_owned(), status)) {
+            Some(count) => *count += 1,
+            None => drop(requests.insert((route.to_owned(), status), 1)),
+        }
+    }
+}
+
+/// Counts a request under its route.
+pub async fn measure(State(service): App, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let started = Instant::now();
+    let response = next.run(request).await;
+    service.metrics.request(&route, response.status().as_u16(), started.elapsed());
+    response
+}
+
+pub async fn show(State(service): App) -> Result<Response, Problem> {
+    let mut text = String::new();
+    write_counted(&service, &mut text);
+    write_books(&service, &mut text).await?;
+    Ok(typed(text, "text/plain; version=0.0.4; charset=utf-8"))
+}
+
+fn describe(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn write_counted(service: &Service, text: &mut String) {
+    let metrics = &service.metrics;
+    describe(text, "farthing_events_total", "counter", "Events received, by what became of them.");
+    for (outcome, count) in metrics.events.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let _ = writeln!(text, "farthing_events_total{{outcome=\"{outcome}\"}} {count}");
+    }
+    describe(text, "farthing_http_requests_total", "counter", "Requests, by route and status.");
+    for ((route, status), count) in metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let _ = writeln!(text, "farthing_http_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}");
+    }
+    describe(text, "farthing_http_request_duration_seconds", "histogram", "How long requests took.");
+    let mut so_far = 0;
+    for (bound, count) in BOUNDS.iter().zip(&metrics.durations) {
+        so_far += count.load(Ordering::Relaxed);
+        let _ = writeln!(text, "farthing_http_request_duration_seconds_bucket{{le=\"{}\"}} {so_far}", seconds(*bound));
+    }
+    so_far += metrics.longer.load(Ordering::Relaxed);
+    let _ = writeln!(text, "farthing_http_request_duration_seconds_bucket{{le=\"+Inf\"}} {so_far}");
+    let _ = writeln!(text, "farthing_http_request_duration_seconds_sum {}", seconds(metrics.micros.load(Ordering::Relaxed)));
+    let _ = writeln!(text, "farthing_http_request_duration_seconds_count {so_far}");
+
+    let figures = &service.intake.figures;
+    let counters = [
+        ("farthing_commits_total", "Commits of queued events.", &figures.commits),
+        ("farthing_committed_events_total", "Events that commits answered.", &figures.events),
+        ("farthing_commit_failures_total", "Commits that failed for good.", &figures.failures),
+    ];
+    for (name, help, counter) in counters {
+        describe(text, name, "counter", help);
+        let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));
+    }
+    describe(text, "farthing_queue_free_bytes", "gauge", "Bytes of bodies that may still come.");
+    let _ = writeln!(text, "farthing_queue_free_bytes {}", service.intake.free_room());
+    if let Some(bytes) = resident_bytes() {
+        describe(text, "process_resident_memory_bytes", "gauge", "Memory of this process.");
+        let _ = writeln!(text, "process_resident_memory_bytes {bytes}");
+    }
+}
+
+/// What is asked of every book.
+const BOOKS: [(&str, &str); 5] = [
+    ("farthing_book_blocks", "Blocks in the book."),
+    ("farthing_book_entries", "Entries in the book."),
+    ("farthing_book_head", "The first 13 hexadecimal digits of the head's hash, as a number: a series of heads kept elsewhere."),
+    ("farthing_catalog_version", "The catalog version in force."),
+    ("farthing_waiting", "Usage without an amount: held for a reason, in conflict, or rejected."),
+];
+
+async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem> {
+    let store = &service.farthing.store;
+    let mut samples: BTreeMap<&str, String> = BTreeMap::new();
+    for (org, name) in store.orgs().await? {
+        let org_label = format!("org=\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut sample = |name: &'static str, labels: &str, value: &dyn std::fmt::Display| {
+            let _ = writeln!(samples.entry(name).or_default(), "{name}{{{org_label}{labels}}} {value}");
+        };
+        let head = store.head(org).await?;
+        sample("farthing_book_blocks", "", &head.block);
+        sample("farthing_book_entries", "", &(head.next_sequence.0 - 1));
+        sample("farthing_book_head", "", &head.hash.first_52_bits());
+        sample("farthing_catalog_version", "", &head.version);
+        for (reason, count) in store.held_counts(org).await? {
+            sample("farthing_waiting", &format!(",what=\"held\",reason=\"{}\"", reason.name()), &count);
+        }
+        sample("farthing_waiting", ",what=\"conflict\",reason=\"\"", &store.open_conflicts(org).await?);
+        sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
+    }
+    for (name, help) in BOOKS {
+        describe(text, name, "gauge", help);
+        text.push_str(&samples.remove(name).unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// Resident memory, where the system tells it in a file.
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}

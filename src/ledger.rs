@@ -1,0 +1,276 @@
+//! The book: accounts, postings and entries. An entry moves a non-negative amount from one account to another, so every
+//! entry balances by itself. Entries are never changed; a wrong one is reversed and booked again, and both stay.
+//!
+//! One operation covers completion, acceptance of a conflict, re-rating and re-attribution: [`book_again`] reverses what
+//! stands for an event and charges it anew in its next turn, and answers with nothing where nothing would change.
+
+pub mod items;
+pub mod seal;
+
+use crate::catalog::resolution::Layer;
+use crate::id::{EventNumber, NameId, OwnerId, ProductId, Sequence};
+use crate::ledger::items::Item;
+use crate::money::{Amount, Currency};
+use crate::rating::Party;
+use crate::time::{Instant, Month};
+use crate::usage::{Outcome, Text, UsageEvent};
+use std::fmt::Write;
+
+/// Why an entry was made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum EntryKind {
+    Charge = 1,
+    Reversal = 2,
+    /// Made by decision: a fee, a credit, a true-up.
+    Adjustment = 3,
+}
+
+/// A non-negative amount that moves from the credit account to the debit account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Posting {
+    debit: NameId,
+    credit: NameId,
+    amount: Amount,
+    currency: Currency,
+}
+
+/// What no posting can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoPosting {
+    #[error("{0} is negative; turn the accounts around instead")]
+    Negative(Amount),
+    #[error("debit and credit are the same account")]
+    SameAccount,
+    #[error("{0} is more than a book holds")]
+    TooLarge(Amount),
+}
+
+/// A posting with its reason, instants and provenance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    pub sequence: Sequence,
+    pub kind: EntryKind,
+    /// The event it books; an adjustment may have none.
+    pub event: Option<EventNumber>,
+    /// 0 for the first booking of its event, n for the n-th correction.
+    pub turn: u32,
+    /// The entry that a reversal mirrors.
+    pub reverses: Option<Sequence>,
+    pub occurred_at: Instant,
+    /// Where it counts: the month of `occurred_at`, or the earliest open one after it.
+    pub period: Month,
+    pub source: NameId,
+    pub owner: OwnerId,
+    pub product: ProductId,
+    pub posting: Posting,
+    pub outcome: Outcome,
+    /// How many calls it stands for; further charges of the same event carry none, so that calls are counted once.
+    pub calls: u64,
+    pub estimated: bool,
+    pub rated: Option<Amount>,
+    pub reported: Option<Amount>,
+    /// At list price, where an override hides a list.
+    pub list: Option<Amount>,
+    pub layer: Layer,
+    pub card: Option<NameId>,
+    pub items: Vec<Item>,
+}
+
+impl Posting {
+    pub fn new(debit: NameId, credit: NameId, amount: Amount, currency: Currency) -> Result<Posting, NoPosting> {
+        if amount.is_negative() {
+            Err(NoPosting::Negative(amount))
+        } else if debit == credit {
+            Err(NoPosting::SameAccount)
+        } else if !amount.fits() {
+            Err(NoPosting::TooLarge(amount))
+        } else {
+            Ok(Posting { debit, credit, amount, currency })
+        }
+    }
+
+    pub const fn debit(&self) -> NameId {
+        self.debit
+    }
+
+    pub const fn credit(&self) -> NameId {
+        self.credit
+    }
+
+    pub const fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    pub const fn currency(&self) -> &Currency {
+        &self.currency
+    }
+
+    /// The same amount back.
+    const fn mirrored(self) -> Posting {
+        Posting { debit: self.credit, credit: self.debit, ..self }
+    }
+}
+
+impl Entry {
+    /// What it adds to the cost of its owner: a reversal takes away what it mirrors.
+    pub fn signed_amount(&self) -> Amount {
+        match self.kind {
+            EntryKind::Charge | EntryKind::Adjustment => self.posting.amount,
+            EntryKind::Reversal => -self.posting.amount,
+        }
+    }
+
+    /// The entry that takes this one back, in a later turn of its event.
+    pub fn reversal(&self, turn: u32, period: Month) -> Entry {
+        Entry {
+            sequence: Sequence(0),
+            kind: EntryKind::Reversal,
+            turn,
+            reverses: Some(self.sequence),
+            period,
+            posting: self.posting.mirrored(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether two charges say the same, whenever and in whichever turn they were booked.
+    fn same_charge(&self, other: &Entry) -> bool {
+        let timeless = |entry: &Entry| Entry {
+            sequence: Sequence(0),
+            turn: 0,
+            period: Month::from_number(0),
+            reverses: None,
+            ..entry.clone()
+        };
+        timeless(self) == timeless(other)
+    }
+}
+
+/// Books an event anew: `standing` are the charges that hold today, `charges` what should hold. The answer reverses the
+/// former and makes the latter in the next turn, or is empty where they already say the same. Numbers are given later.
+pub fn book_again(standing: &[Entry], charges: Vec<Entry>, turn: u32, first_open: Month) -> Vec<Entry> {
+    let unchanged = standing.len() == charges.len() && standing.iter().zip(&charges).all(|(old, new)| old.same_charge(new));
+    if unchanged {
+        return Vec::new();
+    }
+    let reversals = standing.iter().map(|entry| entry.reversal(turn, landing(entry.occurred_at, first_open)));
+    reversals.chain(charges.into_iter().map(|charge| Entry { turn, ..charge })).collect()
+}
+
+/// Where a fact lands: in its own month, or in the earliest open one after it if that is closed.
+pub fn landing(occurred_at: Instant, first_open: Month) -> Month {
+    occurred_at.month().max(first_open)
+}
+
+/// The account of a party to an event's charge: `cost:search/alice` from `payable:openrouter`. Parts are
+/// percent-encoded and a missing one is `-`, so no name can pretend to be another account.
+pub fn account(party: Party, event: &UsageEvent) -> String {
+    let part = |text: Option<&Text>| text.map_or_else(|| "-".to_owned(), |text| encoded(text));
+    match party {
+        Party::Owner => format!("cost:{}/{}", part(event.owner.team.as_ref()), part(event.owner.user.as_ref())),
+        Party::Provider => format!("payable:{}", part(Some(&event.product.provider))),
+        Party::Upstream => format!("payable:{}", part(event.product.served_by.as_ref())),
+        Party::Margin => format!("margin:{}", part(Some(&event.product.provider))),
+    }
+}
+
+/// Percent-encodes everything but letters, digits and `_.~`; a lone `-` too, because that stands for nothing.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"_.~@".contains(&byte) || (byte == b'-' && text != "-");
+        if plain {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a string takes what is written to it");
+        }
+    }
+    encoded
+}
+
+impl EntryKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            EntryKind::Charge => "charge",
+            EntryKind::Reversal => "reversal",
+            EntryKind::Adjustment => "adjustment",
+        }
+    }
+
+    pub fn from_number(number: u8) -> Option<EntryKind> {
+        [EntryKind::Charge, EntryKind::Reversal, EntryKind::Adjustment].into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(amount: &str) -> Entry {
+        let posting = Posting::new(NameId(1), NameId(2), Amount::parse(amount).unwrap(), Currency::USD).unwrap();
+        let occurred_at = Instant::parse("2026-02-03T10:00:00Z").unwrap();
+        Entry {
+            sequence: Sequence(7),
+            kind: EntryKind::Charge,
+            event: Some(EventNumber(3)),
+            turn: 0,
+            reverses: None,
+            occurred_at,
+            period: occurred_at.month(),
+            source: NameId(3),
+            owner: OwnerId(1),
+            product: ProductId(1),
+            posting,
+            outcome: Outcome::Succeeded,
+            calls: 1,
+            estimated: false,
+            rated: None,
+            reported: None,
+            list: None,
+            layer: Layer::List,
+            card: None,
+            items: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_posting_cannot_be_negative_or_lead_back_to_itself() {
+        let one = Amount::parse("1").unwrap();
+        assert_eq!(Posting::new(NameId(1), NameId(2), -one, Currency::USD), Err(NoPosting::Negative(-one)));
+        assert_eq!(Posting::new(NameId(1), NameId(1), one, Currency::USD), Err(NoPosting::SameAccount));
+    }
+
+    #[test]
+    fn an_entry_and_its_reversal_leave_every_balance_as_it_was() {
+        let charge = entry("0.5");
+        let reversal = charge.reversal(1, charge.period);
+        assert_eq!(charge.signed_amount() + reversal.signed_amount(), Amount::ZERO);
+        assert_eq!((charge.posting.debit(), charge.posting.credit()), (reversal.posting.credit(), reversal.posting.debit()));
+        assert_eq!(reversal.reverses, Some(charge.sequence));
+    }
+
+    #[test]
+    fn booking_again_without_a_change_posts_nothing() {
+        let first_open = Month::from_number(0);
+        assert!(book_again(&[entry("0.5")], vec![entry("0.5")], 1, first_open).is_empty());
+        let corrected = book_again(&[entry("0.5")], vec![entry("0.7")], 1, first_open);
+        let kinds: Vec<_> = corrected.iter().map(|entry| (entry.kind, entry.turn)).collect();
+        assert_eq!(kinds, [(EntryKind::Reversal, 1), (EntryKind::Charge, 1)]);
+    }
+
+    #[test]
+    fn a_late_fact_lands_in_the_earliest_open_month() {
+        let occurred_at = Instant::parse("2026-02-03T10:00:00Z").unwrap();
+        assert_eq!(landing(occurred_at, "2026-01".parse().unwrap()).to_string(), "2026-02");
+        assert_eq!(landing(occurred_at, "2026-05".parse().unwrap()).to_string(), "2026-05");
+    }
+
+    #[test]
+    fn no_name_can_pretend_to_be_another_account() {
+        assert_eq!(encoded("a/b:c d"), "a%2Fb%3Ac%20d");
+        assert_eq!(encoded("-"), "%2D");
+        assert_eq!(encoded("a-b"), "a-b");
+        assert_eq!(encoded("é"), "%C3%A9");
+    }
+}

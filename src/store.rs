@@ -1,0 +1,399 @@
+//! The store: the only place that speaks SQL. A [`Store`] is SQLite or PostgreSQL, a plain enum of two; statements stand
+//! once wherever the two agree, rows beside the statement that reads them. All writing to a book happens inside a
+//! [`Write`]: one transaction that holds the heads of the books it touches.
+//!
+//! There is no statement in here that changes or deletes an entry, an event or a block, and none without its org.
+
+mod access;
+mod blocks;
+mod catalogs;
+mod entries;
+mod events;
+mod names;
+mod once;
+mod rejected;
+mod sql;
+mod waiting;
+
+pub use access::AccessKey;
+pub use blocks::{Block, Head};
+pub use catalogs::{ContentHash, PublishedVersion, StoredPart, VersionNote};
+pub use entries::{BookedEntry, EntryFilter, SpendRow};
+pub use events::StoredEvent;
+pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
+pub use once::OnceKey;
+pub use rejected::RejectedBody;
+pub use waiting::{Conflict, Decision, HeldEvent};
+
+use crate::id::Org;
+use crate::store::once::{OnceIndex, OnceWork};
+use crate::store::sql::{Columns, Either, on};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone)]
+pub struct Store {
+    databases: Arc<Databases>,
+    secret: once::Secret,
+}
+
+type Databases = Either<SqliteStore, PgPool>;
+
+struct SqliteStore {
+    /// One connection: SQLite has one writer.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    once: Arc<tokio::sync::Mutex<OnceIndex>>,
+}
+
+/// One transaction on the books it locks. Dropped without [`Write::commit`], nothing happened.
+pub struct Write {
+    db: Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
+    once: Option<OnceWork>,
+}
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    pub url: String,
+    /// PostgreSQL with `fsync = off` loses what it acknowledged when the machine stops; it is refused unless told.
+    pub allow_fsync_off: bool,
+    pub connections: u32,
+    /// Keys of a run of the uniqueness index on SQLite; only tests want small ones.
+    pub run_keys: usize,
+}
+
+/// A run of this many keys fills its map in memory to the point where it would have to grow.
+pub const RUN_KEYS: usize = 900_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("`{0}` is not a database URL; write sqlite://farthing.db or postgres://user@host/database")]
+    Url(String),
+    #[error("cannot {doing}")]
+    Database {
+        doing: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("cannot bring the schema up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error(
+        "PostgreSQL runs with fsync = off and would lose what it acknowledged; turn it on, or allow it by FARTHING_ALLOW_FSYNC_OFF=true"
+    )]
+    FsyncOff,
+    #[error("{what} is damaged: {why}")]
+    Damaged { what: String, why: String },
+    #[error("no org is called `{0}`; `farthing orgs create` makes one")]
+    NoOrg(String),
+    #[error("an org called `{0}` exists already")]
+    OrgExists(String),
+}
+
+/// What an error means for whoever was writing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A row could not be written whatever happens; the others can.
+    Data,
+    /// The database is away or asks to try again.
+    Transient,
+    /// Something that trying again will not mend: a full disk, a damaged file.
+    Lasting,
+}
+
+impl Store {
+    pub async fn open(options: &StoreOptions) -> Result<Store, StoreError> {
+        let databases = match options.url.split_once(':') {
+            Some(("sqlite", _)) => Either::Sqlite(open_sqlite(options).await?),
+            Some(("postgres" | "postgresql", _)) => Either::Postgres(open_postgres(options).await?),
+            _ => return Err(StoreError::Url(without_password(&options.url))),
+        };
+        let secret = match &databases {
+            Either::Sqlite(sqlite) => once::sqlite_secret(&sqlite.writer).await?,
+            Either::Postgres(pool) => once::postgres_secret(pool).await?,
+        };
+        Ok(Store { databases: Arc::new(databases), secret })
+    }
+
+    /// Makes an empty database on a PostgreSQL server and answers its URL.
+    pub async fn create_postgres_database(server: &str, name: &str) -> Result<String, StoreError> {
+        let options = PgConnectOptions::from_str(server).map_err(|_| StoreError::Url(without_password(server)))?;
+        let mut connection = options.connect().await.doing("connect to PostgreSQL")?;
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut connection).await.doing("create a database")?;
+        let (start, options) = server.split_once('?').unwrap_or((server, ""));
+        let place = start.rsplit_once('/').map_or(start, |(place, _)| place);
+        Ok(format!("{place}/{name}{}{options}", if options.is_empty() { "" } else { "?" }))
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        matches!(&*self.databases, Either::Sqlite(_))
+    }
+
+    /// Where to read from, outside of any transaction.
+    fn reader(&self) -> Either<&SqlitePool, &PgPool> {
+        match &*self.databases {
+            Either::Sqlite(sqlite) => Either::Sqlite(&sqlite.readers),
+            Either::Postgres(pool) => Either::Postgres(pool),
+        }
+    }
+
+    /// Where single statements that touch no book are written.
+    fn writer(&self) -> Either<&SqlitePool, &PgPool> {
+        match &*self.databases {
+            Either::Sqlite(sqlite) => Either::Sqlite(&sqlite.writer),
+            Either::Postgres(pool) => Either::Postgres(pool),
+        }
+    }
+
+    /// Starts a transaction that may write to books.
+    pub async fn begin(&self) -> Result<Write, StoreError> {
+        match &*self.databases {
+            Either::Sqlite(sqlite) => {
+                // Immediate: a transaction that reads first and writes later could not be retried by waiting.
+                let tx = sqlite.writer.begin_with("BEGIN IMMEDIATE").await.doing("begin a transaction")?;
+                let once = OnceWork::new(sqlite.once.clone().lock_owned().await);
+                Ok(Write { db: Either::Sqlite(tx), once: Some(once) })
+            }
+            Either::Postgres(pool) => {
+                let tx = pool.begin().await.doing("begin a transaction")?;
+                Ok(Write { db: Either::Postgres(tx), once: None })
+            }
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on!(self.reader(), db => sqlx::query("SELECT 1").execute(db).await.map(drop)).doing("reach the database")
+    }
+
+    /// How many bytes the database takes on disk; on SQLite without what is still in its write-ahead log.
+    pub async fn bytes_on_disk(&self) -> Result<i64, StoreError> {
+        const OF_SQLITE: &str = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        const OF_POSTGRES: &str = "SELECT pg_database_size(current_database())";
+        let sql = if self.is_sqlite() { OF_SQLITE } else { OF_POSTGRES };
+        on!(self.reader(), db => {
+            let row = sqlx::query(sql).fetch_one(db).await.doing("measure the database")?;
+            row.int(0).doing("measure the database")
+        })
+    }
+
+    /// The orgs, by number.
+    pub async fn orgs(&self) -> Result<Vec<(Org, String)>, StoreError> {
+        on!(self.reader(), db => {
+            let rows = sqlx::query("SELECT org, name FROM orgs ORDER BY org").fetch_all(db).await.doing("list the orgs")?;
+            rows.iter().map(|row| Ok((Org(row.int(0)?), row.text(1)?))).collect::<Result<_, sqlx::Error>>().doing("list the orgs")
+        })
+    }
+
+    pub async fn org(&self, name: &str) -> Result<Org, StoreError> {
+        let orgs = self.orgs().await?;
+        orgs.into_iter().find(|(_, other)| other == name).map(|(org, _)| org).ok_or_else(|| StoreError::NoOrg(name.to_owned()))
+    }
+
+    /// Closes the connections; on SQLite the write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        match &*self.databases {
+            Either::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                sqlite.writer.close().await;
+            }
+            Either::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Write {
+    /// Inserts rows with as few statements as possible.
+    async fn insert<'v, const N: usize>(
+        &mut self,
+        table: &sql::Table<N>,
+        rows: impl ExactSizeIterator<Item = [sql::Value<'v>; N]> + Send,
+    ) -> Result<(), sqlx::Error> {
+        match &mut self.db {
+            Either::Sqlite(tx) => sql::insert::<Sqlite, N>(tx, table, rows).await,
+            Either::Postgres(tx) if rows.len() >= sql::WORTH_COPYING => sql::copy(tx, table, rows).await,
+            Either::Postgres(tx) => sql::insert::<Postgres, N>(tx, table, rows).await,
+        }
+    }
+
+    /// Everything or nothing. After an error nobody knows which it was; the caller asks the book's head.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Write { db, once } = self;
+        let committed = match db {
+            Either::Sqlite(tx) => tx.commit().await,
+            Either::Postgres(tx) => tx.commit().await,
+        };
+        // What is in memory follows the database, never the other way round.
+        if let Some(once) = once {
+            once.after_commit(committed.is_ok());
+        }
+        committed.doing("commit")
+    }
+}
+
+async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
+    let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
+    let sqlite = sqlite
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(30))
+        .pragma("temp_store", "memory")
+        .pragma("wal_autocheckpoint", "4000")
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(sqlite.clone().pragma("cache_size", "-65536").thread_name(|_| "sqlite-writer".to_owned()))
+        .await
+        .doing("open the database")?;
+    migrations(SQLITE).run(&writer).await.map_err(StoreError::Migrate)?;
+
+    let readers = SqlitePoolOptions::new()
+        .max_connections(options.connections)
+        .connect_with(
+            sqlite.pragma("cache_size", "-16384").pragma("query_only", "on").thread_name(|n| format!("sqlite-reader-{n}")),
+        )
+        .await
+        .doing("open the database")?;
+    let once = OnceIndex::load(&writer, options.run_keys).await?;
+    Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
+}
+
+async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
+    let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
+    let postgres = postgres
+        .application_name("farthing")
+        .options([("synchronous_commit", "on")])
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections.max(2))
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(postgres)
+        .await
+        .doing("connect to PostgreSQL")?;
+    let (fsync,): (String,) = sqlx::query_as("SHOW fsync").fetch_one(&pool).await.doing("ask PostgreSQL for its settings")?;
+    if fsync != "on" && !options.allow_fsync_off {
+        return Err(StoreError::FsyncOff);
+    }
+    migrations(POSTGRES).run(&pool).await.map_err(StoreError::Migrate)?;
+    Ok(pool)
+}
+
+const SQLITE: &[(&str, &str)] = &[("the book", include_str!("../migrations/sqlite/0001_the_book.sql"))];
+const POSTGRES: &[(&str, &str)] = &[("the book", include_str!("../migrations/postgres/0001_the_book.sql"))];
+
+/// The steps of a schema in order; they are only ever added to.
+fn migrations(steps: &'static [(&'static str, &'static str)]) -> Migrator {
+    let numbered = steps.iter().zip(1..);
+    let migrations = numbered
+        .map(|(&(name, sql), number)| Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false))
+        .collect();
+    Migrator::with_migrations(migrations)
+}
+
+/// A database URL as it may be shown.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((login, place)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{place}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// Says what was being done when the database refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| {
+            if is_failed_fsync(&source) {
+                end_after_failed_fsync(doing, &source);
+            }
+            StoreError::Database { doing, source }
+        })
+    }
+}
+
+/// SQLite's codes for a write that the disk did not confirm: of a file, of its directory.
+fn is_failed_fsync(e: &sqlx::Error) -> bool {
+    let code = e.as_database_error().and_then(|e| e.code());
+    matches!(code.as_deref(), Some("1034" | "1290"))
+}
+
+/// A kernel that could not write a page may drop it and say nothing the next time. So this process can neither believe what
+/// it reads back nor write after it: later commits would stand behind a hole. Only a fresh start reads what is on the disk.
+fn end_after_failed_fsync(doing: &str, e: &sqlx::Error) -> ! {
+    tracing::error!(error = %e, doing, "the disk did not confirm a write; ending, because nothing after it could be believed");
+    std::process::exit(74)
+}
+
+impl StoreError {
+    pub fn damaged(what: impl Into<String>, why: impl std::fmt::Display) -> StoreError {
+        StoreError::Damaged { what: what.into(), why: why.to_string() }
+    }
+
+    pub fn fault(&self) -> Fault {
+        let StoreError::Database { source, .. } = self else { return Fault::Lasting };
+        match source {
+            sqlx::Error::Encode(_) => Fault::Data,
+            sqlx::Error::Database(e) => match e.code().as_deref() {
+                // PostgreSQL: data exceptions and constraint violations; then serialization, deadlock, shutdown, resources.
+                Some(code) if code.len() == 5 => match &code[..2] {
+                    "22" | "23" => Fault::Data,
+                    "40" | "57" | "08" | "53" => Fault::Transient,
+                    _ => Fault::Lasting,
+                },
+                // SQLite, by its primary code: constraint, mismatch, too big; then busy, locked.
+                Some(code) => match code.parse::<u32>().map(|code| code & 0xff) {
+                    Ok(18..=20) => Fault::Data,
+                    Ok(5 | 6) => Fault::Transient,
+                    _ => Fault::Lasting,
+                },
+                None => Fault::Lasting,
+            },
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Fault::Transient
+            }
+            _ => Fault::Lasting,
+        }
+    }
+
+    /// The error with its causes, on one line.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_password("postgres://me:p@ss@host/db"), "postgres://me@host/db");
+        assert_eq!(without_password("sqlite://farthing.db"), "sqlite://farthing.db");
+    }
+}

@@ -1,0 +1,237 @@
+//! Heads and blocks: what a book continues from, and what each of its commits sealed. A transaction locks the heads of the
+//! books it writes to before it reads anything else of them, so that all commits of a book are one after the other.
+
+use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
+use crate::ledger::seal::{BlockHash, Header};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, on, small};
+use crate::store::{Doing, Store, StoreError, Write};
+use crate::time::{Instant, Month};
+
+/// Where a book stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    pub org: Org,
+    pub block: BlockNumber,
+    pub hash: BlockHash,
+    pub sealed_at: Instant,
+    pub next_record: i64,
+    pub next_sequence: Sequence,
+    pub next_name: NameId,
+    pub next_owner: OwnerId,
+    pub next_product: ProductId,
+    pub version: Version,
+    pub first_open: Month,
+}
+
+/// A sealed block: its header, its hash and the ranges of rows it covers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    pub header: Header,
+    pub hash: BlockHash,
+    pub records: (i64, i64),
+    pub sequences: (i64, i64),
+    pub name_until: i64,
+    pub owner_until: i64,
+    pub product_until: i64,
+    /// The earliest and latest occurrence among its entries.
+    pub occurred: Option<(Instant, Instant)>,
+    pub marks: Vec<u8>,
+}
+
+const HEAD: &str = "SELECT org, block, hash, sealed_at, next_record, next_sequence, next_name, next_owner, next_product,
+                           catalog_version, first_open_period
+                      FROM books WHERE org = $1";
+
+impl Write {
+    /// Locks the heads of these books, in the order of their orgs so that two transactions never wait for each other.
+    pub async fn lock_heads(&mut self, orgs: &[Org]) -> Result<Vec<Head>, StoreError> {
+        let mut orgs = orgs.to_vec();
+        orgs.sort_unstable();
+        orgs.dedup();
+        let mut heads = Vec::with_capacity(orgs.len());
+        for org in orgs {
+            heads.push(self.lock_head(org).await?);
+        }
+        Ok(heads)
+    }
+
+    async fn lock_head(&mut self, org: Org) -> Result<Head, StoreError> {
+        use crate::store::sql::Either::{Postgres, Sqlite};
+        let doing = "lock the head of a book";
+        match &mut self.db {
+            // The transaction is immediate: it holds the only lock there is.
+            Sqlite(tx) => head(&sqlx::query(HEAD).bind(org.0).fetch_one(&mut **tx).await.doing(doing)?).doing(doing),
+            Postgres(tx) => {
+                let text = sqlx::AssertSqlSafe(format!("{HEAD} FOR UPDATE"));
+                head(&sqlx::query(text).bind(org.0).fetch_one(&mut **tx).await.doing(doing)?).doing(doing)
+            }
+        }
+    }
+
+    pub async fn insert_block(&mut self, org: Org, block: &Block) -> Result<(), StoreError> {
+        const BLOCKS: Table<17> = Table {
+            name: "blocks",
+            columns: [
+                int("org"),
+                big("block"),
+                small("format"),
+                bytes("hash"),
+                big("sealed_at"),
+                big("catalog_version"),
+                small("rater"),
+                big("record_from"),
+                big("record_until"),
+                big("sequence_from"),
+                big("sequence_until"),
+                big("name_until"),
+                big("owner_until"),
+                big("product_until"),
+                big("occurred_first"),
+                big("occurred_last"),
+                bytes("marks"),
+            ],
+        };
+        let row = [
+            Value::Int(org.0),
+            Value::Int(block.header.block.0),
+            Value::Int(i64::from(block.header.format)),
+            Value::Blob(&block.hash.0),
+            Value::Int(block.header.sealed_at.micros()),
+            Value::Int(block.header.version.0),
+            Value::Int(i64::from(block.header.rater)),
+            Value::Int(block.records.0),
+            Value::Int(block.records.1),
+            Value::Int(block.sequences.0),
+            Value::Int(block.sequences.1),
+            Value::Int(block.name_until),
+            Value::Int(block.owner_until),
+            Value::Int(block.product_until),
+            Value::MaybeInt(block.occurred.map(|(first, _)| first.micros())),
+            Value::MaybeInt(block.occurred.map(|(_, last)| last.micros())),
+            Value::Blob(&block.marks),
+        ];
+        self.insert(&BLOCKS, std::iter::once(row)).await.doing("write a block")
+    }
+
+    pub async fn move_head(&mut self, head: &Head) -> Result<(), StoreError> {
+        let text = "UPDATE books
+                       SET block = $2, hash = $3, sealed_at = $4, next_record = $5, next_sequence = $6, next_name = $7,
+                           next_owner = $8, next_product = $9, catalog_version = $10, first_open_period = $11
+                     WHERE org = $1";
+        on!(&mut self.db, db => {
+            sqlx::query(text)
+                .bind(head.org.0)
+                .bind(head.block.0)
+                .bind(&head.hash.0[..])
+                .bind(head.sealed_at.micros())
+                .bind(head.next_record)
+                .bind(head.next_sequence.0)
+                .bind(head.next_name.0)
+                .bind(head.next_owner.0)
+                .bind(head.next_product.0)
+                .bind(head.version.0)
+                .bind(head.first_open.number())
+                .execute(&mut **db)
+                .await
+                .map(drop)
+        })
+        .doing("move the head of a book")
+    }
+
+    /// Makes an org with an empty book.
+    pub async fn insert_org(&mut self, name: &str, created_at: Instant) -> Result<Org, StoreError> {
+        let doing = "make an org";
+        on!(&mut self.db, db => {
+            let row = sqlx::query("SELECT COALESCE(MAX(org), 0) FROM orgs").fetch_one(&mut **db).await.doing(doing)?;
+            let org = Org(row.int(0).doing(doing)? + 1);
+            let made = sqlx::query("INSERT INTO orgs (org, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
+                .bind(org.0)
+                .bind(name)
+                .bind(created_at.micros())
+                .execute(&mut **db)
+                .await
+                .doing(doing)?;
+            if made.rows_affected() == 0 {
+                return Err(StoreError::OrgExists(name.to_owned()));
+            }
+            let text = "INSERT INTO books (org, block, hash, sealed_at, next_record, next_sequence, next_name, next_owner,
+                                           next_product, catalog_version, first_open_period)
+                        VALUES ($1, 0, $2, $3, 1, 1, 1, 1, 1, 0, 0)";
+            let hash = BlockHash::of_empty_book(name);
+            let book = sqlx::query(text).bind(org.0).bind(&hash.0[..]).bind(created_at.micros());
+            book.execute(&mut **db).await.doing(doing)?;
+            Ok(org)
+        })
+    }
+}
+
+const BLOCK: &str = "SELECT block, format, hash, sealed_at, catalog_version, rater, record_from, record_until, sequence_from,
+                            sequence_until, name_until, owner_until, product_until, occurred_first, occurred_last, marks
+                       FROM blocks WHERE org = $1";
+
+impl Store {
+    pub async fn head(&self, org: Org) -> Result<Head, StoreError> {
+        let doing = "read the head of a book";
+        on!(self.reader(), db => head(&sqlx::query(HEAD).bind(org.0).fetch_one(db).await.doing(doing)?).doing(doing))
+    }
+
+    /// A run of blocks in order. The hashes of the block before and of the catalog version are left empty: they are not a
+    /// block's own, and whoever checks it has to bring them.
+    pub async fn blocks_after(&self, org: Org, after: BlockNumber, count: i64) -> Result<Vec<Block>, StoreError> {
+        let text = format!("{BLOCK} AND block > $2 ORDER BY block LIMIT $3");
+        on!(self.reader(), db => {
+            let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).bind(after.0).bind(count);
+            let rows = query.fetch_all(db).await.doing("read blocks")?;
+            rows.iter().map(block).collect::<Result<_, sqlx::Error>>().doing("read blocks")
+        })
+    }
+
+    /// The hash of one block, if there is such a block.
+    pub async fn block_hash(&self, org: Org, number: BlockNumber) -> Result<Option<BlockHash>, StoreError> {
+        let doing = "read a block";
+        on!(self.reader(), db => {
+            let query = sqlx::query("SELECT hash FROM blocks WHERE org = $1 AND block = $2").bind(org.0).bind(number.0);
+            let row = query.fetch_optional(db).await.doing(doing)?;
+            row.map(|row| row.blob(0).and_then(exactly).map(BlockHash)).transpose().doing(doing)
+        })
+    }
+}
+
+fn head(row: &impl Columns) -> Result<Head, sqlx::Error> {
+    Ok(Head {
+        org: Org(row.int(0)?),
+        block: BlockNumber(row.int(1)?),
+        hash: BlockHash(exactly(row.blob(2)?)?),
+        sealed_at: Instant::from_micros(row.int(3)?),
+        next_record: row.int(4)?,
+        next_sequence: Sequence(row.int(5)?),
+        next_name: NameId(row.int(6)?),
+        next_owner: OwnerId(row.int(7)?),
+        next_product: ProductId(row.int(8)?),
+        version: Version(row.int(9)?),
+        first_open: Month::from_number(row.int(10)? as i32),
+    })
+}
+
+fn block(row: &impl Columns) -> Result<Block, sqlx::Error> {
+    let first_last = row.maybe_int(13)?.zip(row.maybe_int(14)?);
+    Ok(Block {
+        header: Header {
+            block: BlockNumber(row.int(0)?),
+            previous: BlockHash([0; 32]),
+            format: row.int(1)? as u16,
+            sealed_at: Instant::from_micros(row.int(3)?),
+            version: Version(row.int(4)?),
+            catalog: [0; 32],
+            rater: row.int(5)? as u16,
+        },
+        hash: BlockHash(exactly(row.blob(2)?)?),
+        records: (row.int(6)?, row.int(7)?),
+        sequences: (row.int(8)?, row.int(9)?),
+        name_until: row.int(10)?,
+        owner_until: row.int(11)?,
+        product_until: row.int(12)?,
+        occurred: first_last.map(|(first, last)| (Instant::from_micros(first), Instant::from_micros(last))),
+        marks: row.blob(15)?,
+    })
+}

@@ -1,0 +1,115 @@
+//! Published catalog versions. A part is stored once under the hash of its text, whoever publishes it; a version is a list
+//! of parts by name and hash, and never changes.
+
+use crate::id::{Org, Version};
+use crate::store::sql::{Columns, exactly, on};
+use crate::store::{Doing, Store, StoreError, Write};
+use crate::time::Instant;
+
+/// The hash of a part's text, or of a version's list of parts.
+pub type ContentHash = [u8; 32];
+
+/// A part of a version: its name and the text it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    pub name: String,
+    pub hash: ContentHash,
+}
+
+/// Who published a version, when and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionNote {
+    pub author: String,
+    pub note: String,
+    pub published_at: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedVersion {
+    pub version: Version,
+    pub hash: ContentHash,
+    pub note: VersionNote,
+}
+
+impl Write {
+    pub async fn insert_part(&mut self, hash: &ContentHash, part: &str) -> Result<(), StoreError> {
+        let text = "INSERT INTO catalog_parts (hash, text) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING";
+        on!(&mut self.db, db => sqlx::query(text).bind(&hash[..]).bind(part).execute(&mut **db).await.map(drop))
+            .doing("write a catalog part")
+    }
+
+    pub async fn version_hash(&mut self, org: Org, version: Version) -> Result<Option<ContentHash>, StoreError> {
+        on!(&mut self.db, db => {
+            let row = sqlx::query(VERSION_HASH).bind(org.0).bind(version.0).fetch_optional(&mut **db).await;
+            let row = row.doing("read a catalog version")?;
+            row.map(|row| row.blob(0).and_then(exactly)).transpose().doing("read a catalog version")
+        })
+    }
+
+    pub async fn insert_version(&mut self, org: Org, version: &PublishedVersion, parts: &[StoredPart]) -> Result<(), StoreError> {
+        let doing = "publish a catalog version";
+        on!(&mut self.db, db => {
+            let text = "INSERT INTO catalog_versions (org, version, hash, author, note, published_at) VALUES ($1, $2, $3, $4, $5, $6)";
+            sqlx::query(text)
+                .bind(org.0)
+                .bind(version.version.0)
+                .bind(&version.hash[..])
+                .bind(&version.note.author)
+                .bind(&version.note.note)
+                .bind(version.note.published_at.micros())
+                .execute(&mut **db)
+                .await
+                .doing(doing)?;
+            for part in parts {
+                let text = "INSERT INTO catalog_contents (org, version, part, hash) VALUES ($1, $2, $3, $4)";
+                let query = sqlx::query(text).bind(org.0).bind(version.version.0).bind(&part.name).bind(&part.hash[..]);
+                query.execute(&mut **db).await.doing(doing)?;
+            }
+        });
+        Ok(())
+    }
+}
+
+const VERSION_HASH: &str = "SELECT hash FROM catalog_versions WHERE org = $1 AND version = $2";
+
+impl Store {
+    pub async fn version_hash(&self, org: Org, version: Version) -> Result<ContentHash, StoreError> {
+        on!(self.reader(), db => {
+            let row = sqlx::query(VERSION_HASH).bind(org.0).bind(version.0).fetch_one(db).await;
+            row.and_then(|row| row.blob(0)).and_then(exactly).doing("read a catalog version")
+        })
+    }
+
+    pub async fn versions(&self, org: Org) -> Result<Vec<PublishedVersion>, StoreError> {
+        let text = "SELECT version, hash, author, note, published_at FROM catalog_versions WHERE org = $1 ORDER BY version";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
+            let read = |row| published_version(row);
+            rows.iter().map(read).collect::<Result<_, sqlx::Error>>().doing("list catalog versions")
+        })
+    }
+
+    /// The parts of a version with their texts, by name.
+    pub async fn parts(&self, org: Org, version: Version) -> Result<Vec<(StoredPart, String)>, StoreError> {
+        let text = "SELECT c.part, c.hash, p.text
+                      FROM catalog_contents c
+                      JOIN catalog_parts p ON p.hash = c.hash
+                     WHERE c.org = $1 AND c.version = $2
+                     ORDER BY c.part";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(version.0).fetch_all(db).await.doing("read a catalog version")?;
+            let read = |row| stored_part(row);
+            rows.iter().map(read).collect::<Result<_, sqlx::Error>>().doing("read a catalog version")
+        })
+    }
+}
+
+fn published_version(row: &impl Columns) -> Result<PublishedVersion, sqlx::Error> {
+    let published_at = Instant::from_micros(row.int(4)?);
+    let note = VersionNote { author: row.text(2)?, note: row.text(3)?, published_at };
+    Ok(PublishedVersion { version: Version(row.int(0)?), hash: exactly(row.blob(1)?)?, note })
+}
+
+fn stored_part(row: &impl Columns) -> Result<(StoredPart, String), sqlx::Error> {
+    Ok((StoredPart { name: row.text(0)?, hash: exactly(row.blob(1)?)? }, row.text(2)?))
+}

@@ -1,0 +1,149 @@
+//! Recorded events. A record is written once; new content for the same event is another record with a higher revision.
+
+use crate::id::{EventNumber, NameId, Org};
+use crate::ledger::seal::{EventRow, State};
+use crate::store::names::Names;
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
+use crate::store::{Doing, Store, StoreError, Write};
+use crate::usage::record::Record;
+use crate::usage::{UsageEvent, reading};
+use sqlx::AssertSqlSafe;
+
+/// A recorded event with its dimensions read back.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub row: EventRow,
+    pub event: UsageEvent,
+}
+
+const EVENT: &str = "SELECT record, event, revision, state, about, source, id, content, body FROM events WHERE org = $1 AND";
+
+impl Write {
+    pub async fn insert_events(&mut self, org: Org, events: &[EventRow]) -> Result<(), StoreError> {
+        const EVENTS: Table<10> = Table {
+            name: "events",
+            columns: [
+                int("org"),
+                big("record"),
+                big("event"),
+                int("revision"),
+                small("state"),
+                big("about"),
+                big("source"),
+                bytes("id"),
+                bytes("content"),
+                bytes("body"),
+            ],
+        };
+        self.insert(&EVENTS, events.iter().map(|event| values(org, event))).await.doing("write events")
+    }
+
+    /// All revisions of these events, the first ones first.
+    pub async fn revisions(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
+        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        let mut found = Vec::with_capacity(numbers.len());
+        for list in lists(&numbers) {
+            let numbers = in_list(2, list.len());
+            for choice in [format!("{EVENT} record IN ({numbers})"), format!("{EVENT} event IN ({numbers}) AND revision > 0")] {
+                on!(&mut self.db, db => {
+                    let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
+                    for row in query.fetch_all(&mut **db).await.doing("read events")? {
+                        found.push(event_row(&row).doing("read events")?);
+                    }
+                });
+            }
+        }
+        found.sort_by_key(|row| (row.event, row.revision));
+        Ok(found)
+    }
+}
+
+fn values(org: Org, event: &EventRow) -> [Value<'_>; 10] {
+    [
+        Value::Int(org.0),
+        Value::Int(event.record),
+        Value::Int(event.event.0),
+        Value::Int(i64::from(event.revision)),
+        Value::Int(event.state as i64),
+        Value::MaybeInt(event.about.map(|about| about.0)),
+        Value::Int(event.source.0),
+        Value::Text(&event.id),
+        Value::Blob(&event.content),
+        Value::Blob(&event.body),
+    ]
+}
+
+impl Store {
+    /// Events by record, with their names.
+    pub async fn events_by_record(&self, org: Org, records: &[i64]) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut rows = Vec::with_capacity(records.len());
+        for list in lists(records) {
+            let text = format!("{EVENT} record IN ({})", in_list(2, list.len()));
+            on!(self.reader(), db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, record| query.bind(*record));
+                for row in query.fetch_all(db).await.doing("read events")? {
+                    rows.push(event_row(&row).doing("read events")?);
+                }
+            });
+        }
+        rows.sort_by_key(|row| row.record);
+        self.with_names(org, rows).await
+    }
+
+    /// All revisions of one event, the first one first.
+    pub async fn revisions_of(&self, org: Org, event: EventNumber) -> Result<Vec<StoredEvent>, StoreError> {
+        let text = format!("{EVENT} (record = $2 OR (event = $2 AND revision > 0)) ORDER BY revision");
+        let rows: Vec<EventRow> = on!(self.reader(), db => {
+            let rows = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(event.0).fetch_all(db).await.doing("read an event")?;
+            rows.iter().map(event_row).collect::<Result<_, sqlx::Error>>().doing("read an event")?
+        });
+        self.with_names(org, rows).await
+    }
+
+    /// The records from one number up to another, in order: what a block covers.
+    pub async fn records_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<EventRow>, StoreError> {
+        let text = format!("{EVENT} record >= $2 AND record < $3 ORDER BY record");
+        on!(self.reader(), db => {
+            let rows = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read events")?;
+            rows.iter().map(event_row).collect::<Result<_, sqlx::Error>>().doing("read events")
+        })
+    }
+
+    pub async fn with_names(&self, org: Org, rows: Vec<EventRow>) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut records = Vec::with_capacity(rows.len());
+        for row in &rows {
+            records
+                .push(Record::read(&row.body).map_err(|why| StoreError::damaged(format!("event record {}", row.record), why))?);
+        }
+        let owners: Vec<_> = records.iter().map(|record| record.owner).collect();
+        let products: Vec<_> = records.iter().map(|record| record.product).collect();
+        let sources: Vec<_> = records.iter().map(|record| record.source).collect();
+        let mut names = Names::default();
+        names.learn(self, org, &owners, &products, &sources).await?;
+        rows.into_iter().zip(records).map(|(row, record)| stored_event(row, record, &names)).collect()
+    }
+}
+
+fn stored_event(row: EventRow, record: Record, names: &Names) -> Result<StoredEvent, StoreError> {
+    let damaged = |why: &dyn std::fmt::Display| StoreError::damaged(format!("event record {}", row.record), why);
+    let id = reading::text("id", &row.id).map_err(|why| damaged(&why))?;
+    let source = reading::text("source", names.text(record.source)?).map_err(|why| damaged(&why))?;
+    let (product, owner) = (names.product(record.product)?, names.owner(record.owner)?);
+    let event = record.into_event(id, source, product, owner);
+    Ok(StoredEvent { row, event })
+}
+
+fn event_row(row: &impl Columns) -> Result<EventRow, sqlx::Error> {
+    let state = row.int(3)?;
+    Ok(EventRow {
+        record: row.int(0)?,
+        event: EventNumber(row.int(1)?),
+        revision: row.int(2)? as u32,
+        state: State::from_number(state as u8).ok_or_else(|| sqlx::Error::Decode(format!("unknown state {state}").into()))?,
+        about: row.maybe_int(4)?.map(EventNumber),
+        source: NameId(row.int(5)?),
+        id: row.text(6)?,
+        content: exactly(row.blob(7)?)?,
+        body: row.blob(8)?,
+    })
+}

@@ -1,0 +1,347 @@
+//! Interned texts, and the combinations of them that make an owner or a product. A number is given once and stands in
+//! every entry after that; the text beside it is hashed into its block under a salt, so that it can be erased.
+
+use crate::id::{NameId, Org, OwnerId, ProductId};
+use crate::ledger::seal::{Dimensions, name_hash};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
+use crate::store::{Doing, Store, StoreError, Write};
+use crate::usage::{Owner, Product, Text, reading};
+use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
+
+/// What a name is a name of; the same text may be a user and a team. The numbers are sealed into blocks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum NameKind {
+    Source = 1,
+    Provider = 2,
+    Model = 3,
+    ServedBy = 4,
+    Variant = 5,
+    ServiceTier = 6,
+    Region = 7,
+    User = 8,
+    Team = 9,
+    Project = 10,
+    Key = 11,
+    App = 12,
+    Agent = 13,
+    Environment = 14,
+    Account = 15,
+    Card = 16,
+}
+
+/// The kinds of an owner's dimensions, in their order.
+pub const OWNER_KINDS: [NameKind; 7] =
+    [NameKind::User, NameKind::Team, NameKind::Project, NameKind::Key, NameKind::App, NameKind::Agent, NameKind::Environment];
+
+/// The kinds of a product's dimensions, in their order; what was asked for is a model too.
+pub const PRODUCT_KINDS: [NameKind; 7] = [
+    NameKind::Provider,
+    NameKind::Model,
+    NameKind::Model,
+    NameKind::ServedBy,
+    NameKind::Variant,
+    NameKind::ServiceTier,
+    NameKind::Region,
+];
+
+/// A name that a commit adds.
+pub struct NewName {
+    pub name: NameId,
+    pub kind: NameKind,
+    pub text: String,
+    pub salt: [u8; 16],
+}
+
+/// A name as a block covers it; the text is gone where it was erased.
+pub struct StoredName {
+    pub name: NameId,
+    pub kind: u8,
+    pub text: Option<String>,
+    pub salt: [u8; 16],
+    pub hash: [u8; 32],
+}
+
+impl NewName {
+    pub fn hash(&self) -> [u8; 32] {
+        name_hash(&self.salt, self.kind as u8, &self.text)
+    }
+}
+
+impl Write {
+    /// The numbers of those names that exist.
+    pub async fn find_names(
+        &mut self,
+        org: Org,
+        kind: NameKind,
+        texts: &[String],
+    ) -> Result<HashMap<String, NameId>, StoreError> {
+        let mut found = HashMap::new();
+        for list in lists(texts) {
+            let text =
+                format!("SELECT text, name FROM names WHERE org = $1 AND kind = $2 AND text IN ({})", in_list(3, list.len()));
+            on!(&mut self.db, db => {
+                let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(kind as i64);
+                let rows = list.iter().fold(query, |query, text| query.bind(text)).fetch_all(&mut **db).await.doing("look for names")?;
+                for row in rows {
+                    found.insert(row.text(0).doing("look for names")?, NameId(row.int(1).doing("look for names")?));
+                }
+            });
+        }
+        Ok(found)
+    }
+
+    pub async fn insert_names(&mut self, org: Org, names: &[NewName]) -> Result<(), StoreError> {
+        const NAMES: Table<6> = Table {
+            name: "names",
+            columns: [int("org"), big("name"), small("kind"), bytes("text"), bytes("salt"), bytes("hash")],
+        };
+        let hashes: Vec<[u8; 32]> = names.iter().map(NewName::hash).collect();
+        let rows = names.iter().zip(&hashes).map(|(name, hash)| {
+            let (number, kind) = (Value::Int(name.name.0), Value::Int(name.kind as i64));
+            [Value::Int(org.0), number, kind, Value::Text(&name.text), Value::Blob(&name.salt), Value::Blob(hash)]
+        });
+        self.insert(&NAMES, rows).await.doing("write names")
+    }
+
+    pub async fn find_owner(&mut self, org: Org, dimensions: &Dimensions) -> Result<Option<OwnerId>, StoreError> {
+        let text = "SELECT owner FROM owners
+                     WHERE org = $1 AND user_name = $2 AND team = $3 AND project = $4 AND key_name = $5 AND app = $6
+                       AND agent = $7 AND environment = $8";
+        self.find_dimensions(text, org, dimensions).await.map(|owner| owner.map(OwnerId))
+    }
+
+    pub async fn find_product(&mut self, org: Org, dimensions: &Dimensions) -> Result<Option<ProductId>, StoreError> {
+        let text = "SELECT product FROM products
+                     WHERE org = $1 AND provider = $2 AND model = $3 AND requested_model = $4 AND served_by = $5 AND variant = $6
+                       AND service_tier = $7 AND region = $8";
+        self.find_dimensions(text, org, dimensions).await.map(|product| product.map(ProductId))
+    }
+
+    async fn find_dimensions(
+        &mut self,
+        text: &'static str,
+        org: Org,
+        dimensions: &Dimensions,
+    ) -> Result<Option<i64>, StoreError> {
+        on!(&mut self.db, db => {
+            let query = dimensions.iter().fold(sqlx::query(text).bind(org.0), |query, dimension| query.bind(*dimension));
+            let row = query.fetch_optional(&mut **db).await.doing("look for dimensions")?;
+            row.map(|row| row.int(0)).transpose().doing("look for dimensions")
+        })
+    }
+
+    pub async fn insert_owners(&mut self, org: Org, owners: &[(OwnerId, Dimensions)]) -> Result<(), StoreError> {
+        const OWNERS: Table<9> = Table {
+            name: "owners",
+            columns: [
+                int("org"),
+                big("owner"),
+                big("user_name"),
+                big("team"),
+                big("project"),
+                big("key_name"),
+                big("app"),
+                big("agent"),
+                big("environment"),
+            ],
+        };
+        self.insert(&OWNERS, owners.iter().map(|(owner, dimensions)| row_of(org, owner.0, dimensions)))
+            .await
+            .doing("write owners")
+    }
+
+    pub async fn insert_products(&mut self, org: Org, products: &[(ProductId, Dimensions)]) -> Result<(), StoreError> {
+        const PRODUCTS: Table<9> = Table {
+            name: "products",
+            columns: [
+                int("org"),
+                big("product"),
+                big("provider"),
+                big("model"),
+                big("requested_model"),
+                big("served_by"),
+                big("variant"),
+                big("service_tier"),
+                big("region"),
+            ],
+        };
+        let rows = products.iter().map(|(product, dimensions)| row_of(org, product.0, dimensions));
+        self.insert(&PRODUCTS, rows).await.doing("write products")
+    }
+}
+
+fn row_of(org: Org, number: i64, dimensions: &Dimensions) -> [Value<'static>; 9] {
+    let [a, b, c, d, e, f, g] = dimensions.map(Value::Int);
+    [Value::Int(org.0), Value::Int(number), a, b, c, d, e, f, g]
+}
+
+const OWNERS: &str =
+    "SELECT owner, user_name, team, project, key_name, app, agent, environment FROM owners WHERE org = $1 AND owner";
+const PRODUCTS: &str = "SELECT product, provider, model, requested_model, served_by, variant, service_tier, region FROM products WHERE org = $1 AND product";
+
+/// Names, owners and products by number, as far as a reader has asked for them. Numbers never change their meaning, so
+/// whatever is in here stays right.
+#[derive(Default)]
+pub struct Names {
+    texts: HashMap<i64, Option<String>>,
+    owners: HashMap<i64, Dimensions>,
+    products: HashMap<i64, Dimensions>,
+}
+
+impl Names {
+    /// Reads what is not known yet of these owners, products and names, and the names of the former two.
+    pub async fn learn(
+        &mut self,
+        store: &Store,
+        org: Org,
+        owners: &[OwnerId],
+        products: &[ProductId],
+        names: &[NameId],
+    ) -> Result<(), StoreError> {
+        let unknown =
+            |known: &HashMap<i64, Dimensions>, numbers: Vec<i64>| sorted(numbers.into_iter().filter(|n| !known.contains_key(n)));
+        let owners = unknown(&self.owners, owners.iter().map(|owner| owner.0).collect());
+        self.owners.extend(store.dimensions(OWNERS, org, &owners).await?);
+        let products = unknown(&self.products, products.iter().map(|product| product.0).collect());
+        self.products.extend(store.dimensions(PRODUCTS, org, &products).await?);
+
+        let of_owners = owners.iter().filter_map(|owner| self.owners.get(owner));
+        let of_products = products.iter().filter_map(|product| self.products.get(product));
+        let parts = of_owners.chain(of_products).flatten().copied();
+        let wanted = parts.chain(names.iter().map(|name| name.0)).filter(|name| *name != 0 && !self.texts.contains_key(name));
+        let wanted = sorted(wanted);
+        self.texts.extend(store.texts(org, &wanted).await?);
+        Ok(())
+    }
+
+    /// A name's text; one that was erased shows as such.
+    pub fn text(&self, name: NameId) -> Result<&str, StoreError> {
+        match self.texts.get(&name.0) {
+            Some(Some(text)) => Ok(text),
+            Some(None) => Ok("(erased)"),
+            None => Err(StoreError::damaged(format!("name {name}"), "it is used and does not exist")),
+        }
+    }
+
+    fn part(&self, name: i64) -> Result<Option<Text>, StoreError> {
+        if name == 0 {
+            return Ok(None);
+        }
+        let text = self.text(NameId(name))?;
+        reading::text("name", text).map(Some).map_err(|e| StoreError::damaged(format!("name {name}"), e))
+    }
+
+    pub fn owner(&self, owner: OwnerId) -> Result<Owner, StoreError> {
+        let parts = self
+            .owners
+            .get(&owner.0)
+            .ok_or_else(|| StoreError::damaged(format!("owner {owner}"), "it is used and does not exist"))?;
+        let [user, team, project, key, app, agent, environment] = parts.map(|name| self.part(name));
+        let (user, team, project, key) = (user?, team?, project?, key?);
+        Ok(Owner { user, team, project, key, app: app?, agent: agent?, environment: environment? })
+    }
+
+    pub fn product(&self, product: ProductId) -> Result<Product, StoreError> {
+        let damaged = |why| StoreError::damaged(format!("product {product}"), why);
+        let parts = self.products.get(&product.0).ok_or_else(|| damaged("it is used and does not exist"))?;
+        let [provider, model, requested_model, served_by, variant, service_tier, region] = parts.map(|name| self.part(name));
+        Ok(Product {
+            provider: provider?.ok_or_else(|| damaged("it has no provider"))?,
+            model: model?.ok_or_else(|| damaged("it has no model"))?,
+            requested_model: requested_model?,
+            served_by: served_by?,
+            variant: variant?,
+            service_tier: service_tier?,
+            region: region?,
+        })
+    }
+}
+
+fn sorted(numbers: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut numbers: Vec<i64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+impl Store {
+    async fn texts(&self, org: Org, names: &[i64]) -> Result<Vec<(i64, Option<String>)>, StoreError> {
+        let mut texts = Vec::with_capacity(names.len());
+        for list in lists(names) {
+            let text = format!("SELECT name, text FROM names WHERE org = $1 AND name IN ({})", in_list(2, list.len()));
+            on!(self.reader(), db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, name| query.bind(*name));
+                for row in query.fetch_all(db).await.doing("read names")? {
+                    texts.push(row.int(0).and_then(|name| Ok((name, row.maybe_text(1)?))).doing("read names")?);
+                }
+            });
+        }
+        Ok(texts)
+    }
+
+    async fn dimensions(&self, select: &str, org: Org, numbers: &[i64]) -> Result<Vec<(i64, Dimensions)>, StoreError> {
+        let mut found = Vec::with_capacity(numbers.len());
+        for list in lists(numbers) {
+            let text = format!("{select} IN ({})", in_list(2, list.len()));
+            on!(self.reader(), db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, number| query.bind(*number));
+                for row in query.fetch_all(db).await.doing("read dimensions")? {
+                    found.push(dimensions_of(&row).doing("read dimensions")?);
+                }
+            });
+        }
+        Ok(found)
+    }
+
+    /// The names that were added from one number up to another, in order: what a block covers.
+    pub async fn names_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<StoredName>, StoreError> {
+        let text = "SELECT name, kind, text, salt, hash FROM names WHERE org = $1 AND name >= $2 AND name < $3 ORDER BY name";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read names")?;
+            let read = |row| stored_name(row);
+            rows.iter().map(read).collect::<Result<_, sqlx::Error>>().doing("read names")
+        })
+    }
+
+    pub async fn owners_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<(i64, Dimensions)>, StoreError> {
+        self.dimensions_between(format!("{OWNERS} >= $2 AND owner < $3 ORDER BY owner"), org, from, until).await
+    }
+
+    pub async fn products_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<(i64, Dimensions)>, StoreError> {
+        self.dimensions_between(format!("{PRODUCTS} >= $2 AND product < $3 ORDER BY product"), org, from, until).await
+    }
+
+    async fn dimensions_between(
+        &self,
+        text: String,
+        org: Org,
+        from: i64,
+        until: i64,
+    ) -> Result<Vec<(i64, Dimensions)>, StoreError> {
+        on!(self.reader(), db => {
+            let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until);
+            let rows = query.fetch_all(db).await.doing("read dimensions")?;
+            rows.iter().map(dimensions_of).collect::<Result<_, sqlx::Error>>().doing("read dimensions")
+        })
+    }
+}
+
+fn stored_name(row: &impl Columns) -> Result<StoredName, sqlx::Error> {
+    Ok(StoredName {
+        name: NameId(row.int(0)?),
+        kind: row.int(1)? as u8,
+        text: row.maybe_text(2)?,
+        salt: exactly(row.blob(3)?)?,
+        hash: exactly(row.blob(4)?)?,
+    })
+}
+
+fn dimensions_of(row: &impl Columns) -> Result<(i64, Dimensions), sqlx::Error> {
+    let mut dimensions = [0; 7];
+    for (place, dimension) in dimensions.iter_mut().enumerate() {
+        *dimension = row.int(place + 1)?;
+    }
+    Ok((row.int(0)?, dimensions))
+}

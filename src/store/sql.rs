@@ -1,0 +1,305 @@
+//! What both databases share: one way to read a column, one way to insert many rows, one way to say which connection a
+//! statement runs on. Statements are written once with `$1` parameters; only this file knows that two drivers run them.
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Column as _, Database, Executor, IntoArguments, Row, TypeInfo, ValueRef};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// Runs the same expression on whichever database this is; inside, `$db` is its executor.
+macro_rules! on {
+    ($which:expr, $db:ident => $run:expr) => {
+        match $which {
+            $crate::store::sql::Either::Sqlite($db) => $run,
+            $crate::store::sql::Either::Postgres($db) => $run,
+        }
+    };
+}
+pub(crate) use on;
+
+/// One of the two databases: a pool to read from, or a connection inside a transaction.
+pub(crate) enum Either<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+/// Columns by position, whatever width of integer the database keeps them in.
+pub(crate) trait Columns {
+    fn int(&self, place: usize) -> Result<i64, sqlx::Error>;
+    fn maybe_int(&self, place: usize) -> Result<Option<i64>, sqlx::Error>;
+    fn text(&self, place: usize) -> Result<String, sqlx::Error>;
+    fn maybe_text(&self, place: usize) -> Result<Option<String>, sqlx::Error>;
+    fn blob(&self, place: usize) -> Result<Vec<u8>, sqlx::Error>;
+    fn maybe_blob(&self, place: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
+}
+
+/// Bytes of a known length.
+pub(crate) fn exactly<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], sqlx::Error> {
+    <[u8; N]>::try_from(bytes).map_err(|bytes| sqlx::Error::Decode(format!("expected {N} bytes, found {}", bytes.len()).into()))
+}
+
+macro_rules! plain_columns {
+    () => {
+        fn text(&self, place: usize) -> Result<String, sqlx::Error> {
+            self.try_get(place)
+        }
+
+        fn maybe_text(&self, place: usize) -> Result<Option<String>, sqlx::Error> {
+            self.try_get(place)
+        }
+
+        fn blob(&self, place: usize) -> Result<Vec<u8>, sqlx::Error> {
+            self.try_get(place)
+        }
+
+        fn maybe_blob(&self, place: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
+            self.try_get(place)
+        }
+    };
+}
+
+impl Columns for SqliteRow {
+    fn int(&self, place: usize) -> Result<i64, sqlx::Error> {
+        self.try_get(place)
+    }
+
+    fn maybe_int(&self, place: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(place)
+    }
+
+    plain_columns!();
+}
+
+impl Columns for PgRow {
+    fn int(&self, place: usize) -> Result<i64, sqlx::Error> {
+        match self.column(place).type_info().name() {
+            "INT2" => self.try_get::<i16, _>(place).map(i64::from),
+            "INT4" => self.try_get::<i32, _>(place).map(i64::from),
+            _ => self.try_get(place),
+        }
+    }
+
+    fn maybe_int(&self, place: usize) -> Result<Option<i64>, sqlx::Error> {
+        if self.try_get_raw(place)?.is_null() { Ok(None) } else { self.int(place).map(Some) }
+    }
+
+    plain_columns!();
+}
+
+/// A value to insert; the kind is known even where there is none.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Int(i64),
+    MaybeInt(Option<i64>),
+    Text(&'a str),
+    Blob(&'a [u8]),
+}
+
+/// A table that rows are inserted into, with its columns in the order of the values.
+pub(crate) struct Table<const N: usize> {
+    pub name: &'static str,
+    pub columns: [Column; N],
+}
+
+/// A column, and how wide PostgreSQL keeps it.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    name: &'static str,
+    width: Width,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Width {
+    Small,
+    Int,
+    Big,
+    /// Text and bytes go over the wire as they are.
+    Bytes,
+}
+
+pub(crate) const fn small(name: &'static str) -> Column {
+    Column { name, width: Width::Small }
+}
+
+pub(crate) const fn int(name: &'static str) -> Column {
+    Column { name, width: Width::Int }
+}
+
+pub(crate) const fn big(name: &'static str) -> Column {
+    Column { name, width: Width::Big }
+}
+
+pub(crate) const fn bytes(name: &'static str) -> Column {
+    Column { name, width: Width::Bytes }
+}
+
+/// The differences between the two drivers where many rows go in.
+pub(crate) trait Bulk: Database {
+    /// Rows per statement, the largest first; few distinct sizes keep the prepared statements in their cache.
+    const CHUNKS: [usize; 4];
+
+    fn placeholder(number: usize) -> String;
+    fn bind(arguments: &mut Self::Arguments, value: Value<'_>) -> Result<(), sqlx::Error>;
+}
+
+impl Bulk for sqlx::Sqlite {
+    const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+
+    fn placeholder(_: usize) -> String {
+        // A numbered parameter is looked up by its name for every value; a plain one is not.
+        "?".to_owned()
+    }
+
+    fn bind(arguments: &mut SqliteArguments, value: Value<'_>) -> Result<(), sqlx::Error> {
+        bind_any(arguments, value)
+    }
+}
+
+impl Bulk for sqlx::Postgres {
+    const CHUNKS: [usize; 4] = [128, 32, 8, 1];
+
+    fn placeholder(number: usize) -> String {
+        format!("${number}")
+    }
+
+    fn bind(arguments: &mut PgArguments, value: Value<'_>) -> Result<(), sqlx::Error> {
+        bind_any(arguments, value)
+    }
+}
+
+fn bind_any<'v, A>(arguments: &mut A, value: Value<'v>) -> Result<(), sqlx::Error>
+where
+    A: Arguments,
+    i64: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
+    Option<i64>: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
+    &'v str: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
+    &'v [u8]: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
+{
+    match value {
+        Value::Int(value) => arguments.add(value),
+        Value::MaybeInt(value) => arguments.add(value),
+        Value::Text(value) => arguments.add(value),
+        Value::Blob(value) => arguments.add(value),
+    }
+    .map_err(sqlx::Error::Encode)
+}
+
+/// Inserts rows with as few statements as the chunk sizes allow.
+pub(crate) async fn insert<'v, DB, const N: usize>(
+    db: &mut DB::Connection,
+    table: &Table<N>,
+    rows: impl ExactSizeIterator<Item = [Value<'v>; N]> + Send,
+) -> Result<(), sqlx::Error>
+where
+    DB: Bulk,
+    DB::Arguments: IntoArguments<DB>,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let mut left = rows.len();
+    let mut rows = rows;
+    while left > 0 {
+        let chunk = DB::CHUNKS.into_iter().find(|chunk| *chunk <= left).expect("the smallest chunk is one row");
+        let mut arguments = DB::Arguments::default();
+        arguments.reserve(chunk * N, 0);
+        for row in rows.by_ref().take(chunk) {
+            for value in row {
+                DB::bind(&mut arguments, value)?;
+            }
+        }
+        sqlx::query_with(AssertSqlSafe(insert_text::<DB, N>(table, chunk)), arguments).execute(&mut *db).await?;
+        left -= chunk;
+    }
+    Ok(())
+}
+
+/// `INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)`, made once for each table and size. Safe: it holds no data.
+fn insert_text<DB: Bulk, const N: usize>(table: &Table<N>, rows: usize) -> Arc<str> {
+    type Made = HashMap<(&'static str, &'static str, usize), Arc<str>>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Default::default);
+
+    let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let text = made.entry((DB::NAME, table.name, rows)).or_insert_with(|| {
+        let one_row = |row: usize| {
+            let values: Vec<_> = (0..N).map(|column| DB::placeholder(row * N + column + 1)).collect();
+            format!("({})", values.join(", "))
+        };
+        let values: Vec<_> = (0..rows).map(one_row).collect();
+        format!("INSERT INTO {} ({}) VALUES {}", table.name, columns(table), values.join(", ")).into()
+    });
+    text.clone()
+}
+
+fn columns<const N: usize>(table: &Table<N>) -> String {
+    table.columns.map(|column| column.name).join(", ")
+}
+
+/// From this many rows on PostgreSQL takes them as one binary stream: there is nothing to parse and nothing to plan.
+pub(crate) const WORTH_COPYING: usize = 16;
+
+pub(crate) async fn copy<'v, const N: usize>(
+    db: &mut sqlx::PgConnection,
+    table: &Table<N>,
+    rows: impl Iterator<Item = [Value<'v>; N]> + Send,
+) -> Result<(), sqlx::Error> {
+    let mut stream = Vec::with_capacity(1 << 16);
+    stream.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+    for row in rows {
+        stream.extend_from_slice(&(N as i16).to_be_bytes());
+        for (value, column) in row.into_iter().zip(&table.columns) {
+            write_binary(value, column.width, &mut stream)?;
+        }
+    }
+    stream.extend_from_slice(&(-1_i16).to_be_bytes());
+    let statement = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, columns(table));
+    let mut copy = db.copy_in_raw(&statement).await?;
+    copy.send(stream).await?;
+    copy.finish().await.map(drop)
+}
+
+fn write_binary(value: Value<'_>, width: Width, to: &mut Vec<u8>) -> Result<(), sqlx::Error> {
+    let bytes = match value {
+        Value::MaybeInt(None) => {
+            to.extend_from_slice(&(-1_i32).to_be_bytes());
+            return Ok(());
+        }
+        Value::Int(number) | Value::MaybeInt(Some(number)) => {
+            let wide = number.to_be_bytes();
+            let (length, fits) = match width {
+                Width::Small => (2, i16::try_from(number).is_ok()),
+                Width::Int => (4, i32::try_from(number).is_ok()),
+                Width::Big | Width::Bytes => (8, width == Width::Big),
+            };
+            if !fits {
+                return Err(sqlx::Error::Encode(format!("{number} does not fit its column").into()));
+            }
+            to.extend_from_slice(&(length as i32).to_be_bytes());
+            to.extend_from_slice(&wide[8 - length..]);
+            return Ok(());
+        }
+        Value::Text(text) => text.as_bytes(),
+        Value::Blob(bytes) => bytes,
+    };
+    to.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+    to.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// `$2, $3, ...`: a list of parameters after the first ones, for `IN`. Lists are padded to a few sizes by repeating their
+/// last value, so that few statements have to be prepared.
+pub(crate) fn in_list(first: usize, count: usize) -> String {
+    let places: Vec<_> = (first..first + count).map(|place| format!("${place}")).collect();
+    places.join(", ")
+}
+
+/// Sizes of lists in `IN`.
+pub(crate) const LISTS: [usize; 3] = [1, 8, 64];
+
+/// Cuts values into lists of the sizes above, the last one padded with its last value.
+pub(crate) fn lists<T: Clone>(values: &[T]) -> impl Iterator<Item = Vec<T>> + '_ {
+    values.chunks(LISTS[2]).map(|chunk| {
+        let size = LISTS.into_iter().find(|size| *size >= chunk.len()).expect("a chunk is no longer than the longest list");
+        let last = chunk.last().expect("a chunk is not empty");
+        chunk.iter().cloned().chain(std::iter::repeat_n(last.clone(), size - chunk.len())).collect()
+    })
+}

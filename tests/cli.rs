@@ -1,0 +1,184 @@
+//! The command line as a person or a script uses it: what it prints, and how it ends.
+
+use crate::support::database::TestDatabase;
+use serde_json::json;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+struct Shell {
+    database: TestDatabase,
+}
+
+impl Shell {
+    fn new() -> Shell {
+        Shell { database: TestDatabase::sqlite() }
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        command.args(arguments).env("DATABASE_URL", &self.database.url).env("FARTHING_LOG", "error");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let (code, stdout, stderr) = self.run(arguments, input);
+        assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+        stdout
+    }
+}
+
+fn event(id: &str, model: &str, user: &str, input: u64) -> String {
+    json!({"id": id, "source": "gw", "occurred_at": "2026-10-01T12:00:00Z", "provider": "openai", "model": model, "user": user,
+           "usage": {"input": input}})
+    .to_string()
+}
+
+#[test]
+fn events_go_in_and_a_report_comes_out() {
+    let shell = Shell::new();
+    let lines = [
+        event("a", "gpt-4o-mini", "ann", 2_000_000),
+        event("b", "gpt-4o-mini", "bo", 1_000_000),
+        event("c", "gpt-4o", "bo", 1_000_000),
+    ]
+    .join("\n");
+    let said = shell.ok(&["ingest", "-"], &lines);
+    assert_eq!(said, "received         3\nposted           3\n");
+    assert_eq!(shell.ok(&["ingest", "-"], &lines), "received         3\nalready present  3\n");
+    let table = shell.ok(&["report", "spend", "--by", "user,model"], "");
+    assert_eq!(
+        table,
+        "user  model        amount  currency  calls\n\
+         bo    gpt-4o         2.50  USD           1\n\
+         ann   gpt-4o-mini    0.30  USD           1\n\
+         bo    gpt-4o-mini    0.15  USD           1\n\
+         \n\
+         total 2.95 USD in 3 calls\n\
+         the book up to block 1\n"
+    );
+    let csv = shell.ok(&["report", "spend", "--by", "user", "--filter", "model=gpt-4o-mini", "--format", "csv"], "");
+    assert_eq!(csv, "user,amount,currency,calls\r\nann,0.3,USD,1\r\nbo,0.15,USD,1\r\n");
+    assert!(shell.ok(&["verify"], "").starts_with("1 blocks, 3 events, 3 entries: every hash fits\nhead "));
+}
+
+#[test]
+fn what_is_not_posted_is_told_with_its_line() {
+    let shell = Shell::new();
+    let lines =
+        format!("{}\n{{oops\n{}\n{{\"id\":\"x\"}}\n", event("a", "gpt-4o", "ann", 1), event("b", "nobody-knows", "ann", 1));
+    let (code, stdout, stderr) = shell.run(&["ingest", "-"], &lines);
+    assert_eq!(code, Some(1));
+    assert_eq!(stdout, "received         4\nposted           1\nheld             1\nrejected         2\n");
+    assert!(stderr.contains("line 2: rejected: line 2: broken JSON: column 2"), "{stderr}");
+    assert!(stderr.contains("line 3 (b): held: no rate card for openai/nobody-knows"), "{stderr}");
+    assert!(stderr.contains("line 4 (x): rejected: provider: missing"), "{stderr}");
+    assert!(shell.ok(&["held", "list"], "").ends_with("1 held: 1 no_rate_card\n"));
+    assert_eq!(shell.ok(&["held", "retry"], ""), "1 tried, 0 posted, 1 still held\n");
+    assert!(shell.ok(&["rejected", "list"], "").ends_with("2 rejected\n"));
+    let array = format!("[{},", event("z", "gpt-4o", "ann", 1));
+    let (code, _, stderr) = shell.run(&["ingest", "-"], &array);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("nothing was posted"), "{stderr}");
+}
+
+#[test]
+fn a_quote_shows_every_line_item_and_why() {
+    let shell = Shell::new();
+    let text = shell.ok(&["quote", "-"], &event("q", "gpt-4o", "ann", 1_000));
+    for part in [
+        "q  rated  0.0025 USD",
+        "input",
+        "1000 x 0.0000025 = 0.0025",
+        "cost:-/ann owes payable:openai  0.0025",
+        "card openai/gpt-4o",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let (code, stdout, _) = shell.run(&["quote", "--format", "json", "-"], &event("q", "nobody-knows", "ann", 1));
+    assert_eq!(code, Some(1));
+    assert!(stdout.contains("\"reason\":\"no_rate_card\""));
+}
+
+#[test]
+fn a_published_catalog_posts_what_was_held() {
+    let shell = Shell::new();
+    shell.run(&["ingest", "-"], &event("h", "house-model", "ann", 1_000_000));
+    let file = std::env::temp_dir().join(format!("farthing-cli-{}.yaml", std::process::id()));
+    std::fs::write(
+        &file,
+        "provider: openai\noverrides:\n  - kind: contract\n    model: house-model\n    pricing: {inputCostPer1K: \"0.002\"}\n",
+    )
+    .unwrap();
+    let path = file.to_str().unwrap();
+    assert!(shell.ok(&["catalog", "check", path], "").contains("1 parts"));
+    assert!(shell.ok(&["catalog", "publish", path, "--note", "our own model"], "").starts_with("published as version 2"));
+    assert!(shell.ok(&["catalog", "publish", path], "").starts_with("identical to version 2"));
+    assert!(shell.ok(&["catalog", "list"], "").contains("our own model"));
+    assert_eq!(shell.ok(&["held", "retry"], ""), "1 tried, 1 posted, 0 still held\n");
+    assert!(shell.ok(&["report", "spend", "--by", "model"], "").contains("house-model    2.00"));
+    std::fs::write(&file, "provider: openai\nmodels:\n  - model: x\n    cards: [{input_per_1m: 3}]\n").unwrap();
+    let (code, _, stderr) = shell.run(&["catalog", "publish", path], "");
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("line 4: models.x.cards.input_per_1m: a rate is a quoted decimal"), "{stderr}");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn keys_and_orgs_are_made_and_revoked() {
+    let shell = Shell::new();
+    let key = shell.ok(&["keys", "create", "--scope", "ingest,read", "--source", "gw", "--note", "for the gateway"], "");
+    assert!(key.starts_with("far_") && key.ends_with('\n') && key.lines().count() == 1);
+    let id = key.split('_').nth(1).unwrap();
+    let listed = shell.ok(&["keys", "list"], "");
+    assert!(listed.contains(id) && listed.contains("source gw") && !listed.contains(key.trim()));
+    assert!(shell.ok(&["keys", "revoke", id], "").contains("is revoked"));
+    assert_eq!(shell.run(&["keys", "revoke", id], "").0, Some(1));
+    shell.ok(&["orgs", "create", "beta"], "");
+    assert_eq!(shell.run(&["orgs", "create", "beta"], "").0, Some(1));
+    assert_eq!(shell.ok(&["orgs", "list"], "").lines().count(), 2);
+    assert!(shell.ok(&["keys", "create", "--org", "beta", "--scope", "admin"], "").starts_with("far_"));
+}
+
+#[test]
+fn every_way_to_end_has_its_code() {
+    let shell = Shell::new();
+    assert_eq!(shell.run(&["--help"], "").0, Some(0));
+    assert_eq!(shell.run(&["--version"], "").0, Some(0));
+    assert_eq!(shell.run(&["dance"], "").0, Some(64));
+    assert_eq!(shell.run(&["ingest"], "").0, Some(64));
+    assert_eq!(shell.run(&["report", "spend", "--by", "colour"], "").0, Some(64));
+    assert_eq!(shell.run(&["ingest", "/nowhere/at/all"], "").0, Some(74));
+    assert_eq!(shell.run(&["verify", "--org", "nobody"], "").0, Some(1));
+    assert_eq!(shell.run(&["verify", "--database", "mysql://x"], "").0, Some(64));
+    let (code, _, stderr) = shell.run(&["verify", "--config", "/nowhere.toml"], "");
+    assert_eq!((code, stderr.contains("/nowhere.toml")), (Some(74), true));
+    let file = std::env::temp_dir().join(format!("farthing-cli-{}.toml", std::process::id()));
+    std::fs::write(&file, "databse = \"x\"\n").unwrap();
+    let (code, _, stderr) = shell.run(&["verify", "--config", file.to_str().unwrap()], "");
+    assert_eq!((code, stderr.contains("unknown field `databse`")), (Some(64), true), "{stderr}");
+    std::fs::remove_file(file).unwrap();
+    // Findings: a book that somebody tampered with.
+    shell.ok(&["ingest", "-"], &event("a", "gpt-4o", "ann", 1));
+    let path = shell.database.url.trim_start_matches("sqlite://");
+    let tamper = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.execute('DROP TRIGGER entries_are_not_changed')\nc.execute('UPDATE entries SET micro=9')\nc.commit()";
+    assert!(Command::new("python3").args(["-c", tamper, path]).status().unwrap().success());
+    let (code, _, stderr) = shell.run(&["verify"], "");
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("block 1, entry 1"), "{stderr}");
+}
+
+#[test]
+fn a_config_file_and_the_environment_are_heard_in_their_order() {
+    let shell = Shell::new();
+    shell.ok(&["orgs", "create", "from-file"], "");
+    let file = std::env::temp_dir().join(format!("farthing-config-{}.toml", std::process::id()));
+    std::fs::write(&file, "org = \"from-file\"\nconnections = 2\n").unwrap();
+    shell.ok(&["ingest", "-", "--config", file.to_str().unwrap()], &event("a", "gpt-4o", "ann", 1));
+    assert!(shell.ok(&["orgs", "list"], "").contains("from-file  1 entries"));
+    let by_flag = shell.ok(&["report", "spend", "--config", file.to_str().unwrap(), "--org", "main"], "");
+    assert!(by_flag.contains("block 0"), "{by_flag}");
+    std::fs::remove_file(file).unwrap();
+}

@@ -1,0 +1,18 @@
+//! All tests that need more than one module: stories, the books test, the conformance suite, and what comes in over a real
+//! socket. They run against SQLite in a temporary directory and against a real PostgreSQL.
+
+mod books;
+mod catalogs;
+mod cli;
+mod crash;
+mod exactness;
+mod golden;
+mod http;
+#[cfg(feature = "polars")]
+mod parquet;
+mod replay;
+mod store;
+mod stories;
+mod support;
+mod tidy;
+mod verify;

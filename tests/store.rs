@@ -1,0 +1,372 @@
+//! The conformance suite of the store: every promise it makes, on both databases.
+
+use crate::support::database::{Kind, TestDatabase, block_on};
+use crate::support::random::Random;
+use farthing::catalog::source::own;
+use farthing::flow::ingest::{Outcome, Prepared};
+use farthing::flow::publish::{CatalogFiles, Note};
+use farthing::flow::{Farthing, now};
+use farthing::id::{EventNumber, Org, Sequence};
+use farthing::money::Amount;
+use farthing::rating::Rating;
+use farthing::store::{EntryFilter, Fault, OnceKey, Store};
+use farthing::usage::UsageEvent;
+use farthing::usage::dialect::{Context, native};
+use sqlx::{Connection, Executor, Row};
+use std::collections::HashMap;
+use std::time::Duration;
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[test] fn $name() { super::block_on(super::$name(&super::TestDatabase::new(super::Kind::Sqlite))); })*
+        }
+        mod postgres {
+            $(#[test] fn $name() { super::block_on(super::$name(&super::TestDatabase::new(super::Kind::Postgres))); })*
+        }
+    };
+}
+
+on_both! {
+    what_is_written_is_read
+    a_key_is_remembered_for_ever_and_only_after_a_commit
+    two_processes_share_one_memory_of_keys
+    entries_events_and_blocks_cannot_be_changed
+    a_charge_cannot_be_posted_twice_even_by_mistake
+    the_readable_view_adds_up
+    a_locked_head_makes_others_wait
+    a_row_that_cannot_be_written_is_alone_in_being_rejected
+    ranges_of_time_read_what_is_in_them
+    a_name_is_interned_once_whoever_comes_first
+}
+
+const CATALOG: &str = "provider: acme
+models:
+  - model: haiku
+    cards: [{input_per_1m: \"0.25\", output_per_1m: \"1.25\", cache_read_per_1m: \"0.03\"}]
+";
+
+async fn open(database: &TestDatabase) -> (Farthing, Org) {
+    let file = std::env::temp_dir().join(format!("farthing-store-{}-{}.yaml", std::process::id(), now().micros()));
+    std::fs::write(&file, CATALOG).unwrap();
+    let farthing = Farthing::open(&database.options(), &CatalogFiles::At(file.clone())).await.unwrap();
+    std::fs::remove_file(file).unwrap();
+    let org = farthing.store.org("main").await.unwrap();
+    (farthing, org)
+}
+
+fn event(number: u64, random: &mut Random) -> UsageEvent {
+    let json = format!(
+        r#"{{"id":"event-{number}","source":"source-{}","occurred_at":"2026-02-{:02}T10:00:00.{:06}Z","provider":"acme","model":"haiku",
+            "usage":{{"input":{},"output":{},"cache_read":{}}},"user":"user-{}","team":"team-{}","session":"s{number}",
+            "labels":{{"n":"{number}"}},"reported":{{"by":"gateway","amount":"0.00{number}"}}}}"#,
+        random.below(3),
+        1 + random.below(28),
+        random.below(1_000_000),
+        random.below(100_000),
+        random.below(10_000),
+        random.below(2) * random.below(1000),
+        random.below(200),
+        random.below(20),
+    );
+    let context = Context { received_at: now(), source: None, strict: true };
+    native::read(&json, &context).unwrap()
+}
+
+async fn prepare(farthing: &Farthing, org: Org, events: impl IntoIterator<Item = UsageEvent>) -> Vec<Prepared> {
+    let in_force = farthing.in_force(org).await.unwrap();
+    events.into_iter().map(|event| farthing.prepare(org, &in_force, event)).collect()
+}
+
+/// Every way of inserting is used: alone, in chunks, as a stream.
+async fn what_is_written_is_read(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let mut random = Random::new(1);
+    let mut number = 0;
+    let mut all = Vec::new();
+    for size in [1, 2, 15, 16, 17, 64, 65, 300, 1] {
+        let events: Vec<UsageEvent> = (0..size).map(|n| event(number + n, &mut random)).collect();
+        number += size;
+        let prepared = prepare(&farthing, org, events).await;
+        let outcomes = farthing.commit_events(&prepared, || false).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Posted { .. })));
+        all.extend(prepared);
+    }
+    let records: Vec<i64> = (1..=all.len() as i64).collect();
+    let stored = farthing.store.events_by_record(org, &records).await.unwrap();
+    for (stored, prepared) in stored.iter().zip(&all) {
+        assert_eq!(stored.event, prepared.event);
+        assert_eq!(stored.row.content, prepared.content);
+    }
+    let entries = farthing.store.entries_between(org, 1, all.len() as i64 + 1).await.unwrap();
+    assert_eq!(entries.len(), all.len());
+    for (entry, prepared) in entries.iter().zip(&all) {
+        let Rating::Rated(rated) = &prepared.rating else { unreachable!() };
+        assert_eq!(entry.posting.amount(), rated.amount);
+        assert_eq!(entry.items.iter().map(|item| item.amount).sum::<Amount>(), rated.amount);
+        assert_eq!(entry.occurred_at, prepared.event.occurred_at);
+    }
+    assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+}
+
+/// Runs are tiny in tests, so a few thousand keys pass through the log, the frozen set and sealed runs.
+async fn a_key_is_remembered_for_ever_and_only_after_a_commit(database: &TestDatabase) {
+    let mut random = Random::new(2);
+    let mut store = Store::open(&database.options()).await.unwrap();
+    let mut known: HashMap<u64, i64> = HashMap::new();
+    let (mut next, mut value) = (0_u64, 0_i64);
+    for round in 0..160 {
+        let org = Org(1);
+        let keys_of = |store: &Store, ids: &[u64]| -> Vec<OnceKey> {
+            ids.iter().map(|id| store.event_key(org, "s", &id.to_string())).collect()
+        };
+        let fresh: Vec<u64> = (0..1 + random.below(60)).map(|n| next + n).collect();
+        next += fresh.len() as u64;
+        let old: Vec<u64> = (0..20).map(|_| random.below(next)).filter(|id| known.contains_key(id)).collect();
+
+        let mut write = store.begin().await.unwrap();
+        let found = write.find_once(org, &keys_of(&store, &fresh)).await.unwrap();
+        assert!(found.iter().all(Option::is_none), "round {round}: a new key was found");
+        let found = write.find_once(org, &keys_of(&store, &old)).await.unwrap();
+        let expected: Vec<Option<i64>> = old.iter().map(|id| known.get(id).copied()).collect();
+        assert_eq!(found, expected, "round {round}");
+        let new: Vec<(Org, OnceKey, i64)> = keys_of(&store, &fresh)
+            .into_iter()
+            .map(|key| {
+                value += 1;
+                (org, key, value)
+            })
+            .collect();
+        write.remember_once(&new).await.unwrap();
+        match random.below(10) {
+            // What was not committed never happened: these ids are never used again.
+            0 => drop(write),
+            _ => {
+                write.commit().await.unwrap();
+                known.extend(fresh.iter().zip(&new).map(|(id, (_, _, value))| (*id, *value)));
+            }
+        }
+        if random.below(12) == 0 {
+            store.close().await;
+            store = Store::open(&database.options()).await.unwrap();
+        }
+    }
+    if database.url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+        let sealed = sqlx::query("SELECT COUNT(*) FROM once_run WHERE sealed = 1").fetch_one(&mut connection).await.unwrap();
+        assert!(sealed.get::<i64, _>(0) >= 3, "the test is to pass through sealed runs");
+    }
+    for (id, value) in known {
+        let key = store.event_key(Org(1), "s", &id.to_string());
+        assert_eq!(store.once(Org(1), key).await.unwrap(), Some(value), "{id}");
+        let of_another = store.event_key(Org(2), "s", &id.to_string());
+        assert_eq!(store.once(Org(2), of_another).await.unwrap(), None);
+    }
+}
+
+async fn two_processes_share_one_memory_of_keys(database: &TestDatabase) {
+    let (one, org) = open(database).await;
+    let (two, _) = open(database).await;
+    let mut random = Random::new(3);
+    let mut sent: Vec<UsageEvent> = Vec::new();
+    let mut total = Amount::ZERO;
+    for round in 0..80_u64 {
+        let farthing = if random.below(2) == 0 { &one } else { &two };
+        let mut events: Vec<UsageEvent> = (0..random.below(40)).map(|n| event(round * 100 + n, &mut random)).collect();
+        let fresh = events.len();
+        events.extend((0..5).filter(|_| !sent.is_empty()).map(|_| random.pick(&sent).clone()).collect::<Vec<_>>());
+        let prepared = prepare(farthing, org, events.clone()).await;
+        for (place, outcome) in farthing.commit_events(&prepared, || false).await.unwrap().iter().enumerate() {
+            match outcome {
+                Outcome::Posted { amount, .. } if place < fresh => total += *amount,
+                Outcome::AlreadyPresent if place >= fresh => {}
+                other => panic!("round {round}, event {place} of {fresh}: {other:?}"),
+            }
+        }
+        sent.extend(events.into_iter().take(fresh));
+    }
+    let head = two.store.head(org).await.unwrap();
+    assert_eq!(head.next_record, sent.len() as i64 + 1);
+    let entries = one.store.entries_between(org, 1, head.next_sequence.0).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.posting.amount()).sum::<Amount>(), total);
+    assert!(two.verify(org, |_, _| {}).await.unwrap().is_ok());
+}
+
+/// Runs a statement behind the store's back.
+async fn behind_its_back(database: &TestDatabase, statement: &'static str) -> Result<u64, sqlx::Error> {
+    if database.url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(&database.url).await?;
+        connection.execute(statement).await.map(|done| done.rows_affected())
+    } else {
+        let mut connection = sqlx::PgConnection::connect(&database.url).await?;
+        connection.execute(statement).await.map(|done| done.rows_affected())
+    }
+}
+
+async fn entries_events_and_blocks_cannot_be_changed(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let prepared = prepare(&farthing, org, [event(1, &mut Random::new(4))]).await;
+    farthing.commit_events(&prepared, || false).await.unwrap();
+    for statement in [
+        "UPDATE entries SET micro = 0",
+        "DELETE FROM entries",
+        "UPDATE events SET id = 'other'",
+        "DELETE FROM events",
+        "UPDATE blocks SET hash = marks",
+        "DELETE FROM blocks",
+    ] {
+        let refused = behind_its_back(database, statement).await.unwrap_err().to_string();
+        assert!(refused.contains("are never"), "{statement}: {refused}");
+    }
+    assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+}
+
+async fn a_charge_cannot_be_posted_twice_even_by_mistake(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let prepared = prepare(&farthing, org, [event(1, &mut Random::new(5))]).await;
+    farthing.commit_events(&prepared, || false).await.unwrap();
+    let mut entry = farthing.store.entries_between(org, 1, 2).await.unwrap().remove(0);
+    entry.sequence = Sequence(2);
+    let mut write = farthing.store.begin().await.unwrap();
+    let refused = write.insert_entries(org, &[entry]).await.unwrap_err();
+    assert_eq!(refused.fault(), Fault::Data, "{refused:?}");
+}
+
+async fn the_readable_view_adds_up(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let mut random = Random::new(6);
+    let prepared = prepare(&farthing, org, (0..50).map(|n| event(n, &mut random)).collect::<Vec<_>>()).await;
+    farthing.commit_events(&prepared, || false).await.unwrap();
+    // A correction, so that the view has something to take away.
+    let changed = {
+        let json = native::write(&prepared[0].event).replace("\"output\":", "\"reasoning\":1,\"output\":");
+        native::read(&json, &Context { received_at: now(), source: None, strict: true }).unwrap()
+    };
+    let again = prepare(&farthing, org, [changed]).await;
+    assert!(matches!(farthing.commit_events(&again, || false).await.unwrap()[0], Outcome::Conflict { .. }));
+    let conflict = farthing.conflicts(org, true, 0, 10).await.unwrap()[0].conflict.conflict;
+    farthing.accept_conflict(org, conflict, "test").await.unwrap();
+
+    let entries = farthing.store.entries_between(org, 1, 100).await.unwrap();
+    let expected: Amount = entries.iter().map(|entry| entry.signed_amount()).sum();
+    let shown: Amount = if database.url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+        let rows = sqlx::query("SELECT amount FROM readable_entries").fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| Amount::parse(row.get::<&str, _>(0)).unwrap()).sum()
+    } else {
+        let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
+        let row = sqlx::query("SELECT CAST(SUM(amount) AS TEXT) FROM readable_entries").fetch_one(&mut connection).await.unwrap();
+        Amount::parse(row.get::<&str, _>(0)).unwrap()
+    };
+    assert_eq!(shown, expected);
+}
+
+async fn a_locked_head_makes_others_wait(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let other = Store::open(&database.options()).await.unwrap();
+    let mut holder = farthing.store.begin().await.unwrap();
+    holder.lock_heads(&[org]).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        let mut write = other.begin().await.unwrap();
+        write.lock_heads(&[org]).await.unwrap();
+    });
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(!waiting.is_finished(), "two transactions held one head");
+    drop(holder);
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+}
+
+/// The keys say that an id is new, and the book disagrees: the event is refused, the others are posted.
+async fn a_row_that_cannot_be_written_is_alone_in_being_rejected(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let mut random = Random::new(7);
+    let events: Vec<UsageEvent> = (0..40).map(|n| event(n, &mut random)).collect();
+    let mut prepared = prepare(&farthing, org, events).await;
+    // Its key leads to an event that is another one.
+    let first = prepare(&farthing, org, [event(1_000, &mut random)]).await;
+    farthing.commit_events(&first, || false).await.unwrap();
+    prepared[17].key = first[0].key;
+    let outcomes = farthing.commit_events(&prepared, || false).await.unwrap();
+    for (place, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Rejected(why) if place == 17 => assert!(why.to_string().contains("cannot be written"), "{why}"),
+            Outcome::Posted { .. } if place != 17 => {}
+            other => panic!("event {place}: {other:?}"),
+        }
+    }
+    assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+}
+
+async fn ranges_of_time_read_what_is_in_them(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let mut random = Random::new(8);
+    for group in 0..12_u64 {
+        let events: Vec<UsageEvent> = (0..25).map(|n| event(group * 25 + n, &mut random)).collect();
+        let prepared = prepare(&farthing, org, events).await;
+        farthing.commit_events(&prepared, || false).await.unwrap();
+    }
+    let all = farthing.store.entries_between(org, 1, 301).await.unwrap();
+    for (from, until) in [(5, 9), (1, 2), (27, 30), (12, 12)] {
+        let instant = |day: u64| farthing::time::Instant::parse(&format!("2026-02-{:02}T00:00:00Z", day.min(28))).unwrap();
+        let (from, until) = (instant(from), instant(until));
+        let expected: Vec<Sequence> = all
+            .iter()
+            .filter(|entry| entry.occurred_at >= from && entry.occurred_at < until)
+            .map(|entry| entry.sequence)
+            .collect();
+        let mut found = Vec::new();
+        loop {
+            let filter = EntryFilter {
+                from: Some(from),
+                until: Some(until),
+                after: found.last().copied(),
+                limit: 7,
+                ..EntryFilter::default()
+            };
+            let page = farthing.store.entries(org, &filter).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page.iter().map(|booked| booked.entry.sequence));
+        }
+        assert_eq!(found, expected);
+        let sums = farthing
+            .store
+            .spend(org, &EntryFilter { from: Some(from), until: Some(until), ..EntryFilter::default() }, true)
+            .await
+            .unwrap();
+        let expected: Amount =
+            all.iter().filter(|entry| expected.contains(&entry.sequence)).map(|entry| entry.posting.amount()).sum();
+        assert_eq!(sums.iter().map(|row| row.amount).sum::<Amount>(), expected);
+    }
+}
+
+/// A catalog version published by one process holds for the other from its next commit, and both use the same numbers.
+async fn a_name_is_interned_once_whoever_comes_first(database: &TestDatabase) {
+    let (one, org) = open(database).await;
+    let (two, _) = open(database).await;
+    let mut random = Random::new(9);
+    let of_one = prepare(&one, org, (0..30).map(|n| event(n, &mut random)).collect::<Vec<_>>()).await;
+    let of_two = prepare(&two, org, (30..60).map(|n| event(n, &mut random)).collect::<Vec<_>>()).await;
+    one.commit_events(&of_one[..15], || false).await.unwrap();
+    two.commit_events(&of_two[..15], || false).await.unwrap();
+
+    let dearer = own::read(&CATALOG.replace("0.25", "2.5")).unwrap();
+    let note = Note { author: "test".to_owned(), note: String::new() };
+    let base = one.store.head(org).await.unwrap().version;
+    let published = one.publish(org, base, &dearer, &note).await.unwrap().unwrap();
+    // The second process prepared these under the old version.
+    let outcomes = two.commit_events(&of_two[15..], || false).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Posted { version, .. } if *version == published)));
+    one.commit_events(&of_one[15..], || false).await.unwrap();
+
+    let head = one.store.head(org).await.unwrap();
+    let names = one.store.names_between(org, 1, head.next_name.0).await.unwrap();
+    let mut texts: Vec<_> = names.iter().map(|name| (name.kind, name.text.clone())).collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), names.len());
+    let booked = one.store.entries_of(org, EventNumber(31)).await.unwrap();
+    assert_eq!(booked[0].version, published);
+    assert!(two.verify(org, |_, _| {}).await.unwrap().is_ok());
+}

@@ -1,0 +1,7 @@
+//! What the tests share: databases that go away by themselves, and a small event language.
+
+pub mod database;
+pub mod description;
+pub mod postgres;
+pub mod random;
+pub mod service;
