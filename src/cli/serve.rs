@@ -40,6 +40,7 @@ impl Serve {
         let service = Service::new(farthing.clone(), intake, settings.limits);
         jobs::start(&farthing, settings.rejected_days);
         tracing::info!(%address, database = %without_password(&settings.store.url), "serving");
+        log_heads(&farthing).await?;
 
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let leaving = leave_on_signal(service.clone());
@@ -55,6 +56,7 @@ impl Serve {
             }
         }
         service.intake.drain().await;
+        log_heads(&farthing).await?;
         farthing.store.close().await;
         tracing::info!("stopped; everything that was acknowledged is in the book");
         Ok(())
@@ -74,6 +76,16 @@ async fn greet(farthing: &Farthing, settings: &Settings, address: SocketAddr) ->
     println!("  curl -s http://{address}/v1/events -H 'Authorization: Bearer {key}' -d '{event}'\n");
     println!("and what it cost:\n");
     println!("  curl -s 'http://{address}/v1/reports/spend?group_by=model' -H 'Authorization: Bearer {key}'\n");
+    Ok(())
+}
+
+/// Writes where every book stands into the log: a log kept elsewhere then bears witness to heads that nobody who can
+/// write the database can change.
+async fn log_heads(farthing: &Farthing) -> Outcome {
+    for (org, name) in farthing.store.orgs().await? {
+        let head = farthing.store.head(org).await?;
+        tracing::info!(org = %name, block = %head.block, hash = %head.hash, "the head of the book");
+    }
     Ok(())
 }
 

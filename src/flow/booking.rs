@@ -138,15 +138,18 @@ impl<'c> Booking<'c> {
     ) -> Result<(), FlowError> {
         let mut accounts: HashSet<String> = HashSet::new();
         let mut texts: HashSet<(NameKind, &str)> = HashSet::new();
-        let mut owners: HashMap<&Owner, &UsageEvent> = HashMap::new();
-        let mut products: HashMap<&Product, &UsageEvent> = HashMap::new();
+        // In the order in which they first appear, so that the same events give the same numbers.
+        let (mut owners, mut products) = (Vec::new(), Vec::new());
+        let (mut seen_owners, mut seen_products) = (HashSet::new(), HashSet::new());
         for (event, rated) in events.clone() {
-            if !self.cache.owners.contains_key(&event.owner) && owners.insert(&event.owner, event).is_none() {
+            if !self.cache.owners.contains_key(&event.owner) && seen_owners.insert(&event.owner) {
+                owners.push(event);
                 accounts.insert(ledger::account(Party::Owner, event));
                 let parts = event.owner.dimensions().into_iter().zip(OWNER_KINDS);
                 texts.extend(parts.filter_map(|((_, text), kind)| Some((kind, &**text?))));
             }
-            if !self.cache.products.contains_key(&event.product) && products.insert(&event.product, event).is_none() {
+            if !self.cache.products.contains_key(&event.product) && seen_products.insert(&event.product) {
+                products.push(event);
                 accounts.insert(ledger::account(Party::Provider, event));
                 let parts = event.product.dimensions().into_iter().zip(PRODUCT_KINDS);
                 texts.extend(parts.filter_map(|((_, text), kind)| Some((kind, &**text?))));
@@ -164,7 +167,8 @@ impl<'c> Booking<'c> {
         texts.extend(accounts.iter().map(|account| (NameKind::Account, account.as_str())));
         self.intern_names(write, texts).await?;
 
-        for (owner, event) in owners {
+        for event in owners {
+            let owner = &event.owner;
             let dimensions = self.numbers(owner.dimensions().map(|(_, text)| text), OWNER_KINDS);
             let number = match write.find_owner(self.org(), &dimensions).await? {
                 Some(number) => number,
@@ -178,7 +182,8 @@ impl<'c> Booking<'c> {
             let account = self.name(NameKind::Account, &ledger::account(Party::Owner, event));
             self.cache.owners.insert(owner.clone(), Borne { owner: number, account });
         }
-        for (product, event) in products {
+        for event in products {
+            let product = &event.product;
             let dimensions = self.numbers(product.dimensions().map(|(_, text)| text), PRODUCT_KINDS);
             let number = match write.find_product(self.org(), &dimensions).await? {
                 Some(number) => number,
