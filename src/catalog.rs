@@ -3,6 +3,7 @@
 //! never changes. Which card decides an event is [`resolution`]'s question; what comes out of the multiplication is
 //! `rating`'s.
 
+pub mod history;
 pub mod resolution;
 pub mod shipped;
 pub mod source;
@@ -18,8 +19,8 @@ use std::sync::Arc;
 /// are shared between orgs and overrides are private.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Part {
-    List(List),
-    Overrides(Overrides),
+    List(Arc<List>),
+    Overrides(Arc<Overrides>),
 }
 
 /// A provider's list.
@@ -79,8 +80,8 @@ pub struct Model {
     pub name: Text,
     /// Other names of the same model; exact, audited, never guessed.
     pub aliases: Vec<Text>,
-    /// A router without a price of its own: the model that answered has one.
-    pub priced_as_answered: bool,
+    /// When the source was first seen without it. Its cards stay: what was used before is still priced.
+    pub delisted: Option<Instant>,
     /// By effective date, the earliest first.
     pub cards: Vec<Card>,
 }
@@ -90,9 +91,16 @@ pub struct Model {
 pub struct Card {
     /// Without one the card reaches as far back as its source.
     pub from: Option<Instant>,
+    /// The last look at the source that still saw another price: the change lies between it and `from`.
+    pub seen_after: Option<Instant>,
+    /// The upstream whose rates these are.
     pub endpoint: Option<Text>,
+    /// One of several ways to the same upstream, as the source names it.
+    pub route: Option<Text>,
     pub variant: Option<Text>,
     pub service_tier: Option<Text>,
+    /// A router without a price of its own: the model that answered has one.
+    pub priced_as_answered: bool,
     pub currency: Currency,
     /// The source says that it costs nothing, or a person accepted that; without it an all-zero card prices nothing.
     pub free: bool,
@@ -174,7 +182,7 @@ pub struct Catalog {
 pub(crate) struct Provider {
     pub list: Arc<List>,
     /// The most specific first, and the latest first among equals.
-    pub overrides: Vec<(Arc<Override>, Arc<str>)>,
+    pub overrides: Vec<(Override, Arc<str>)>,
     /// The label of every card, by model and card.
     pub labels: Vec<Vec<Arc<str>>>,
 }
@@ -225,6 +233,21 @@ impl Part {
     }
 }
 
+impl List {
+    /// A provider of which nothing is known but its name.
+    pub fn empty(provider: Text) -> List {
+        List {
+            provider,
+            pricing_provider_id: None,
+            cost_basis: CostBasis::Rated,
+            absent: Absent::Unknown,
+            insured: Insured::default(),
+            origin: Origin::default(),
+            models: Vec::new(),
+        }
+    }
+}
+
 impl Rates {
     pub fn new(mut rates: Vec<(Meter, Rate)>) -> Rates {
         rates.sort_by_key(|(meter, _)| *meter);
@@ -256,72 +279,87 @@ impl Conditional {
 }
 
 impl Card {
+    /// A card of these rates for ordinary calls, without a date.
+    pub fn of(rates: Rates) -> Card {
+        Card {
+            from: None,
+            seen_after: None,
+            endpoint: None,
+            route: None,
+            variant: None,
+            service_tier: None,
+            priced_as_answered: false,
+            currency: Currency::USD,
+            free: false,
+            rates,
+            when: Vec::new(),
+            graduated: Vec::new(),
+            origin: Origin::default(),
+        }
+    }
+
     /// Nothing on it costs anything, yet nobody said that it is free.
     pub fn is_doubtful_zero(&self) -> bool {
-        !self.free && self.rates.all_zero() && self.when.iter().all(|when| when.rates.all_zero()) && self.graduated.is_empty()
+        !self.free
+            && !self.priced_as_answered
+            && self.rates.all_zero()
+            && self.when.iter().all(|when| when.rates.all_zero())
+            && self.graduated.is_empty()
     }
 }
 
 impl Catalog {
-    pub fn build(parts: impl IntoIterator<Item = Arc<Part>>) -> Result<Catalog, Clash> {
+    pub fn build(parts: impl IntoIterator<Item = Part>) -> Result<Catalog, Clash> {
         let mut catalog = Catalog { providers: Vec::new(), by_name: HashMap::new(), models: HashMap::new() };
-        let mut overrides: Vec<Overrides> = Vec::new();
+        let mut overrides: Vec<Arc<Overrides>> = Vec::new();
         for part in parts {
-            match Arc::unwrap_or_clone(part) {
+            match part {
                 Part::List(list) => catalog.add_list(list)?,
                 Part::Overrides(part) => overrides.push(part),
             }
         }
         for part in overrides {
-            catalog.add_overrides(part)?;
+            catalog.add_overrides(&part)?;
         }
         Ok(catalog)
     }
 
-    fn add_list(&mut self, mut list: List) -> Result<(), Clash> {
+    fn add_list(&mut self, list: Arc<List>) -> Result<(), Clash> {
         let provider = self.providers.len();
         if self.by_name.insert((&*list.provider).into(), provider).is_some() {
-            return Err(Clash::TwoLists(list.provider));
+            return Err(Clash::TwoLists(list.provider.clone()));
         }
         let mut labels = Vec::with_capacity(list.models.len());
-        for (place, model) in list.models.iter_mut().enumerate() {
+        for (place, model) in list.models.iter().enumerate() {
             for (name, is_alias) in std::iter::once((&model.name, false)).chain(model.aliases.iter().map(|alias| (alias, true))) {
                 let key = ModelKey { provider, name: (&**name).into() };
                 if self.models.insert(key, Entry { model: place, is_alias }).is_some() {
                     return Err(Clash::TwoModels { provider: list.provider.clone(), name: name.clone() });
                 }
             }
-            model.cards.sort_by_key(|card| card.from);
+            debug_assert!(model.cards.is_sorted_by_key(|card| card.from), "whoever makes a list sorts its cards");
             let of_model: Vec<Arc<str>> =
                 model.cards.iter().map(|card| label(&list.provider, &model.name, card).into()).collect();
             refuse_twins(of_model.iter())?;
             labels.push(of_model);
         }
-        self.providers.push(Provider { list: Arc::new(list), overrides: Vec::new(), labels });
+        self.providers.push(Provider { list, overrides: Vec::new(), labels });
         Ok(())
     }
 
-    fn add_overrides(&mut self, part: Overrides) -> Result<(), Clash> {
+    fn add_overrides(&mut self, part: &Overrides) -> Result<(), Clash> {
         let place = match self.by_name.get(&*part.provider) {
             Some(&place) => place,
             // A provider that nobody lists may still have an operator's own rates.
             None => {
-                self.add_list(List {
-                    provider: part.provider.clone(),
-                    pricing_provider_id: None,
-                    cost_basis: CostBasis::Rated,
-                    absent: Absent::Unknown,
-                    insured: Insured::default(),
-                    origin: Origin::default(),
-                    models: Vec::new(),
-                })?;
+                self.add_list(Arc::new(List::empty(part.provider.clone())))?;
                 self.providers.len() - 1
             }
         };
         let provider = &mut self.providers[place];
-        for rates in part.overrides {
+        for rates in &part.overrides {
             let label = rates.label(&part.provider);
-            provider.overrides.push((Arc::new(rates), label.into()));
+            provider.overrides.push((rates.clone(), label.into()));
         }
         provider.overrides.sort_by_key(|(it, _)| std::cmp::Reverse(it.rank()));
         refuse_twins(provider.overrides.iter().map(|(_, label)| label))
@@ -376,6 +414,16 @@ impl Override {
     }
 }
 
+impl Pattern {
+    pub fn fits(&self, model: &str) -> bool {
+        match self {
+            Pattern::Every => true,
+            Pattern::Prefix(prefix) => model.starts_with(&**prefix),
+            Pattern::Exact(name) => model == &**name,
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -410,7 +458,7 @@ fn refuse_twins<'a>(labels: impl Iterator<Item = &'a Arc<str>>) -> Result<(), Cl
 /// How entries and explanations name a card: `openrouter/anthropic/claude-sonnet-4.5@2025-09-29`.
 fn label(provider: &str, model: &str, card: &Card) -> String {
     let mut label = format!("{provider}/{model}");
-    for (mark, part) in [(":", &card.variant), (" at ", &card.endpoint), (" tier ", &card.service_tier)] {
+    for (mark, part) in [(":", &card.variant), (" at ", &card.endpoint), (" via ", &card.route), (" tier ", &card.service_tier)] {
         if let Some(part) = part {
             label.push_str(mark);
             label.push_str(part);

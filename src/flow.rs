@@ -42,7 +42,7 @@ pub struct InForce {
 struct Catalogs {
     in_force: HashMap<Org, InForce>,
     /// Parts by hash: public lists are read once, however many orgs and versions name them.
-    parts: HashMap<ContentHash, Arc<Part>>,
+    parts: HashMap<ContentHash, Part>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +136,6 @@ impl Farthing {
                     let read = source::own::read(&text).ok().and_then(|mut parts| parts.pop());
                     let read =
                         read.ok_or_else(|| StoreError::damaged(format!("catalog part {}", part.name), "it cannot be read"))?;
-                    let read = Arc::new(read);
                     let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
                     catalogs.parts.insert(part.hash, read.clone());
                     read

@@ -421,9 +421,11 @@ impl Charge {
 impl Unpriced {
     pub fn reason(&self) -> HeldReason {
         match self {
-            Unpriced::NoCard(NoCard::DoubtfulZero { .. }) => HeldReason::ZeroUnconfirmed,
-            Unpriced::NoCard(NoCard::PricedAsAnswered { .. }) => HeldReason::PricedAsAnswered,
-            Unpriced::NoCard(_) => HeldReason::NoRateCard,
+            Unpriced::NoCard(no_card) => match no_card.root() {
+                NoCard::DoubtfulZero { .. } => HeldReason::ZeroUnconfirmed,
+                NoCard::PricedAsAnswered { .. } => HeldReason::PricedAsAnswered,
+                _ => HeldReason::NoRateCard,
+            },
             Unpriced::NoRate { .. } => HeldReason::NoRate,
             Unpriced::UsageMissing { .. } => HeldReason::UsageMissing,
             Unpriced::Contradictory { .. } => HeldReason::ContradictoryUsage,

@@ -290,6 +290,11 @@ impl Text {
         Text(text.into())
     }
 
+    /// For a short text that this program made, such as a date.
+    pub fn new(text: impl AsRef<str>) -> Option<Text> {
+        reading::text("text", text.as_ref()).ok()
+    }
+
     /// For names that are written in this program, not received.
     pub fn known(text: &'static str) -> Text {
         reading::text("name", text).expect("a name written in the program is printable and short")

@@ -1,7 +1,8 @@
 //! The shipped catalogs, and the importer that one of them comes from.
 
-use farthing::catalog::source::{openrouter, own};
-use farthing::catalog::{Catalog, Part, shipped};
+use farthing::catalog::history::Look;
+use farthing::catalog::source::{Imported, openrouter, own};
+use farthing::catalog::{Catalog, List, Part, shipped};
 use farthing::time::Instant;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,12 @@ use std::sync::Arc;
 fn read(name: &str, text: &str) -> Vec<Part> {
     own::read(text)
         .unwrap_or_else(|mistakes| panic!("{name}: {}", mistakes.iter().map(|m| m.to_string()).collect::<Vec<_>>().join("\n")))
+}
+
+/// The one list of an import as it was first seen on a day.
+fn seen_on(date: &str, imported: Imported) -> Part {
+    let [list] = <[List; 1]>::try_from(imported.lists).unwrap();
+    Part::List(Arc::new(list.seen(None, Look::at(Instant::parse_date_or_instant(date).unwrap(), None))))
 }
 
 #[test]
@@ -21,7 +28,7 @@ fn every_file_in_the_folder_is_shipped_and_all_fit_together() {
     shipped.sort_unstable();
     assert_eq!(files, shipped);
 
-    let parts = shipped::FILES.iter().flat_map(|(name, text)| read(name, text)).map(Arc::new);
+    let parts = shipped::FILES.iter().flat_map(|(name, text)| read(name, text));
     let catalog = Catalog::build(parts).unwrap();
     let models: usize = catalog.lists().map(|list| list.models.len()).sum();
     assert!(models > 900, "{models} models");
@@ -63,9 +70,9 @@ fn the_openrouter_list_is_the_importers_output() {
         eprintln!("the fetched list of 2026-08-22 is not on this machine; it was not compared");
         return;
     };
-    let imported = openrouter::read(&json, Instant::parse_date_or_instant("2026-08-22").unwrap()).unwrap();
+    let imported = openrouter::read(&json).unwrap();
     assert_eq!(imported.notes, Vec::<String>::new());
-    assert_eq!(own::write(&Part::List(imported.list)), *shipped);
+    assert_eq!(own::write(&seen_on("2026-08-22", imported)), *shipped);
 }
 
 /// A list with each of OpenRouter's habits once.
@@ -85,9 +92,9 @@ fn the_importer_understands_each_habit_of_the_list() {
         {"id":"openrouter/auto","pricing":{"prompt":"-1","completion":"-1"}},
         {"id":"a/odd","pricing":{"prompt":"0.000001","completion":"0.000002","per_smile":"1","discount":0.5}}
     ]}"#;
-    let imported = openrouter::read(list, Instant::parse_date_or_instant("2026-08-22").unwrap()).unwrap();
+    let imported = openrouter::read(list).unwrap();
     assert_eq!(imported.notes, ["discount: on 1 rows (a/odd)", "per_smile: on 1 rows (a/odd)"]);
-    insta::assert_snapshot!(own::write(&Part::List(imported.list)), @r#"
+    insta::assert_snapshot!(own::write(&seen_on("2026-08-22", imported)), @r#"
     provider: openrouter
     cost_basis: reported
     absent: included
@@ -156,13 +163,14 @@ fn the_importer_understands_each_habit_of_the_list() {
               - prompt_tokens_over: 272000
                 input_per_1m: "4"
       - model: openrouter/auto
-        priced_as: the_model_that_answered
+        cards:
+          - from: 2026-08-22
+            priced_as: the_model_that_answered
     "#);
 }
 
 #[test]
 fn a_list_that_is_none_changes_nothing() {
-    let seen_at = Instant::parse_date_or_instant("2026-08-22").unwrap();
     for (json, why) in [
         ("<html>", "event: expected an object"),
         ("{\"data\":[]}", "data: empty"),
@@ -173,7 +181,7 @@ fn a_list_that_is_none_changes_nothing() {
         ),
         ("{\"data\":[{\"id\":\"x\",\"pricing\":{\"prompt\":\"cheap\"}}]}", "`cheap` is not a decimal number"),
     ] {
-        let said = openrouter::read(json, seen_at).unwrap_err().to_string();
+        let said = openrouter::read(json).unwrap_err().to_string();
         assert!(said.contains(why), "{said}");
     }
 }

@@ -172,11 +172,7 @@ fn every_listed_model_is_quoted_as_big_integers_say() {
     assert!(longest >= 22, "the list has rates of 22 decimals, the longest read is {longest}");
 
     let parts = own::read(&text).unwrap();
-    let in_force = InForce {
-        version: Version(1),
-        hash: [0; 32],
-        catalog: Arc::new(Catalog::build(parts.into_iter().map(Arc::new)).unwrap()),
-    };
+    let in_force = InForce { version: Version(1), hash: [0; 32], catalog: Arc::new(Catalog::build(parts).unwrap()) };
     let context = Context { received_at: Instant::parse("2026-11-01T00:00:00Z").unwrap(), source: None, strict: false };
     let counts = prop::collection::vec(prop_oneof![Just(0_u64), 1..1_000_u64, 1_000..3_000_000_u64], METERS.len());
     let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });

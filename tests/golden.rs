@@ -21,7 +21,7 @@ fn context() -> Context {
 
 fn in_force(yaml: &str) -> InForce {
     let parts = own::read(yaml).unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
-    let catalog = Catalog::build(parts.into_iter().map(Arc::new)).unwrap();
+    let catalog = Catalog::build(parts).unwrap();
     InForce { version: Version(1), hash: [0; 32], catalog: Arc::new(catalog) }
 }
 

@@ -5,10 +5,10 @@
 //!
 //! The answer explains itself when asked to: everything that was looked at leaves a line in a [`Trace`].
 
-use crate::catalog::{Absent, Card, Catalog, Conditional, List, Override, OverrideKind, Pattern, Provider, Rates, Scope, Slice};
+use crate::catalog::{Absent, Card, Catalog, Conditional, List, Override, OverrideKind, Provider, Rates, Scope, Slice};
 use crate::money::{Currency, Rate};
 use crate::time::Instant;
-use crate::usage::{Meter, UsageEvent};
+use crate::usage::{Meter, Text, UsageEvent};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -71,13 +71,39 @@ impl<T> Copy for Named<'_, T> {}
 /// Why no card fits, in the words that a person acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoCard {
-    UnknownProvider { provider: String },
-    UnknownModel { model: String, at: Instant },
-    NotInForce { model: String, first: Instant, at: Instant },
-    NoTier { model: String, tier: String },
-    NoVariant { model: String, variant: String },
-    PricedAsAnswered { model: String },
-    DoubtfulZero { card: String },
+    UnknownProvider {
+        provider: String,
+    },
+    UnknownModel {
+        model: String,
+        at: Instant,
+    },
+    NotInForce {
+        model: String,
+        first: Instant,
+        at: Instant,
+    },
+    NoTier {
+        model: String,
+        tier: String,
+    },
+    NoVariant {
+        model: String,
+        variant: String,
+    },
+    PricedAsAnswered {
+        model: String,
+    },
+    DoubtfulZero {
+        card: String,
+    },
+    /// The provider has none and the list it points to has none either.
+    NorElsewhere {
+        here: Box<NoCard>,
+        there: Box<NoCard>,
+        pricing_provider_id: String,
+        vendor: Option<String>,
+    },
 }
 
 pub(crate) fn find<'c>(catalog: &'c Catalog, event: &UsageEvent, trace: &mut impl Trace) -> Found<'c> {
@@ -88,10 +114,15 @@ pub(crate) fn find<'c>(catalog: &'c Catalog, event: &UsageEvent, trace: &mut imp
         return Found { list: None, contract: None, chargeback: None, card };
     };
     let asked = Asked::by(event);
+    // An override names a model as the list does; an event may name it by an alias.
+    let listed_as = match provider.overrides.is_empty() {
+        true => None,
+        false => listed_as(catalog, place, provider, &asked),
+    };
     let mut found = Found {
         list: Some(&provider.list),
-        contract: override_for(provider, event, OverrideKind::Contract, trace),
-        chargeback: override_for(provider, event, OverrideKind::Chargeback, trace),
+        contract: override_for(provider, event, listed_as, OverrideKind::Contract, trace),
+        chargeback: override_for(provider, event, listed_as, OverrideKind::Chargeback, trace),
         card: card_of(catalog, place, provider, &asked, trace),
     };
     let Some(elsewhere) = provider.list.pricing_provider_id.as_ref().filter(|_| found.card.is_err()) else { return found };
@@ -99,36 +130,44 @@ pub(crate) fn find<'c>(catalog: &'c Catalog, event: &UsageEvent, trace: &mut imp
     // The list of another provider, with the model's name as that provider writes it.
     let Some((place, other)) = catalog.provider(elsewhere) else {
         trace.note(|| format!("pricing_provider_id {elsewhere}: no list for that provider"));
+        let there = NoCard::UnknownProvider { provider: elsewhere.to_string() };
+        found.card = found.card.map_err(|here| here.elsewhere(elsewhere, event, there));
         return found;
     };
     let asked = Asked { model: own_name(asked.model, elsewhere).unwrap_or(asked.model), served_by: None, ..asked };
     trace.note(|| format!("pricing_provider_id {elsewhere}: looking for {}", asked.model));
-    if let Ok(card) = card_of(catalog, place, other, &asked, trace) {
-        found.card = Ok(CardFound { layer: Layer::PricingProvider, ..card });
-    }
+    found.card = match (found.card, card_of(catalog, place, other, &asked, trace)) {
+        (_, Ok(card)) => Ok(CardFound { layer: Layer::PricingProvider, ..card }),
+        (Err(here), Err(there)) => Err(here.elsewhere(elsewhere, event, there)),
+        (here, _) => here,
+    };
     found
+}
+
+/// The name under which the provider's list has the model.
+fn listed_as<'c>(catalog: &Catalog, place: usize, provider: &'c Provider, asked: &Asked<'_>) -> Option<&'c str> {
+    let (model, _) =
+        spellings(asked.model, asked.variant, &provider.list.provider).find_map(|(name, _)| catalog.model(place, &name))?;
+    Some(&provider.list.models[model].name)
 }
 
 /// The most specific override in force; the provider keeps them in that order.
 fn override_for<'c>(
     provider: &'c Provider,
     event: &UsageEvent,
+    listed_as: Option<&str>,
     kind: OverrideKind,
     trace: &mut impl Trace,
 ) -> Option<Named<'c, Override>> {
     for (it, label) in provider.overrides.iter().filter(|(it, _)| it.kind == kind) {
-        let (owner, is) = (&event.owner, |mine: &Option<crate::usage::Text>, theirs| mine.as_ref() == Some(theirs));
+        let (owner, is) = (&event.owner, |mine: &Option<Text>, theirs| mine.as_ref() == Some(theirs));
         let in_scope = match &it.scope {
             Scope::Org => true,
             Scope::Team(team) => is(&owner.team, team),
             Scope::Project(project) => is(&owner.project, project),
             Scope::Key(key) => is(&owner.key, key),
         };
-        let is_model = match &it.model {
-            Pattern::Every => true,
-            Pattern::Prefix(prefix) => event.product.model.starts_with(&**prefix),
-            Pattern::Exact(model) => event.product.model == *model,
-        };
+        let is_model = it.model.fits(&event.product.model) || listed_as.is_some_and(|name| it.model.fits(name));
         let in_force = it.from.is_none_or(|from| from <= event.occurred_at);
         if in_scope && is_model && in_force {
             trace.note(|| format!("override {label}: applies"));
@@ -192,13 +231,12 @@ fn card_of<'c>(
             true => format!("list {}: {name} is an alias of {}", list.provider, model.name),
             false => format!("list {}: has {name}", list.provider),
         });
-        if model.priced_as_answered {
-            return Err(NoCard::PricedAsAnswered { model: format!("{}/{}", list.provider, model.name) });
-        }
-
         let asked = Asked { variant, ..*asked };
         let found = |card: usize, layer| {
             let card = Named { it: &model.cards[card], label: &labels[card] };
+            if card.it.priced_as_answered {
+                return Err(NoCard::PricedAsAnswered { model: format!("{}/{}", list.provider, model.name) });
+            }
             // An all-zero card that nobody called free prices nothing.
             match card.it.is_doubtful_zero() {
                 true => Err(NoCard::DoubtfulZero { card: card.label.to_string() }),
@@ -206,13 +244,26 @@ fn card_of<'c>(
             }
         };
         if let Some(served_by) = asked.served_by {
-            if let Some(card) = asked.among(&model.cards, Some(served_by)) {
-                trace.note(|| format!("endpoint card {}: in force", labels[card]));
-                return found(card, Layer::Endpoint);
+            match asked.endpoint_among(&model.cards, served_by) {
+                Ok(card) => {
+                    trace.note(|| format!("endpoint card {}: in force", labels[card]));
+                    return found(card, Layer::Endpoint);
+                }
+                Err(routes) => trace.note(|| match routes.as_slice() {
+                    [] => format!("no endpoint card of {} for {served_by}", model.name),
+                    several => {
+                        let routes: Vec<_> = several.iter().map(|route| route.as_deref().unwrap_or("unnamed")).collect();
+                        format!(
+                            "{} has {} routes to {served_by} at different rates ({}), so none of them is taken",
+                            model.name,
+                            routes.len(),
+                            routes.join(", ")
+                        )
+                    }
+                }),
             }
-            trace.note(|| format!("no endpoint card of {} for {served_by}", model.name));
         }
-        if let Some(card) = asked.among(&model.cards, None) {
+        if let Some(card) = asked.among(&model.cards, |card| card.endpoint.is_none()) {
             trace.note(|| format!("card {}: in force", labels[card]));
             return found(card, Layer::List);
         }
@@ -251,13 +302,28 @@ fn own_name<'a>(model: &'a str, provider: &str) -> Option<&'a str> {
 }
 
 impl Asked<'_> {
+    /// The card of an endpoint, if exactly one fits: an upstream may be reached by several routes at different rates, and
+    /// nobody says which one served. Otherwise the routes that would have fitted.
+    fn endpoint_among<'c>(&self, cards: &'c [Card], served_by: &str) -> Result<usize, Vec<&'c Option<Text>>> {
+        let is_endpoint = |card: &Card| card.endpoint.as_deref() == Some(served_by) || card.route.as_deref() == Some(served_by);
+        let mut routes: Vec<&Option<Text>> = cards.iter().filter(|card| is_endpoint(card)).map(|card| &card.route).collect();
+        routes.sort_unstable();
+        routes.dedup();
+        routes.retain(|route| self.among(cards, |card| is_endpoint(card) && card.route == **route).is_some());
+        let mut fitting = routes.iter().filter_map(|route| self.among(cards, |card| is_endpoint(card) && card.route == **route));
+        match fitting.next() {
+            Some(first) if fitting.all(|other| cards[other].is_same_price(&cards[first])) => Ok(first),
+            _ => Err(routes),
+        }
+    }
+
     /// The latest card in force: one for the tier itself, else one whose conditions know the tier.
-    fn among(&self, cards: &[Card], endpoint: Option<&str>) -> Option<usize> {
+    fn among(&self, cards: &[Card], is_asked: impl Fn(&Card) -> bool) -> Option<usize> {
         let latest = |fits: &dyn Fn(&Card) -> bool| {
             cards.iter().rposition(|card| {
                 card.from.is_none_or(|from| from <= self.at)
-                    && card.endpoint.as_deref() == endpoint
                     && card.variant.as_deref() == self.variant
+                    && is_asked(card)
                     && fits(card)
             })
         };
@@ -433,6 +499,33 @@ impl std::fmt::Display for Conditional {
     }
 }
 
+impl NoCard {
+    /// Neither here nor in the list of the provider's `pricing_provider_id`. A router's slug names the vendor first; the
+    /// list of one vendor cannot have the models of the others.
+    fn elsewhere(self, pricing_provider_id: &str, event: &UsageEvent, there: NoCard) -> NoCard {
+        let vendor =
+            event.product.model.split_once('/').map(|(vendor, _)| vendor).filter(|vendor| *vendor != pricing_provider_id);
+        NoCard::NorElsewhere {
+            here: Box::new(self),
+            there: Box::new(there),
+            pricing_provider_id: pricing_provider_id.to_owned(),
+            vendor: vendor.map(str::to_owned),
+        }
+    }
+
+    /// What has to be mended first.
+    pub fn root(&self) -> &NoCard {
+        match self {
+            // A card that is there and doubtful says more than a list that does not know the model.
+            NoCard::NorElsewhere { here, there, .. } => match **there {
+                NoCard::DoubtfulZero { .. } | NoCard::PricedAsAnswered { .. } | NoCard::NoTier { .. } => there,
+                _ => here,
+            },
+            other => other,
+        }
+    }
+}
+
 impl std::fmt::Display for NoCard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -458,6 +551,18 @@ impl std::fmt::Display for NoCard {
             NoCard::NoVariant { model, variant } => write!(f, "no rate card for {model} in variant {variant}; publish one"),
             NoCard::PricedAsAnswered { model } => {
                 write!(f, "{model} picks a model and has no price of its own; send the model that answered")
+            }
+            NoCard::NorElsewhere { here, there, pricing_provider_id, vendor } => {
+                let mended_there = !std::ptr::eq(self.root(), &**here);
+                match (mended_there, vendor) {
+                    (true, _) => write!(f, "{there} (looked up through pricing_provider_id {pricing_provider_id})"),
+                    (false, Some(vendor)) => write!(
+                        f,
+                        "{here}; pricing_provider_id {pricing_provider_id} does not help, because its list has no models of \
+                         {vendor}: for a router's slugs it should be the router's own list, such as openrouter"
+                    ),
+                    (false, None) => write!(f, "{here}; the list of pricing_provider_id {pricing_provider_id} has none either"),
+                }
             }
             NoCard::DoubtfulZero { card } => {
                 write!(

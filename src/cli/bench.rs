@@ -332,7 +332,7 @@ async fn commit(farthing: &Farthing, prepared: &[Prepared]) -> Outcome {
 
 fn shipped() -> Result<Arc<Catalog>, Failure> {
     let parts = read_files(&CatalogFiles::Shipped)?;
-    let catalog = Catalog::build(parts.into_iter().map(Arc::new)).map_err(|e| Failure::Refused(e.to_string()))?;
+    let catalog = Catalog::build(parts).map_err(|e| Failure::Refused(e.to_string()))?;
     Ok(Arc::new(catalog))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome, open, read_input};
 use crate::catalog::Part;
+use crate::catalog::history::Look;
 use crate::catalog::source::{openrouter, own};
 use crate::config::Settings;
 use crate::flow::now;
@@ -9,6 +10,7 @@ use crate::flow::publish::{CatalogFiles, Note, read_files};
 use crate::time::Instant;
 use clap::Subcommand;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Subcommand)]
 pub enum Catalog {
@@ -91,11 +93,13 @@ fn import(source: &str, file: &str, seen_at: Option<&str>) -> Outcome {
     let seen_at = seen_at.map_or(Ok(now()), Instant::parse_date_or_instant).map_err(|e| Failure::Usage(e.to_string()))?;
     let bytes = read_input(file)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Refused(format!("{file} is not UTF-8")))?;
-    let imported = openrouter::read(text, seen_at).map_err(|e| Failure::Refused(format!("{file}: {e}; nothing was imported")))?;
+    let imported = openrouter::read(text).map_err(|e| Failure::Refused(format!("{file}: {e}; nothing was imported")))?;
     for note in &imported.notes {
         eprintln!("not understood: {note}");
     }
-    print!("{}", own::write(&Part::List(imported.list)));
+    for list in imported.lists {
+        print!("{}", own::write(&Part::List(Arc::new(list.seen(None, Look::at(seen_at, None))))));
+    }
     Ok(())
 }
 

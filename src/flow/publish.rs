@@ -8,7 +8,6 @@ use crate::id::{Org, Version};
 use crate::store::{ContentHash, PublishedVersion, StoredPart, VersionNote, Write};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Where catalog files come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub fn read_files(files: &CatalogFiles) -> Result<Vec<Part>, FlowError> {
         return Err(FlowError::NotThere(format!("{files} holds no catalog files (*.yaml)")));
     }
     // The parts must go together before any of them is kept.
-    Catalog::build(parts.iter().cloned().map(Arc::new))?;
+    Catalog::build(parts.iter().cloned())?;
     Ok(parts)
 }
 
@@ -116,7 +115,7 @@ fn fit_together(contents: &[(StoredPart, String)]) -> Result<(), FlowError> {
         let file = part.name.clone();
         parts.extend(own::read(text).map_err(|mistakes| FlowError::CatalogFile { file, mistakes })?);
     }
-    Catalog::build(parts.into_iter().map(Arc::new))?;
+    Catalog::build(parts)?;
     Ok(())
 }
 

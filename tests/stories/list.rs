@@ -21,10 +21,12 @@ stories! {
     an_absent_rate_that_is_included_is_charged_as_its_side
     an_accepted_conflict_is_a_correction_that_one_can_see
     an_alias_is_explicit_and_nothing_else_is_near_enough
+    an_endpoint_that_several_routes_reach_is_taken_only_where_they_agree
     an_event_becomes_an_exact_entry
     an_event_sent_again_posts_nothing_new
     an_event_that_stands_for_many_calls_meets_no_condition_of_a_single_one
     an_insured_provider_does_not_charge_what_broke_off
+    an_override_reaches_a_model_by_any_of_its_names
     contradictory_counts_are_held_and_never_repaired
     currencies_never_mix
     late_usage_completes_an_event_of_which_nothing_is_posted

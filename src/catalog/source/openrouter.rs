@@ -3,20 +3,14 @@
 //! the top level whatever holds *right now*, so the schedule is imported and not that; `-1` means the price of whichever
 //! model answers; and a row of zeros is only free where its name says so. What is not understood is counted and named.
 
+use crate::catalog::source::{Imported, Notes};
 use crate::catalog::{Absent, Card, Conditional, CostBasis, Insured, List, Model, Origin, Rates};
-use crate::money::{Currency, Rate};
-use crate::time::{Instant, Weekdays, Window};
+use crate::money::Rate;
+use crate::time::{Weekdays, Window};
 use crate::usage::reading::{self, Object, Problem, Rejected, string};
 use crate::usage::{Meter, Text};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What an import gives: a list, and what was not understood, by name and count.
-#[derive(Debug)]
-pub struct Imported {
-    pub list: List,
-    pub notes: Vec<String>,
-}
 
 const KEYS: [(&str, Meter); 13] = [
     ("prompt", Meter::Input),
@@ -34,8 +28,8 @@ const KEYS: [(&str, Meter); 13] = [
     ("request", Meter::Request),
 ];
 
-/// Reads a list that was fetched at `seen_at`: its prices are known to hold from then.
-pub fn read(json: &str, seen_at: Instant) -> Result<Imported, Rejected> {
+/// Reads a list as it was served: one card without a date for each of its rows.
+pub fn read(json: &str) -> Result<Imported, Rejected> {
     let mut body = Object::parse(json, "")?;
     let data = body.take("data").ok_or_else(|| body.wrong("data", Problem::Missing))?;
     let rows: Vec<&RawValue> = serde_json::from_str(data.get())
@@ -59,7 +53,7 @@ pub fn read(json: &str, seen_at: Instant) -> Result<Imported, Rejected> {
             continue;
         }
         let pricing = row.object("pricing", "data.pricing")?.ok_or_else(|| row.wrong("pricing", Problem::Missing))?;
-        models.push(read_model(id, pricing, seen_at, &mut notes)?);
+        models.push(read_model(id, pricing, &mut notes)?);
     }
     models.sort_by(|a, b| a.name.cmp(&b.name));
     aliases.settle(&mut models, &mut notes);
@@ -72,21 +66,22 @@ pub fn read(json: &str, seen_at: Instant) -> Result<Imported, Rejected> {
         insured: Insured { error: true, empty: true },
         origin: Origin {
             source: Some(Text::known("https://openrouter.ai/api/v1/models")),
-            checked: Some(reading::text("checked", &seen_at.as_date_or_instant())?),
+            checked: None,
             note: Some(Text::known("per unit in USD, as listed; an image rate equal to the prompt rate is taken as per token")),
         },
         models,
     };
-    Ok(Imported { list, notes: notes.into_lines() })
+    Ok(Imported { lists: vec![list], notes: notes.into_lines() })
 }
 
-fn read_model(id: Text, mut pricing: Object<'_>, seen_at: Instant, notes: &mut Notes) -> Result<Model, Rejected> {
+fn read_model(id: Text, mut pricing: Object<'_>, notes: &mut Notes) -> Result<Model, Rejected> {
     let overrides = pricing.take("overrides");
     if pricing.take("discount").is_some() {
         notes.add("discount", &id);
     }
     let Some(mut rates) = read_rates(&mut pricing, &id, notes)? else {
-        return Ok(Model { name: id, aliases: Vec::new(), priced_as_answered: true, cards: Vec::new() });
+        let card = Card { priced_as_answered: true, ..Card::of(Rates::default()) };
+        return Ok(Model { name: id, aliases: Vec::new(), delisted: None, cards: vec![card] });
     };
     let mut when = Vec::new();
     for entry in overrides
@@ -97,19 +92,8 @@ fn read_model(id: Text, mut pricing: Object<'_>, seen_at: Instant, notes: &mut N
     }
     settle_schedule(&mut rates, &when);
     let free = id.ends_with(":free") || &*id == "openrouter/free";
-    let card = Card {
-        from: Some(seen_at),
-        endpoint: None,
-        variant: None,
-        service_tier: None,
-        currency: Currency::USD,
-        free,
-        rates: Rates::new(rates),
-        when,
-        graduated: Vec::new(),
-        origin: Origin::default(),
-    };
-    Ok(Model { name: id, aliases: Vec::new(), priced_as_answered: false, cards: vec![card] })
+    let card = Card { free, when, ..Card::of(Rates::new(rates)) };
+    Ok(Model { name: id, aliases: Vec::new(), delisted: None, cards: vec![card] })
 }
 
 /// The rates of a pricing object, or nothing where it says `-1`: the model that answers has the price.
@@ -230,24 +214,5 @@ impl Aliases {
                 _ => {}
             }
         }
-    }
-}
-
-/// What was not understood, with the models it was seen on.
-#[derive(Default)]
-struct Notes(BTreeMap<String, BTreeSet<Text>>);
-
-impl Notes {
-    fn add(&mut self, what: &str, model: &Text) {
-        self.0.entry(what.to_owned()).or_default().insert(model.clone());
-    }
-
-    fn into_lines(self) -> Vec<String> {
-        let line = |(what, models): (String, BTreeSet<Text>)| {
-            let first: Vec<_> = models.iter().take(3).map(|model| model.to_string()).collect();
-            let more = if models.len() > 3 { ", ..." } else { "" };
-            format!("{what}: on {} rows ({}{more})", models.len(), first.join(", "))
-        };
-        self.0.into_iter().map(line).collect()
     }
 }

@@ -12,6 +12,7 @@ use crate::time::{Instant, Weekdays, Window};
 use crate::usage::{Meter, Text, reading};
 use crate::yaml::{Key, Mistake, Node, Value, written};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Reads one file into its parts: a list, overrides, or both.
 pub fn read(yaml: &str) -> Result<Vec<Part>, Vec<Mistake>> {
@@ -46,7 +47,7 @@ fn read_file(tree: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<Part>> {
     let provider = provider?;
     let mut parts = Vec::new();
     if states_a_list {
-        parts.push(Part::List(List {
+        parts.push(Part::List(Arc::new(List {
             provider: provider.clone(),
             pricing_provider_id,
             cost_basis: cost_basis.unwrap_or(CostBasis::Rated),
@@ -54,10 +55,10 @@ fn read_file(tree: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<Part>> {
             insured,
             origin,
             models,
-        }));
+        })));
     }
     if !overrides.is_empty() {
-        parts.push(Part::Overrides(Overrides { provider, overrides }));
+        parts.push(Part::Overrides(Arc::new(Overrides { provider, overrides })));
     }
     if parts.is_empty() && mistakes.is_empty() {
         file.wrong(tree.line, "models", "the file states neither models nor overrides".to_owned(), mistakes);
@@ -70,15 +71,16 @@ fn read_model(node: &Node, currency: Option<Currency>, mistakes: &mut Vec<Mistak
     let name = fields.required_text("model", mistakes);
     fields.at = format!("models.{}", name.as_deref().unwrap_or("?"));
     let aliases = fields.texts("aliases", mistakes);
-    let priced_as_answered = fields.word("priced_as", &[("the_model_that_answered", true)], mistakes).unwrap_or(false);
+    let delisted = fields.instant("delisted", mistakes);
     let cards = fields.list("cards", mistakes);
-    if cards.is_none() && !priced_as_answered {
+    if cards.is_none() {
         fields.wrong(node.line, "cards", "missing; a model has at least one card".to_owned(), mistakes);
     }
     let at = format!("{}.cards", fields.at);
-    let cards = read_each(cards, mistakes, |node, mistakes| read_card(node, &at, currency, mistakes));
+    let mut cards = read_each(cards, mistakes, |node, mistakes| read_card(node, &at, currency, mistakes));
+    cards.sort_by_key(|card| card.from);
     fields.nothing_else(mistakes);
-    Some(Model { name: name?, aliases, priced_as_answered, cards })
+    Some(Model { name: name?, aliases, delisted, cards })
 }
 
 fn read_card(node: &Node, at: &str, currency: Option<Currency>, mistakes: &mut Vec<Mistake>) -> Option<Card> {
@@ -86,9 +88,12 @@ fn read_card(node: &Node, at: &str, currency: Option<Currency>, mistakes: &mut V
     let mistakes_before = mistakes.len();
     let card = Card {
         from: fields.instant("from", mistakes),
+        seen_after: fields.instant("seen_after", mistakes),
         endpoint: fields.text("endpoint", mistakes),
+        route: fields.text("route", mistakes),
         variant: fields.text("variant", mistakes),
         service_tier: fields.text("service_tier", mistakes),
+        priced_as_answered: fields.word("priced_as", &[("the_model_that_answered", true)], mistakes).unwrap_or(false),
         currency: read_currency(&mut fields, mistakes).or(currency).unwrap_or(Currency::USD),
         free: fields.flag("free", mistakes).unwrap_or(false),
         when: read_when(&mut fields, mistakes),
@@ -96,7 +101,11 @@ fn read_card(node: &Node, at: &str, currency: Option<Currency>, mistakes: &mut V
         origin: read_origin(&mut fields, mistakes),
         rates: fields.rates(mistakes),
     };
-    if card.rates.is_empty() && !card.free && mistakes.len() == mistakes_before {
+    if card.priced_as_answered && !card.rates.is_empty() {
+        let what = "a card that is priced as the model that answered has no rates of its own";
+        fields.wrong(node.line, "priced_as", what.to_owned(), mistakes);
+    }
+    if card.rates.is_empty() && !card.free && !card.priced_as_answered && mistakes.len() == mistakes_before {
         fields.wrong(node.line, "", "a card has rates, such as input_per_1m: \"3\"".to_owned(), mistakes);
     }
     Some(card)
@@ -471,8 +480,8 @@ fn write_list(list: &List, yaml: &mut String) {
             let aliases: Vec<_> = model.aliases.iter().map(|alias| written(alias)).collect();
             let _ = writeln!(yaml, "    aliases: [{}]", aliases.join(", "));
         }
-        if model.priced_as_answered {
-            yaml.push_str("    priced_as: the_model_that_answered\n");
+        if let Some(delisted) = model.delisted {
+            let _ = writeln!(yaml, "    delisted: {}", delisted.as_date_or_instant());
         }
         if !model.cards.is_empty() {
             yaml.push_str("    cards:\n");
@@ -486,15 +495,20 @@ fn write_list(list: &List, yaml: &mut String) {
 fn write_card(card: &Card, yaml: &mut String) {
     let start = yaml.len();
     let indent = "        ";
-    let from = card.from.map(|from| from.as_date_or_instant());
-    if let Some(from) = &from {
-        let _ = writeln!(yaml, "{indent}from: {from}");
+    for (name, instant) in [("from", card.from), ("seen_after", card.seen_after)] {
+        if let Some(instant) = instant {
+            let _ = writeln!(yaml, "{indent}{name}: {}", instant.as_date_or_instant());
+        }
     }
     field(yaml, indent, "endpoint", card.endpoint.as_deref());
+    field(yaml, indent, "route", card.route.as_deref());
     field(yaml, indent, "variant", card.variant.as_deref());
     field(yaml, indent, "service_tier", card.service_tier.as_deref());
     if card.currency != Currency::USD {
         field(yaml, indent, "currency", Some(card.currency.as_str()));
+    }
+    if card.priced_as_answered {
+        let _ = writeln!(yaml, "{indent}priced_as: the_model_that_answered");
     }
     if card.free {
         let _ = writeln!(yaml, "{indent}free: true");
