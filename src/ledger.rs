@@ -74,6 +74,10 @@ pub struct Entry {
     pub list: Option<Amount>,
     pub layer: Layer,
     pub card: Option<NameId>,
+    /// The ceiling that its rates or its amount are above.
+    pub above: Option<NameId>,
+    /// Why it was booked again; a first booking has none.
+    pub reason: Option<NameId>,
     pub items: Vec<Item>,
 }
 
@@ -134,28 +138,35 @@ impl Entry {
         }
     }
 
-    /// Whether two charges say the same, whenever and in whichever turn they were booked.
+    /// Whether two charges say the same: the same money for the same things between the same accounts. When and in which
+    /// turn they were booked, what the card was called and which ceiling they met makes no difference.
     fn same_charge(&self, other: &Entry) -> bool {
-        let timeless = |entry: &Entry| Entry {
+        let bare = |entry: &Entry| Entry {
             sequence: Sequence(0),
             turn: 0,
             period: Month::from_number(0),
             reverses: None,
+            layer: Layer::Outcome,
+            card: None,
+            above: None,
+            reason: None,
+            items: entry.items.iter().map(|item| Item { card: None, inherited_from: None, ..item.clone() }).collect(),
             ..entry.clone()
         };
-        timeless(self) == timeless(other)
+        bare(self) == bare(other)
     }
 }
 
 /// Books an event anew: `standing` are the charges that hold today, `charges` what should hold. The answer reverses the
 /// former and makes the latter in the next turn, or is empty where they already say the same. Numbers are given later.
-pub fn book_again(standing: &[Entry], charges: Vec<Entry>, turn: u32, first_open: Month) -> Vec<Entry> {
+pub fn book_again(standing: &[Entry], charges: Vec<Entry>, turn: u32, first_open: Month, reason: NameId) -> Vec<Entry> {
     let unchanged = standing.len() == charges.len() && standing.iter().zip(&charges).all(|(old, new)| old.same_charge(new));
     if unchanged {
         return Vec::new();
     }
     let reversals = standing.iter().map(|entry| entry.reversal(turn, landing(entry.occurred_at, first_open)));
-    reversals.chain(charges.into_iter().map(|charge| Entry { turn, ..charge })).collect()
+    let charges = charges.into_iter().map(|charge| Entry { turn, ..charge });
+    reversals.chain(charges).map(|entry| Entry { reason: Some(reason), ..entry }).collect()
 }
 
 /// Where a fact lands: in its own month, or in the earliest open one after it if that is closed.
@@ -230,6 +241,8 @@ mod tests {
             list: None,
             layer: Layer::List,
             card: None,
+            above: None,
+            reason: None,
             items: Vec::new(),
         }
     }
@@ -253,10 +266,14 @@ mod tests {
     #[test]
     fn booking_again_without_a_change_posts_nothing() {
         let first_open = Month::from_number(0);
-        assert!(book_again(&[entry("0.5")], vec![entry("0.5")], 1, first_open).is_empty());
-        let corrected = book_again(&[entry("0.5")], vec![entry("0.7")], 1, first_open);
+        assert!(book_again(&[entry("0.5")], vec![entry("0.5")], 1, first_open, NameId(9)).is_empty());
+        let corrected = book_again(&[entry("0.5")], vec![entry("0.7")], 1, first_open, NameId(9));
         let kinds: Vec<_> = corrected.iter().map(|entry| (entry.kind, entry.turn)).collect();
         assert_eq!(kinds, [(EntryKind::Reversal, 1), (EntryKind::Charge, 1)]);
+        assert!(corrected.iter().all(|entry| entry.reason == Some(NameId(9))));
+        // Another name for the same price is no reason to write into the book.
+        let renamed = Entry { card: Some(NameId(5)), layer: Layer::PricingProvider, ..entry("0.5") };
+        assert!(book_again(&[entry("0.5")], vec![renamed], 1, first_open, NameId(9)).is_empty());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Rated {
     pub reported: Option<Amount>,
     /// At list price, where an override hides a list.
     pub list: Option<Amount>,
+    /// The ceiling that this is above.
+    pub above: Option<Arc<str>>,
     /// Never empty; the first one carries the call and its meters.
     pub charges: Vec<Charge>,
 }
@@ -159,6 +161,7 @@ fn nothing_owed(event: &UsageEvent) -> Rated {
         rated: None,
         reported: event.reported.as_ref().map(|reported| reported.amount),
         list: None,
+        above: None,
         charges: vec![Charge::to(Party::Provider, Amount::ZERO, unrated(event))],
     }
 }
@@ -246,6 +249,7 @@ fn base(
                 rated: rated.map(|(amount, _)| amount),
                 reported: Some(reported.amount),
                 list: None,
+                above: None,
                 charges: vec![Charge::to(Party::Provider, reported.amount, items)],
             })
         }
@@ -258,6 +262,7 @@ fn base(
             rated: Some(priced.amount),
             reported: reported.filter(|reported| reported.currency == priced.currency).map(|reported| reported.amount),
             list: priced.list,
+            above: None,
             charges: vec![Charge::to(Party::Provider, priced.amount, priced.items)],
         }),
     }
@@ -292,6 +297,7 @@ fn own_key(
         rated: rated.map(|(amount, _)| amount),
         reported: reported.upstream_amount,
         list: None,
+        above: None,
         charges: vec![Charge::to(Party::Upstream, amount, items), fee],
     })
 }

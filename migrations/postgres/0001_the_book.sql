@@ -145,6 +145,8 @@ CREATE TABLE entries (
   estimated      SMALLINT NOT NULL,
   layer          SMALLINT NOT NULL,
   card           BIGINT,
+  above          BIGINT,
+  reason         BIGINT,
   items          BYTEA    NOT NULL,
   PRIMARY KEY (org, sequence),
   CHECK (micro >= 0 AND debit <> credit)

@@ -145,6 +145,8 @@ CREATE TABLE entries (
   estimated      INTEGER NOT NULL,
   layer          INTEGER NOT NULL,
   card           INTEGER,
+  above          INTEGER,
+  reason         INTEGER,
   items          BLOB    NOT NULL,
   PRIMARY KEY (org, sequence),
   CHECK (micro >= 0 AND debit <> credit)

@@ -158,6 +158,7 @@ impl<'c> Booking<'c> {
             let Some(rated) = rated else { continue };
             let cards = rated.charges.iter().flat_map(|charge| &charge.items).filter_map(|item| item.card.as_deref());
             texts.extend(cards.chain(rated.card.as_deref()).map(|card| (NameKind::Card, card)));
+            texts.extend(rated.above.as_deref().map(|ceiling| (NameKind::Ceiling, ceiling)));
             for party in rated.charges.iter().flat_map(|charge| [charge.debit, charge.credit]) {
                 if matches!(party, Party::Upstream | Party::Margin) {
                     accounts.insert(ledger::account(party, event));
@@ -224,6 +225,12 @@ impl<'c> Booking<'c> {
             }
         }
         Ok(())
+    }
+
+    /// The number of the reason for which events are booked again.
+    pub async fn intern_reason(&mut self, write: &mut Write, reason: &str) -> Result<NameId, FlowError> {
+        self.intern_names(write, HashSet::from([(NameKind::Reason, reason)])).await?;
+        Ok(self.name(NameKind::Reason, reason))
     }
 
     fn numbers(&self, parts: [Option<&Text>; 7], kinds: [NameKind; 7]) -> Dimensions {
@@ -315,6 +322,8 @@ impl<'c> Booking<'c> {
                 list: rated.list.filter(|_| first),
                 layer: rated.layer,
                 card: rated.card.as_deref().filter(|_| first).map(card),
+                above: rated.above.as_deref().filter(|_| first).map(|ceiling| self.name(NameKind::Ceiling, ceiling)),
+                reason: None,
                 items: items.collect(),
             });
         }

@@ -66,7 +66,8 @@ impl Farthing {
             let booked = write.entries_of(org, event).await?;
             let turn = booked.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
             let charges = booking.charges(event, &accepted.event, &rated, turn).map_err(|e| FlowError::Refused(e.to_string()))?;
-            let entries = book_again(&standing(&booked), charges, turn, booking.head.first_open);
+            let reason = booking.intern_reason(&mut write, &format!("conflict {number} was accepted by {by}")).await?;
+            let entries = book_again(&standing(&booked), charges, turn, booking.head.first_open, reason);
             booking.post(entries);
             let decision = Decision { accepted: true, decided_at: now(), decided_by: by.to_owned() };
             write.decide_conflict(org, number, &decision).await?;

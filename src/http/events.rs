@@ -340,7 +340,7 @@ pub async fn learn(
     let mut others = Vec::new();
     for entry in booked.iter().map(|booked| &booked.entry) {
         others.extend([entry.posting.debit(), entry.posting.credit(), entry.source]);
-        others.extend(entry.card);
+        others.extend([entry.card, entry.above, entry.reason].into_iter().flatten());
         others.extend(entry.items.iter().filter_map(|item| item.card));
     }
     Ok(names.learn(&service.farthing.store, org, &owners, &products, &others).await?)

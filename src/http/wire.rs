@@ -170,6 +170,10 @@ pub struct EntryBody {
     pub layer: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub catalog_version: i64,
     pub rater: u16,
     pub block: i64,
@@ -194,6 +198,7 @@ impl EntryBody {
     pub fn new(booked: &BookedEntry, event: Option<EventRef>, names: &Names) -> std::result::Result<EntryBody, StoreError> {
         let entry = &booked.entry;
         let money = |amount: Option<crate::money::Amount>| amount.map(|amount| amount.to_string());
+        let name = |name: Option<crate::id::NameId>| name.map(|name| names.text(name).map(str::to_owned)).transpose();
         let items = entry.items.iter().map(|item| stored_item(item, names));
         Ok(EntryBody {
             entry: entry.sequence.to_string(),
@@ -212,7 +217,9 @@ impl EntryBody {
             reported_amount: money(entry.reported),
             list_amount: money(entry.list),
             layer: entry.layer.name(),
-            card: entry.card.map(|card| names.text(card).map(str::to_owned)).transpose()?,
+            card: name(entry.card)?,
+            above: name(entry.above)?,
+            reason: name(entry.reason)?,
             catalog_version: booked.version.0,
             rater: booked.rater,
             block: booked.block.0,

@@ -198,7 +198,9 @@ fn write_entry(entry: &Entry, to: &mut Writer) {
         to.amount(amount.unwrap_or_default());
     }
     to.byte(entry.layer as u8);
-    to.signed(entry.card.map_or(0, |card| card.0));
+    for name in [entry.card, entry.above, entry.reason] {
+        to.signed(name.map_or(0, |name| name.0));
+    }
     items::write(&entry.items, to);
 }
 

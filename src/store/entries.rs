@@ -35,7 +35,7 @@ pub struct BookedEntry {
     pub rater: u16,
 }
 
-const ENTRIES: Table<32> = Table {
+const ENTRIES: Table<34> = Table {
     name: "entries",
     columns: [
         int("org"),
@@ -69,6 +69,8 @@ const ENTRIES: Table<32> = Table {
         small("estimated"),
         small("layer"),
         big("card"),
+        big("above"),
+        big("reason"),
         bytes("items"),
     ],
 };
@@ -77,7 +79,7 @@ const ENTRY: &str =
     "SELECT e.sequence, e.kind, e.event, e.turn, e.reverses, e.occurred_at, e.period, e.source, e.owner, e.product,
                             e.debit, e.credit, e.currency, e.micro, e.femto, e.yocto, e.rated_micro, e.rated_femto, e.rated_yocto,
                             e.reported_micro, e.reported_femto, e.reported_yocto, e.list_micro, e.list_femto, e.list_yocto,
-                            e.outcome, e.calls, e.estimated, e.layer, e.card, e.items";
+                            e.outcome, e.calls, e.estimated, e.layer, e.card, e.above, e.reason, e.items";
 
 impl Write {
     pub async fn insert_entries(&mut self, org: Org, entries: &[Entry]) -> Result<(), StoreError> {
@@ -286,7 +288,7 @@ fn bytes_of(items: &[Item]) -> Vec<u8> {
     bytes.into_bytes()
 }
 
-fn values<'v>(org: Org, entry: &'v Entry, items: &'v [u8]) -> [Value<'v>; 32] {
+fn values<'v>(org: Org, entry: &'v Entry, items: &'v [u8]) -> [Value<'v>; 34] {
     let posting = &entry.posting;
     let amount = posting.amount().limbs();
     let maybe = |amount: Option<Amount>| {
@@ -326,6 +328,8 @@ fn values<'v>(org: Org, entry: &'v Entry, items: &'v [u8]) -> [Value<'v>; 32] {
         Value::Int(i64::from(entry.estimated)),
         Value::Int(entry.layer as i64),
         Value::MaybeInt(entry.card.map(|card| card.0)),
+        Value::MaybeInt(entry.above.map(|above| above.0)),
+        Value::MaybeInt(entry.reason.map(|reason| reason.0)),
         Value::Blob(items),
     ]
 }
@@ -363,7 +367,9 @@ fn entry(row: &impl Columns) -> Result<Entry, StoreError> {
             estimated: row.int(27)? != 0,
             layer: Layer::from_number(row.int(28)? as u8).ok_or_else(|| wrong("its layer is unknown"))?,
             card: row.maybe_int(29)?.map(NameId),
-            items: items::read(&row.blob(30)?).map_err(|e| wrong(&e.to_string()))?,
+            above: row.maybe_int(30)?.map(NameId),
+            reason: row.maybe_int(31)?.map(NameId),
+            items: items::read(&row.blob(32)?).map_err(|e| wrong(&e.to_string()))?,
         })
     };
     read().map_err(|e: sqlx::Error| match e {

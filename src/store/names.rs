@@ -29,6 +29,8 @@ pub enum NameKind {
     Environment = 14,
     Account = 15,
     Card = 16,
+    Ceiling = 17,
+    Reason = 18,
 }
 
 /// The kinds of an owner's dimensions, in their order.
