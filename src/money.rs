@@ -29,6 +29,14 @@ pub struct Amount(i128);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Rate(i128);
 
+/// What rates are multiplied by, such as `1.1` for a region; never negative. Kept in as few digits as it has, so that the
+/// product with a rate stays within `i128`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Factor {
+    digits: i128,
+    places: u32,
+}
+
 /// Three capital letters, `USD`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
@@ -155,17 +163,23 @@ impl Rate {
     /// assert_eq!(Rate::parse_per("0.003625", 6).unwrap(), Rate::parse("0.000000003625").unwrap());
     /// ```
     pub fn parse_per(text: &str, power: u32) -> Result<Rate, MoneyError> {
-        let (units, rounded) = read_shifted(text, -i64::from(power))?;
-        if rounded {
-            return Err(MoneyError::TooFine(shown(text)));
+        match Rate::parse_per_rounded(text, power)? {
+            (rate, false) => Ok(rate),
+            (_, true) => Err(MoneyError::TooFine(shown(text))),
         }
+    }
+
+    /// Like [`Rate::parse_per`], but digits past the 24th are rounded half to even and the flag says that it happened: a
+    /// rate per second need not be finite per millisecond.
+    pub fn parse_per_rounded(text: &str, power: u32) -> Result<(Rate, bool), MoneyError> {
+        let (units, rounded) = read_shifted(text, -i64::from(power))?;
         if units < 0 || text.starts_with('-') {
             return Err(MoneyError::NegativeRate(shown(text)));
         }
         if !Amount(units).fits() {
             return Err(MoneyError::TooLarge(shown(text)));
         }
-        Ok(Rate(units))
+        Ok((Rate(units), rounded))
     }
 
     pub const fn units(self) -> i128 {
@@ -186,9 +200,29 @@ impl Rate {
         amount.fits().then_some(amount)
     }
 
+    /// The rate under a published multiplier, and whether it had more than 24 decimals and was rounded half to even;
+    /// nothing when a book could not hold it.
+    pub fn multiplied(self, factor: Factor) -> Option<(Rate, bool)> {
+        let product = self.0.checked_mul(factor.digits)?;
+        let step = 10_i128.pow(factor.places);
+        let rate = Rate(round_half_even(product, step));
+        Amount(rate.0).fits().then_some((rate, product % step != 0))
+    }
+
     /// The rate per 10^`power` units, as text: how lists quote it.
     pub fn quoted_per(self, power: u32) -> String {
         print_decimal(self.0, PLACES - power)
+    }
+}
+
+impl Factor {
+    /// Reads `1.1`, `2`, `2.0`; refuses what does not fit 24 decimals.
+    pub fn parse(text: &str) -> Result<Factor, MoneyError> {
+        let mut factor = Factor { digits: Rate::parse(text)?.units(), places: PLACES };
+        while factor.places > 0 && factor.digits % 10 == 0 {
+            factor = Factor { digits: factor.digits / 10, places: factor.places - 1 };
+        }
+        Ok(factor)
     }
 }
 
@@ -278,6 +312,12 @@ impl fmt::Display for Rate {
 impl fmt::Debug for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rate({self})")
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&print_decimal(self.digits, self.places))
     }
 }
 
@@ -470,6 +510,30 @@ mod tests {
         assert!(matches!(Amount::parse("9200000000001"), Err(MoneyError::TooLarge(_))));
         assert!(matches!(Amount::parse("1e30"), Err(MoneyError::TooLarge(_))));
         assert!(matches!(Rate::parse("-1"), Err(MoneyError::NegativeRate(_))));
+    }
+
+    #[test]
+    fn a_multiplied_rate_is_exact_or_says_that_it_is_not() {
+        let times = |rate: &str, factor: &str| {
+            let product = Rate::parse(rate).unwrap().multiplied(Factor::parse(factor).unwrap());
+            product.map(|(rate, rounded)| (rate.to_string(), rounded))
+        };
+        assert_eq!(times("0.0000025", "1.1"), Some(("0.00000275".to_owned(), false)));
+        assert_eq!(times("0.00001", "2.0"), Some(("0.00002".to_owned(), false)));
+        assert_eq!(times("1e-24", "1.5"), Some(("0.000000000000000000000002".to_owned(), true)));
+        assert_eq!(times("1e-24", "0.5"), Some(("0".to_owned(), true)));
+        assert_eq!(times("9000000000000", "1.1"), None);
+        assert!(Factor::parse("-1").is_err());
+    }
+
+    #[test]
+    fn a_rate_finer_than_a_book_is_refused_or_rounded_aloud() {
+        assert!(Rate::parse_per("1.5e-22", 3).is_err());
+        let (rate, rounded) = Rate::parse_per_rounded("1.5e-21", 3).unwrap();
+        assert_eq!((rate.units(), rounded), (2, true));
+        let (rate, rounded) = Rate::parse_per_rounded("0.000283333333333333333333", 3).unwrap();
+        assert_eq!((rate.to_string().as_str(), rounded), ("0.000000283333333333333333", true));
+        assert!(Rate::parse_per_rounded("-1e-30", 0).is_err());
     }
 
     #[test]

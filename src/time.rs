@@ -173,6 +173,17 @@ impl Weekdays {
 }
 
 impl Window {
+    /// Reads `16:30-00:30`; midnight may be written `24:00` where a window ends.
+    pub fn parse(text: &str) -> Option<Window> {
+        let minute = |clock: &str| -> Option<u16> {
+            let (hours, minutes) = clock.trim().split_once(':')?;
+            let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+            (hours <= 24 && minutes < 60 && hours * 60 + minutes <= 1440).then_some((hours * 60 + minutes) % 1440)
+        };
+        let (from, until) = text.split_once('-')?;
+        Some(Window { from_minute: minute(from)?, until_minute: minute(until)? })
+    }
+
     pub const fn has(self, minute: u16) -> bool {
         if self.from_minute < self.until_minute {
             self.from_minute <= minute && minute < self.until_minute

@@ -223,7 +223,7 @@ pub fn text(field: &str, content: &str) -> Result<Text, Rejected> {
 }
 
 /// A whole number, not negative: `12`, `"12"`, `12.0`; some clients print counts through a float or as a string.
-fn count(value: &RawValue) -> Result<u64, Problem> {
+pub fn count(value: &RawValue) -> Result<u64, Problem> {
     let json = value.get();
     let literal = match kind(json) {
         "a number" => Cow::Borrowed(json),

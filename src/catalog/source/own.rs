@@ -332,16 +332,11 @@ impl<'a> Fields<'a> {
     /// `16:30-00:30`
     fn window(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Window> {
         let (line, text) = self.scalar(name, mistakes)?;
-        let minute = |clock: &str| -> Option<u16> {
-            let (hours, minutes) = clock.trim().split_once(':')?;
-            let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
-            (hours <= 24 && minutes < 60 && hours * 60 + minutes <= 1440).then_some((hours * 60 + minutes) % 1440)
-        };
-        let window = text.split_once('-').and_then(|(from, until)| Some((minute(from)?, minute(until)?)));
+        let window = Window::parse(text);
         if window.is_none() {
             self.wrong(line, name, format!("`{text}` is not a window of the UTC clock; write it like \"16:30-00:30\""), mistakes);
         }
-        window.map(|(from_minute, until_minute)| Window { from_minute, until_minute })
+        window
     }
 
     fn days(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Weekdays> {

@@ -1,0 +1,4 @@
+//! Other people's price lists, one module each: what every habit of a list becomes, and that nothing of the real file is
+//! lost or changed on the way.
+
+mod litellm;
