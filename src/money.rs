@@ -182,6 +182,21 @@ impl Rate {
         Ok((Rate(units), rounded))
     }
 
+    /// Reads a price quoted for `per` units, such as an hour for 3,600,000 milliseconds. A quotient that is not finite at
+    /// 24 decimals is rounded half to even there, and the flag says that it happened.
+    ///
+    /// ```
+    /// use farthing::money::Rate;
+    /// assert_eq!(Rate::parse_quoted("0.36", 3_600_000).unwrap(), (Rate::parse("0.0000001").unwrap(), false));
+    /// let (rate, rounded) = Rate::parse_quoted("3", 3_600_000).unwrap();
+    /// assert_eq!((rate.to_string().as_str(), rounded), ("0.000000833333333333333333", true));
+    /// ```
+    pub fn parse_quoted(text: &str, per: u64) -> Result<(Rate, bool), MoneyError> {
+        let quoted = Rate::parse(text)?;
+        let per = i128::from(per.max(1));
+        Ok((Rate(round_half_even(quoted.0, per)), quoted.0 % per != 0))
+    }
+
     pub const fn units(self) -> i128 {
         self.0
     }
@@ -543,6 +558,19 @@ mod tests {
         assert_eq!(Rate::parse_per("0.15", 6).unwrap(), rate);
         assert_eq!(rate.quoted_per(6), "0.15");
         assert_eq!(rate.times(1_000_000), Some(amount("0.15")));
+    }
+
+    #[test]
+    fn a_quotient_is_rounded_once_and_half_to_even() {
+        let quoted = |text, per| Rate::parse_quoted(text, per).map(|(rate, rounded)| (rate.units(), rounded));
+        assert_eq!(quoted("3e-24", 2), Ok((2, true)));
+        assert_eq!(quoted("5e-24", 2), Ok((2, true)));
+        assert_eq!(quoted("7e-24", 3), Ok((2, true)));
+        assert_eq!(quoted("8e-24", 3), Ok((3, true)));
+        assert_eq!(quoted("6e-24", 3), Ok((2, false)));
+        assert_eq!(quoted("0.15", 1_000_000), Ok((Rate::parse("0.00000015").unwrap().units(), false)));
+        assert!(matches!(quoted("1e-25", 10), Err(MoneyError::TooFine(_))));
+        assert!(matches!(quoted("-1", 10), Err(MoneyError::NegativeRate(_))));
     }
 
     #[test]

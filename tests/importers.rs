@@ -2,3 +2,4 @@
 //! lost or changed on the way.
 
 mod litellm;
+mod tables;

@@ -187,6 +187,11 @@ fn override_for<'c>(
     None
 }
 
+/// Whether a service tier is the one that a card without a tier is for.
+pub fn is_ordinary(tier: &str) -> bool {
+    matches!(tier, "default" | "standard" | "on_demand")
+}
+
 /// What decides between cards, as the event says it.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -204,7 +209,7 @@ impl<'a> Asked<'a> {
         Asked {
             model: &product.model,
             variant: product.variant.as_deref().filter(|variant| *variant != "standard"),
-            tier: product.service_tier.as_deref().filter(|tier| !matches!(*tier, "default" | "standard" | "on_demand")),
+            tier: product.service_tier.as_deref().filter(|tier| !is_ordinary(tier)),
             served_by: product.served_by.as_deref(),
             at: event.occurred_at,
         }

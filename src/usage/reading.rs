@@ -184,6 +184,12 @@ impl<'a> Object<'a> {
         self.take(name).map(|value| Object::parse(value.get(), at)).transpose()
     }
 
+    /// The elements of an array, unread.
+    pub fn array(&mut self, name: &str) -> Result<Option<Vec<&'a RawValue>>, Rejected> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        serde_json::from_str(value.get()).map(Some).map_err(|_| self.wrong_type(name, "an array", value))
+    }
+
     pub fn wrong(&self, name: &str, problem: Problem) -> Rejected {
         Rejected::new(join(self.at, name), problem)
     }

@@ -1,9 +1,11 @@
-//! OpenRouter's model list (the body of `GET /api/v1/models`) as one of our lists. Prices are decimal strings in USD per
+//! OpenRouter's model list (the body of `GET /api/v1/models`) as one of our lists, and the endpoints of one model, the level
+//! that is really billed (the body of `GET /api/v1/models/{author}/{slug}/endpoints`). Prices are decimal strings in USD per
 //! unit and are taken over digit by digit. Three of its habits need care: a model whose price follows the clock shows at
 //! the top level whatever holds *right now*, so the schedule is imported and not that; `-1` means the price of whichever
 //! model answers; and a row of zeros is only free where its name says so. What is not understood is counted and named.
 
-use crate::catalog::source::{Imported, Notes};
+use crate::catalog::resolution::is_ordinary;
+use crate::catalog::source::{Imported, Notes, printable, within_bounds};
 use crate::catalog::{Absent, Card, Conditional, CostBasis, Insured, List, Model, Origin, Rates};
 use crate::money::Rate;
 use crate::time::{Weekdays, Window};
@@ -31,9 +33,7 @@ const KEYS: [(&str, Meter); 13] = [
 /// Reads a list as it was served: one card without a date for each of its rows.
 pub fn read(json: &str) -> Result<Imported, Rejected> {
     let mut body = Object::parse(json, "")?;
-    let data = body.take("data").ok_or_else(|| body.wrong("data", Problem::Missing))?;
-    let rows: Vec<&RawValue> = serde_json::from_str(data.get())
-        .map_err(|_| body.wrong("data", Problem::WrongType { expected: "an array", found: reading::kind(data.get()) }))?;
+    let rows = body.array("data")?.ok_or_else(|| body.wrong("data", Problem::Missing))?;
     if rows.is_empty() {
         return Err(body.wrong("data", Problem::Empty));
     }
@@ -52,48 +52,93 @@ pub fn read(json: &str) -> Result<Imported, Rejected> {
             aliases.redirects.insert(id);
             continue;
         }
-        let pricing = row.object("pricing", "data.pricing")?.ok_or_else(|| row.wrong("pricing", Problem::Missing))?;
-        models.push(read_model(id, pricing, &mut notes)?);
+        let mut pricing = row.object("pricing", "data.pricing")?.ok_or_else(|| row.wrong("pricing", Problem::Missing))?;
+        if pricing.take("discount").is_some() {
+            notes.add("discount", &id);
+        }
+        let cards = vec![read_card(pricing, &id, &mut notes)?];
+        models.push(Model { name: id, aliases: Vec::new(), delisted: None, cards });
     }
     models.sort_by(|a, b| a.name.cmp(&b.name));
     aliases.settle(&mut models, &mut notes);
 
-    let list = List {
+    let list = list(Text::new("https://openrouter.ai/api/v1/models"), models);
+    Ok(Imported { lists: vec![list], notes: notes.into_lines() })
+}
+
+/// Reads the endpoints of one model as they were served: a list of that model alone, with a card for each of its endpoints.
+pub fn read_endpoints(json: &str) -> Result<Imported, Rejected> {
+    let mut body = Object::parse(json, "")?;
+    let mut data = body.object("data", "data")?.ok_or_else(|| body.wrong("data", Problem::Missing))?;
+    let id = data.required_text("id")?;
+    let rows = data.array("endpoints")?.ok_or_else(|| data.wrong("endpoints", Problem::Missing))?;
+
+    let mut notes = Notes::default();
+    let mut cards: Vec<Card> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match read_endpoint(row, &id, &mut notes) {
+            Err(rejected) => notes.left_out(&rejected, &id),
+            Ok(card) if cards.iter().any(|other| other.is_same_kind(&card)) => {
+                notes.add(&format!("a second row of {}, left out", card.route.as_deref().unwrap_or_default()), &id);
+            }
+            Ok(card) => cards.push(card),
+        }
+    }
+    if cards.is_empty() {
+        return Err(data.wrong("endpoints", Problem::Empty));
+    }
+    // Each model has an address of its own, so the endpoints of one say nothing about which other models are listed.
+    let source = printable(&format!("https://openrouter.ai/api/v1/models/{id}/endpoints"));
+    let model = Model { name: id, aliases: Vec::new(), delisted: None, cards };
+    Ok(Imported { lists: vec![list(source, vec![model])], notes: notes.into_lines() })
+}
+
+fn list(source: Option<Text>, models: Vec<Model>) -> List {
+    List {
         provider: Text::known("openrouter"),
         pricing_provider_id: None,
         cost_basis: CostBasis::Reported,
         absent: Absent::Included,
         insured: Insured { error: true, empty: true },
         origin: Origin {
-            source: Some(Text::known("https://openrouter.ai/api/v1/models")),
+            source,
             checked: None,
             note: Some(Text::known("per unit in USD, as listed; an image rate equal to the prompt rate is taken as per token")),
         },
         models,
-    };
-    Ok(Imported { lists: vec![list], notes: notes.into_lines() })
+    }
 }
 
-fn read_model(id: Text, mut pricing: Object<'_>, notes: &mut Notes) -> Result<Model, Rejected> {
-    let overrides = pricing.take("overrides");
-    if pricing.take("discount").is_some() {
-        notes.add("discount", &id);
-    }
-    let Some(mut rates) = read_rates(&mut pricing, &id, notes)? else {
-        let card = Card { priced_as_answered: true, ..Card::of(Rates::default()) };
-        return Ok(Model { name: id, aliases: Vec::new(), delisted: None, cards: vec![card] });
+fn read_endpoint(row: &RawValue, id: &Text, notes: &mut Notes) -> Result<Card, Rejected> {
+    let mut row = Object::parse(row.get(), "data.endpoints")?;
+    let (endpoint, route) = (row.required_text("provider_name")?, row.required_text("tag")?);
+    let service_tier = row.text("service_tier")?.or_else(|| tier_of_route(&route)).filter(|tier| !is_ordinary(tier));
+    let mut pricing = row.object("pricing", "data.endpoints.pricing")?.ok_or_else(|| row.wrong("pricing", Problem::Missing))?;
+    // One page says that prices are to be multiplied by it, another that those shown already are. It is kept beside them.
+    let discount = pricing.take("discount").map(|discount| format!("discount {} listed; not applied", discount.get()));
+    let origin = Origin { note: discount.as_deref().and_then(printable), ..Origin::default() };
+    let card = read_card(pricing, id, notes)?;
+    Ok(Card { endpoint: Some(endpoint), route: Some(route), service_tier, origin, ..card })
+}
+
+/// `flex` of `google-vertex/global/flex`: the row of a tier is another price, also where its field is not filled in.
+fn tier_of_route(route: &str) -> Option<Text> {
+    let (_, last) = route.rsplit_once('/')?;
+    ["flex", "priority"].contains(&last).then(|| Text::new(last)).flatten()
+}
+
+fn read_card(mut pricing: Object<'_>, id: &Text, notes: &mut Notes) -> Result<Card, Rejected> {
+    let overrides = pricing.array("overrides")?.unwrap_or_default();
+    let Some(mut rates) = read_rates(&mut pricing, id, notes)? else {
+        return Ok(Card { priced_as_answered: true, ..Card::of(Rates::default()) });
     };
-    let mut when = Vec::new();
-    for entry in overrides
-        .map_or_else(|| Ok(Vec::new()), |list| serde_json::from_str::<Vec<&RawValue>>(list.get()))
-        .map_err(|_| pricing.wrong("overrides", Problem::WrongType { expected: "an array", found: "something else" }))?
-    {
-        when.push(read_override(Object::parse(entry.get(), "data.pricing.overrides")?, &id, notes)?);
+    let mut when = Vec::with_capacity(overrides.len());
+    for entry in overrides {
+        when.push(read_override(Object::parse(entry.get(), "data.pricing.overrides")?, id, notes)?);
     }
     settle_schedule(&mut rates, &when);
-    let free = id.ends_with(":free") || &*id == "openrouter/free";
-    let card = Card { free, when, ..Card::of(Rates::new(rates)) };
-    Ok(Model { name: id, aliases: Vec::new(), delisted: None, cards: vec![card] })
+    let free = id.ends_with(":free") || &**id == "openrouter/free";
+    within_bounds(Card { free, when, ..Card::of(Rates::new(rates)) })
 }
 
 /// The rates of a pricing object, or nothing where it says `-1`: the model that answers has the price.
