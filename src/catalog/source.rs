@@ -2,6 +2,7 @@
 //! is stated, digit by digit, and says by name and count what it did not understand.
 
 mod fields;
+pub mod gateways;
 pub mod notation;
 pub mod openrouter;
 pub mod own;
