@@ -4,6 +4,7 @@
 //! `rating`'s.
 
 pub mod history;
+pub mod quoted;
 pub mod resolution;
 pub mod shipped;
 pub mod source;

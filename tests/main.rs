@@ -8,6 +8,7 @@ mod crash;
 mod exactness;
 mod golden;
 mod http;
+mod notations;
 #[cfg(feature = "polars")]
 mod parquet;
 mod replay;
