@@ -4,13 +4,14 @@
 //! `rating`'s.
 
 pub mod history;
+pub mod quoted;
 pub mod resolution;
 pub mod shipped;
 pub mod source;
 
-use crate::money::{Currency, Rate};
+use crate::money::{Amount, Currency, Rate};
 use crate::time::{Instant, Weekdays, Window};
-use crate::usage::{Meter, Text};
+use crate::usage::{Meter, Owner, Text};
 use hashbrown::{Equivalent, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -36,11 +37,17 @@ pub struct List {
     pub models: Vec<Model>,
 }
 
+/// What an operator adds to the lists: own rates, and ceilings that rates are held against.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Overrides {
+    /// [`EVERYWHERE`] stands for every provider, and has ceilings only.
     pub provider: Text,
     pub overrides: Vec<Override>,
+    pub ceilings: Vec<Ceiling>,
 }
+
+/// The provider of a part whose ceilings hold at every provider.
+pub const EVERYWHERE: &str = "*";
 
 /// Which amount is booked when the provider said what it charged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,6 +149,19 @@ pub struct Override {
     pub origin: Origin,
 }
 
+/// The dearest that may be charged. It prices nothing and stops nothing: what lies above it is said, not changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ceiling {
+    pub scope: Scope,
+    pub model: Pattern,
+    pub from: Option<Instant>,
+    pub currency: Currency,
+    pub rates: Rates,
+    /// What one call may cost as a whole.
+    pub per_request: Option<Amount>,
+    pub origin: Origin,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum OverrideKind {
     /// What the provider charges us: org-wide.
@@ -176,6 +196,8 @@ pub struct Catalog {
     providers: Vec<Provider>,
     by_name: HashMap<Box<str>, usize>,
     models: HashMap<ModelKey, Entry>,
+    /// The ceilings that hold at every provider, in the same order as a provider's own.
+    ceilings_everywhere: Vec<(Ceiling, Arc<str>)>,
 }
 
 /// One provider's parts.
@@ -183,6 +205,8 @@ pub(crate) struct Provider {
     pub list: Arc<List>,
     /// The most specific first, and the latest first among equals.
     pub overrides: Vec<(Override, Arc<str>)>,
+    /// In the same order.
+    pub ceilings: Vec<(Ceiling, Arc<str>)>,
     /// The label of every card, by model and card.
     pub labels: Vec<Vec<Arc<str>>>,
 }
@@ -262,6 +286,12 @@ impl Rates {
         self.0.iter().copied()
     }
 
+    /// These rates, and what they do not name from those below.
+    pub fn over(&self, below: &Rates) -> Rates {
+        let below = below.iter().filter(|(meter, _)| self.get(*meter).is_none());
+        Rates::new(self.iter().chain(below).collect())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -310,7 +340,8 @@ impl Card {
 
 impl Catalog {
     pub fn build(parts: impl IntoIterator<Item = Part>) -> Result<Catalog, Clash> {
-        let mut catalog = Catalog { providers: Vec::new(), by_name: HashMap::new(), models: HashMap::new() };
+        let mut catalog =
+            Catalog { providers: Vec::new(), by_name: HashMap::new(), models: HashMap::new(), ceilings_everywhere: Vec::new() };
         let mut overrides: Vec<Arc<Overrides>> = Vec::new();
         for part in parts {
             match part {
@@ -343,11 +374,15 @@ impl Catalog {
             refuse_twins(of_model.iter())?;
             labels.push(of_model);
         }
-        self.providers.push(Provider { list, overrides: Vec::new(), labels });
+        self.providers.push(Provider { list, overrides: Vec::new(), ceilings: Vec::new(), labels });
         Ok(())
     }
 
     fn add_overrides(&mut self, part: &Overrides) -> Result<(), Clash> {
+        let ceilings = part.ceilings.iter().map(|ceiling| (ceiling.clone(), ceiling.label(&part.provider).into()));
+        if &*part.provider == EVERYWHERE {
+            return add_ranked(&mut self.ceilings_everywhere, ceilings, Ceiling::rank);
+        }
         let place = match self.by_name.get(&*part.provider) {
             Some(&place) => place,
             // A provider that nobody lists may still have an operator's own rates.
@@ -357,12 +392,9 @@ impl Catalog {
             }
         };
         let provider = &mut self.providers[place];
-        for rates in &part.overrides {
-            let label = rates.label(&part.provider);
-            provider.overrides.push((rates.clone(), label.into()));
-        }
-        provider.overrides.sort_by_key(|(it, _)| std::cmp::Reverse(it.rank()));
-        refuse_twins(provider.overrides.iter().map(|(_, label)| label))
+        let overrides = part.overrides.iter().map(|rates| (rates.clone(), rates.label(&part.provider).into()));
+        add_ranked(&mut provider.overrides, overrides, Override::rank)?;
+        add_ranked(&mut provider.ceilings, ceilings, Ceiling::rank)
     }
 
     pub(crate) fn provider(&self, name: &str) -> Option<(usize, &Provider)> {
@@ -376,6 +408,10 @@ impl Catalog {
         Some((entry.model, entry.is_alias))
     }
 
+    pub(crate) fn ceilings_everywhere(&self) -> &[(Ceiling, Arc<str>)] {
+        &self.ceilings_everywhere
+    }
+
     pub fn lists(&self) -> impl Iterator<Item = &List> {
         self.providers.iter().map(|provider| &*provider.list)
     }
@@ -387,21 +423,30 @@ impl Catalog {
     }
 }
 
+/// Sorts the most specific last: scope, then model, then date.
+type Rank = (Specificity, Option<Instant>);
+
+/// How narrowly a rule says whom and what it is about.
+pub(crate) type Specificity = (u8, u8, usize);
+
+fn specificity(scope: &Scope, model: &Pattern) -> Specificity {
+    let scope = match scope {
+        Scope::Org => 0,
+        Scope::Team(_) => 1,
+        Scope::Project(_) => 2,
+        Scope::Key(_) => 3,
+    };
+    let (model, length) = match model {
+        Pattern::Every => (0, 0),
+        Pattern::Prefix(prefix) => (1, prefix.len()),
+        Pattern::Exact(_) => (2, 0),
+    };
+    (scope, model, length)
+}
+
 impl Override {
-    /// Sorts the most specific last: scope, then model, then date.
-    fn rank(&self) -> (u8, u8, usize, Option<Instant>) {
-        let scope = match self.scope {
-            Scope::Org => 0,
-            Scope::Team(_) => 1,
-            Scope::Project(_) => 2,
-            Scope::Key(_) => 3,
-        };
-        let (model, length) = match &self.model {
-            Pattern::Every => (0, 0),
-            Pattern::Prefix(prefix) => (1, prefix.len()),
-            Pattern::Exact(_) => (2, 0),
-        };
-        (scope, model, length, self.from)
+    fn rank(&self) -> Rank {
+        (specificity(&self.scope, &self.model), self.from)
     }
 
     fn label(&self, provider: &str) -> String {
@@ -409,12 +454,45 @@ impl Override {
             OverrideKind::Contract => "contract",
             OverrideKind::Chargeback => "chargeback",
         };
-        let since = self.from.map_or(String::new(), |from| format!("@{}", from.as_date_or_instant()));
-        format!("{provider}/{}{since} ({kind} for {})", self.model, self.scope)
+        format!("{provider}/{}{} ({kind} for {})", self.model, since(self.from), self.scope)
+    }
+}
+
+impl Ceiling {
+    fn rank(&self) -> Rank {
+        (self.specificity(), self.from)
+    }
+
+    pub(crate) fn specificity(&self) -> Specificity {
+        specificity(&self.scope, &self.model)
+    }
+
+    fn label(&self, provider: &str) -> String {
+        format!("{provider}/{}{} ceiling for {}", self.model, since(self.from), self.scope)
+    }
+}
+
+impl Scope {
+    pub fn has(&self, owner: &Owner) -> bool {
+        match self {
+            Scope::Org => true,
+            Scope::Team(team) => owner.team.as_ref() == Some(team),
+            Scope::Project(project) => owner.project.as_ref() == Some(project),
+            Scope::Key(key) => owner.key.as_ref() == Some(key),
+        }
     }
 }
 
 impl Pattern {
+    /// Reads `*`, `anthropic/*` or a name.
+    pub fn of(name: Text) -> Pattern {
+        match name.strip_suffix('*').map(Text::new) {
+            None => Pattern::Exact(name),
+            Some(None) => Pattern::Every,
+            Some(Some(prefix)) => Pattern::Prefix(prefix),
+        }
+    }
+
     pub fn fits(&self, model: &str) -> bool {
         match self {
             Pattern::Every => true,
@@ -455,6 +533,22 @@ fn refuse_twins<'a>(labels: impl Iterator<Item = &'a Arc<str>>) -> Result<(), Cl
     }
 }
 
+/// Adds rules and their labels to those there are, and keeps the most specific first.
+fn add_ranked<T>(
+    rules: &mut Vec<(T, Arc<str>)>,
+    more: impl Iterator<Item = (T, Arc<str>)>,
+    rank: impl Fn(&T) -> Rank,
+) -> Result<(), Clash> {
+    rules.extend(more);
+    rules.sort_by_key(|(rule, _)| std::cmp::Reverse(rank(rule)));
+    refuse_twins(rules.iter().map(|(_, label)| label))
+}
+
+/// `@2026-01-01`, where there is a date.
+fn since(from: Option<Instant>) -> String {
+    from.map_or(String::new(), |from| format!("@{}", from.as_date_or_instant()))
+}
+
 /// How entries and explanations name a card: `openrouter/anthropic/claude-sonnet-4.5@2025-09-29`.
 fn label(provider: &str, model: &str, card: &Card) -> String {
     let mut label = format!("{provider}/{model}");
@@ -464,9 +558,5 @@ fn label(provider: &str, model: &str, card: &Card) -> String {
             label.push_str(part);
         }
     }
-    if let Some(from) = card.from {
-        label.push('@');
-        label.push_str(&from.as_date_or_instant());
-    }
-    label
+    label + &since(card.from)
 }

@@ -3,6 +3,8 @@
 //! a wrong price and an unknown one is not zero. The same event under the same catalog and [`RATER`] gives the same
 //! charges for ever.
 
+pub mod ceiling;
+
 use crate::catalog::resolution::{self, CardFound, Found, Layer, NoCard, Prices, Trace};
 use crate::catalog::{Absent, Catalog, CostBasis};
 use crate::money::{Amount, Currency, Rate};

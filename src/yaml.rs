@@ -49,17 +49,30 @@ const LARGEST_MB: usize = 64;
 impl Node {
     /// The one document of a file.
     pub fn parse(text: &str) -> Result<Node, Mistake> {
+        let mut documents = Node::parse_all(text)?.into_iter();
+        match (documents.next(), documents.next()) {
+            (Some(node), None) => Ok(node),
+            (None, _) => Err(mistake(1, "the file is empty".to_owned())),
+            (_, Some(second)) => Err(mistake(second.line, "a second document begins; put it into a file of its own".to_owned())),
+        }
+    }
+
+    /// Every document of a file in which `---` stands between them, without the empty ones.
+    pub fn parse_all(text: &str) -> Result<Vec<Node>, Mistake> {
         if text.len() > LARGEST_MB << 20 {
             return Err(mistake(1, format!("larger than {LARGEST_MB} MB")));
         }
         let mut tree = Tree { events: Parser::new_from_str(text), line: 1 };
+        let mut documents = Vec::new();
         loop {
             match tree.next()? {
-                Event::StreamStart | Event::DocumentStart(_) => {}
-                Event::StreamEnd => return Err(mistake(1, "the file is empty".to_owned())),
-                first => return tree.node(first, 0),
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+                Event::StreamEnd => break,
+                first => documents.push(tree.node(first, 0)?),
             }
         }
+        documents.retain(|document| !document.is_null());
+        Ok(documents)
     }
 
     pub fn scalar(&self) -> Option<&str> {
@@ -217,6 +230,20 @@ mod tests {
         assert!(said("a: [1, 2\nb: 3\n").starts_with("line 2: not YAML"));
         assert_eq!(said(""), "line 1: the file is empty");
         assert_eq!(said(&"[".repeat(100)), "line 1: nested too deeply");
+    }
+
+    #[test]
+    fn a_second_document_is_never_lost_in_silence() {
+        let text = "a: 1\n---\n---\nb: 2\n";
+        assert_eq!(Node::parse(text).unwrap_err().to_string(), "line 4: a second document begins; put it into a file of its own");
+        assert_eq!(Node::parse_all(text).unwrap().len(), 2);
+        assert!(Node::parse("---\na: 1\n---\n").is_ok());
+    }
+
+    #[test]
+    fn json_is_yaml() {
+        let json = "{\"a\":1.5e-07,\n\t\"b\": [\"\\u00e9\\/\", null, true],\n\t\"c\": {}}\n";
+        assert_eq!(Node::parse(json).unwrap().to_json(), r#"{"a":"1.5e-07","b":["é/",null,true],"c":{}}"#);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod exactness;
 mod golden;
 mod http;
 mod importers;
+mod notations;
 #[cfg(feature = "polars")]
 mod parquet;
 mod replay;

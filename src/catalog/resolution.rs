@@ -5,7 +5,9 @@
 //!
 //! The answer explains itself when asked to: everything that was looked at leaves a line in a [`Trace`].
 
-use crate::catalog::{Absent, Card, Catalog, Conditional, List, Override, OverrideKind, Provider, Rates, Scope, Slice};
+use crate::catalog::{
+    Absent, Card, Catalog, Ceiling, Conditional, List, Override, OverrideKind, Pattern, Provider, Rates, Scope, Slice,
+};
 use crate::money::{Currency, Rate};
 use crate::time::Instant;
 use crate::usage::{Meter, Text, UsageEvent};
@@ -160,31 +162,58 @@ fn override_for<'c>(
     trace: &mut impl Trace,
 ) -> Option<Named<'c, Override>> {
     for (it, label) in provider.overrides.iter().filter(|(it, _)| it.kind == kind) {
-        let (owner, is) = (&event.owner, |mine: &Option<Text>, theirs| mine.as_ref() == Some(theirs));
-        let in_scope = match &it.scope {
-            Scope::Org => true,
-            Scope::Team(team) => is(&owner.team, team),
-            Scope::Project(project) => is(&owner.project, project),
-            Scope::Key(key) => is(&owner.key, key),
-        };
-        let is_model = it.model.fits(&event.product.model) || listed_as.is_some_and(|name| it.model.fits(name));
-        let in_force = it.from.is_none_or(|from| from <= event.occurred_at);
-        if in_scope && is_model && in_force {
-            trace.note(|| format!("override {label}: applies"));
-            return Some(Named { it, label });
+        match why_not(&it.scope, &it.model, it.from, event, listed_as) {
+            None => {
+                trace.note(|| format!("override {label}: applies"));
+                return Some(Named { it, label });
+            }
+            Some(why) => trace.note(|| format!("override {label}: does not apply, {}", why.in_words(&it.scope, &it.model))),
         }
-        trace.note(|| {
-            let why = if !in_scope {
-                format!("it is for {}", it.scope)
-            } else if !is_model {
-                format!("it is for the model {}", it.model)
-            } else {
-                "it is not in force yet".to_owned()
-            };
-            format!("override {label}: does not apply, {why}")
-        });
     }
     None
+}
+
+/// The most specific ceiling in force, of the provider's own and those that hold everywhere; its own wins a tie.
+pub(crate) fn ceiling_for<'c>(catalog: &'c Catalog, event: &UsageEvent) -> Option<Named<'c, Ceiling>> {
+    let here = catalog.provider(&event.product.provider);
+    let everywhere = catalog.ceilings_everywhere();
+    if everywhere.is_empty() && here.is_none_or(|(_, provider)| provider.ceilings.is_empty()) {
+        return None;
+    }
+    let listed_as = here.and_then(|(place, provider)| listed_as(catalog, place, provider, &Asked::by(event)));
+    let holds = |(it, _): &&(Ceiling, _)| why_not(&it.scope, &it.model, it.from, event, listed_as).is_none();
+    let own = here.and_then(|(_, provider)| provider.ceilings.iter().find(holds));
+    let (it, label) = everywhere.iter().find(holds).into_iter().chain(own).max_by_key(|(it, _)| it.specificity())?;
+    Some(Named { it, label })
+}
+
+/// Why an operator's rule is not about an event.
+enum WhyNot {
+    OtherOwner,
+    OtherModel,
+    NotYet,
+}
+
+fn why_not(scope: &Scope, model: &Pattern, from: Option<Instant>, event: &UsageEvent, listed_as: Option<&str>) -> Option<WhyNot> {
+    if !scope.has(&event.owner) {
+        Some(WhyNot::OtherOwner)
+    } else if !model.fits(&event.product.model) && !listed_as.is_some_and(|name| model.fits(name)) {
+        Some(WhyNot::OtherModel)
+    } else if from.is_some_and(|from| from > event.occurred_at) {
+        Some(WhyNot::NotYet)
+    } else {
+        None
+    }
+}
+
+impl WhyNot {
+    fn in_words(&self, scope: &Scope, model: &Pattern) -> String {
+        match self {
+            WhyNot::OtherOwner => format!("it is for {scope}"),
+            WhyNot::OtherModel => format!("it is for the model {model}"),
+            WhyNot::NotYet => "it is not in force yet".to_owned(),
+        }
+    }
 }
 
 /// Whether a service tier is the one that a card without a tier is for.

@@ -1,9 +1,12 @@
 //! Where cards come from: one file per source, each turning a published list into [`List`]s. An importer takes over what
 //! is stated, digit by digit, and says by name and count what it did not understand.
 
+mod fields;
+pub mod gateways;
 pub mod genai_prices;
 pub mod litellm;
 pub mod models_dev;
+pub mod notation;
 pub mod openrouter;
 pub mod own;
 

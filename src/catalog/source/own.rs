@@ -1,16 +1,18 @@
-//! Our own catalog files: YAML, one provider a file, quoted decimals with the unit in the key's name. Reading collects
-//! every mistake with its line instead of stopping at the first. Writing is canonical: the same part is always the same
-//! text, and its hash is what a published version names the part by.
+//! Our own catalog files: YAML, one provider a file, quoted decimals with the unit in the key's name ([`notation`]). Reading
+//! collects every mistake with its line instead of stopping at the first ([`fields`](super::fields)). Writing is canonical:
+//! the same part is always the same text, and its hash is what a published version names the part by.
 
+use super::fields::{Fields, Literals};
+use super::notation;
 use crate::catalog::resolution::MAX_CONDITIONS;
 use crate::catalog::{
-    Absent, Card, Conditional, CostBasis, Insured, List, Model, Origin, Override, OverrideKind, Overrides, Part, Pattern, Rates,
-    Scope, Slice,
+    Absent, Card, Ceiling, Conditional, CostBasis, EVERYWHERE, Insured, List, Model, Origin, Override, OverrideKind, Overrides,
+    Part, Pattern, Rates, Scope, Slice,
 };
-use crate::money::{Currency, Rate};
-use crate::time::{Instant, Weekdays, Window};
-use crate::usage::{Meter, Text, reading};
-use crate::yaml::{Key, Mistake, Node, Value, written};
+use crate::money::{Amount, Currency};
+use crate::time::Instant;
+use crate::usage::Meter;
+use crate::yaml::{Mistake, Node, written};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -36,15 +38,21 @@ fn read_file(tree: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<Part>> {
     let pricing_provider_id = file.text("pricing_provider_id", mistakes);
     let insured = read_insured(&mut file, mistakes);
     let origin = read_origin(&mut file, mistakes);
-    let currency = read_currency(&mut file, mistakes);
+    let currency = file.currency(mistakes);
     let models = file.list("models", mistakes);
     let overrides = file.list("overrides", mistakes);
+    let ceilings = file.list("ceilings", mistakes);
     let states_a_list = models.is_some() || cost_basis.is_some() || pricing_provider_id.is_some() || absent.is_some();
     let models = read_each(models, mistakes, |node, mistakes| read_model(node, currency, mistakes));
     let overrides = read_each(overrides, mistakes, |node, mistakes| read_override(node, currency, mistakes));
+    let ceilings = read_each(ceilings, mistakes, |node, mistakes| read_ceiling(node, currency, mistakes));
     file.nothing_else(mistakes);
 
     let provider = provider?;
+    if &*provider == EVERYWHERE && (states_a_list || !overrides.is_empty()) {
+        let what = "`*` stands for every provider and has ceilings only; rates name their provider";
+        file.wrong(tree.line, "provider", what.to_owned(), mistakes);
+    }
     let mut parts = Vec::new();
     if states_a_list {
         parts.push(Part::List(Arc::new(List {
@@ -57,11 +65,11 @@ fn read_file(tree: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<Part>> {
             models,
         })));
     }
-    if !overrides.is_empty() {
-        parts.push(Part::Overrides(Arc::new(Overrides { provider, overrides })));
+    if !overrides.is_empty() || !ceilings.is_empty() {
+        parts.push(Part::Overrides(Arc::new(Overrides { provider, overrides, ceilings })));
     }
     if parts.is_empty() && mistakes.is_empty() {
-        file.wrong(tree.line, "models", "the file states neither models nor overrides".to_owned(), mistakes);
+        file.wrong(tree.line, "models", "the file states neither models nor overrides nor ceilings".to_owned(), mistakes);
     }
     Some(parts)
 }
@@ -94,7 +102,7 @@ fn read_card(node: &Node, at: &str, currency: Option<Currency>, mistakes: &mut V
         variant: fields.text("variant", mistakes),
         service_tier: fields.text("service_tier", mistakes),
         priced_as_answered: fields.word("priced_as", &[("the_model_that_answered", true)], mistakes).unwrap_or(false),
-        currency: read_currency(&mut fields, mistakes).or(currency).unwrap_or(Currency::USD),
+        currency: fields.currency(mistakes).or(currency).unwrap_or(Currency::USD),
         free: fields.flag("free", mistakes).unwrap_or(false),
         when: read_when(&mut fields, mistakes),
         graduated: read_graduated(&mut fields, mistakes),
@@ -115,16 +123,7 @@ fn read_override(node: &Node, currency: Option<Currency>, mistakes: &mut Vec<Mis
     let mut fields = Fields::of(node, "overrides", mistakes)?;
     let kinds = [("contract", OverrideKind::Contract), ("chargeback", OverrideKind::Chargeback)];
     let kind = fields.required("kind", mistakes, |fields, mistakes| fields.word("kind", &kinds, mistakes));
-    let scopes = [
-        fields.text("team", mistakes).map(Scope::Team),
-        fields.text("project", mistakes).map(Scope::Project),
-        fields.text("key", mistakes).map(Scope::Key),
-    ];
-    let mut scopes = scopes.into_iter().flatten();
-    let scope = scopes.next().unwrap_or(Scope::Org);
-    if scopes.next().is_some() {
-        fields.wrong(node.line, "", "an override has one scope: a team, a project or a key".to_owned(), mistakes);
-    }
+    let scope = read_scope(&mut fields, mistakes);
     match (kind, &scope) {
         (Some(OverrideKind::Contract), Scope::Team(_) | Scope::Project(_) | Scope::Key(_)) => {
             let what = "a contract is what the provider charges the whole org; for one owner write `kind: chargeback`";
@@ -136,30 +135,91 @@ fn read_override(node: &Node, currency: Option<Currency>, mistakes: &mut Vec<Mis
         }
         _ => {}
     }
-    let model = match fields.text("model", mistakes) {
-        None => Pattern::Every,
-        Some(name) => match name.strip_suffix('*') {
-            Some("") => Pattern::Every,
-            Some(prefix) => Pattern::Prefix(reading::text("model", prefix).ok()?),
-            None => Pattern::Exact(name),
-        },
-    };
+    let model = fields.text("model", mistakes).map_or(Pattern::Every, Pattern::of);
     let from = fields.instant("from", mistakes);
-    let currency = read_currency(&mut fields, mistakes).or(currency).unwrap_or(Currency::USD);
+    let currency = fields.currency(mistakes).or(currency).unwrap_or(Currency::USD);
     let when = read_when(&mut fields, mistakes);
     let origin = read_origin(&mut fields, mistakes);
-    let rates = match fields.take("pricing") {
-        Some((_, pricing)) => {
-            let at = format!("{}.pricing", fields.at);
+    let mistakes_before = mistakes.len();
+    let rates = match fields.inside("pricing", mistakes) {
+        Some(mut pricing) => {
             fields.nothing_else(mistakes);
-            Fields::of(pricing, &at, mistakes)?.rates(mistakes)
+            pricing.rates(mistakes)
         }
         None => fields.rates(mistakes),
     };
-    if rates.is_empty() {
+    if rates.is_empty() && when.is_empty() && mistakes.len() == mistakes_before {
         fields.wrong(node.line, "pricing", "missing; an override has rates".to_owned(), mistakes);
     }
     Some(Override { kind: kind?, scope, model, from, currency, rates, when, origin })
+}
+
+fn read_ceiling(node: &Node, currency: Option<Currency>, mistakes: &mut Vec<Mistake>) -> Option<Ceiling> {
+    let mut fields = Fields::of(node, "ceilings", mistakes)?;
+    let scope = read_scope(&mut fields, mistakes);
+    let model = fields.text("model", mistakes).map_or(Pattern::Every, Pattern::of);
+    let from = fields.instant("from", mistakes);
+    let currency_at = fields.line_of("currency").max(node.line);
+    let currency = fields.currency(mistakes).or(currency).unwrap_or(Currency::USD);
+    let origin = read_origin(&mut fields, mistakes);
+    let mistakes_before = mistakes.len();
+    let bounds = match fields.inside("max_price", mistakes) {
+        Some(max_price) => {
+            fields.nothing_else(mistakes);
+            if currency != Currency::USD {
+                let what = "a max_price is in USD; for another currency write the unit, such as input_per_1m";
+                fields.wrong(currency_at, "currency", what.to_owned(), mistakes);
+            }
+            read_max_price(max_price, mistakes)
+        }
+        None => {
+            let known = format!("{} and amount_per_request", notation::OURS);
+            fields.rates_by(notation::of_ceiling, &known, Literals::Quoted, mistakes)
+        }
+    };
+    if bounds.is_empty() && mistakes.len() == mistakes_before {
+        let what = "a ceiling bounds something, such as output_per_1m: \"20\" or amount_per_request: \"0.50\"";
+        fields.wrong(node.line, "", what.to_owned(), mistakes);
+    }
+    Some(Ceiling {
+        scope,
+        model,
+        from,
+        currency,
+        rates: Rates::new(bounds.iter().filter(|(meter, _)| *meter != Meter::Whole).collect()),
+        per_request: bounds.get(Meter::Whole).map(|rate| Amount::from_units(rate.units())),
+        origin,
+    })
+}
+
+/// The unit of a `max_price` is in nobody's key, so the file says whose notation it is.
+fn read_max_price(mut max_price: Fields<'_>, mistakes: &mut Vec<Mistake>) -> Rates {
+    if !max_price.has("notation") {
+        let what = "three systems mean three things by it: openrouter USD per million prompt and completion tokens, \
+                    keeptrusts USD per million input and output tokens, cost-guard USD per request; \
+                    say whose it is with `notation`, or write the unit instead: input_per_1m, amount_per_request";
+        max_price.wrong(max_price.line, "", what.to_owned(), mistakes);
+        return Rates::default();
+    }
+    match max_price.word("notation", notation::MAX_PRICE, mistakes) {
+        Some(spellings) => max_price.rates_spelled(spellings, Literals::Quoted, mistakes),
+        None => Rates::default(),
+    }
+}
+
+/// Whom a rule is for: one owner or everybody.
+fn read_scope(fields: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Scope {
+    let scopes = [
+        fields.text("team", mistakes).map(Scope::Team),
+        fields.text("project", mistakes).map(Scope::Project),
+        fields.text("key", mistakes).map(Scope::Key),
+    ];
+    let mut scopes = scopes.into_iter().flatten();
+    let scope = scopes.next().unwrap_or(Scope::Org);
+    if scopes.next().is_some() {
+        fields.wrong(fields.line, "", "there is one scope: a team, a project or a key".to_owned(), mistakes);
+    }
+    scope
 }
 
 fn read_when(card: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Vec<Conditional> {
@@ -221,215 +281,12 @@ fn read_origin(fields: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Origin {
     }
 }
 
-fn read_currency(fields: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Option<Currency> {
-    let line = fields.line_of("currency");
-    let code = fields.text("currency", mistakes)?;
-    code.parse().map_err(|e| fields.wrong(line, "currency", format!("{e}"), mistakes)).ok()
-}
-
 fn read_each<T>(
     list: Option<&[Node]>,
     mistakes: &mut Vec<Mistake>,
     read: impl Fn(&Node, &mut Vec<Mistake>) -> Option<T>,
 ) -> Vec<T> {
     list.unwrap_or_default().iter().filter_map(|node| read(node, mistakes)).collect()
-}
-
-/// The fields of one map, taken out by name; what is left over is a mistake.
-struct Fields<'a> {
-    at: String,
-    left: Vec<&'a (Key, Node)>,
-}
-
-impl<'a> Fields<'a> {
-    fn of(node: &'a Node, at: &str, mistakes: &mut Vec<Mistake>) -> Option<Fields<'a>> {
-        match &node.value {
-            Value::Map(pairs) => {
-                Some(Fields { at: at.to_owned(), left: pairs.iter().filter(|(_, value)| !value.is_null()).collect() })
-            }
-            _ => {
-                mistakes.push(Mistake {
-                    line: node.line,
-                    field: at.to_owned(),
-                    what: format!("expected a map, found {}", node.kind()),
-                });
-                None
-            }
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<(&'a Key, &'a Node)> {
-        let place = self.left.iter().position(|(key, _)| key.name == name)?;
-        let (key, value) = self.left.remove(place);
-        Some((key, value))
-    }
-
-    fn line_of(&self, name: &str) -> usize {
-        self.left.iter().find(|(key, _)| key.name == name).map_or(0, |(key, _)| key.line)
-    }
-
-    fn wrong(&self, line: usize, name: &str, what: String, mistakes: &mut Vec<Mistake>) {
-        let dot = if self.at.is_empty() || name.is_empty() { "" } else { "." };
-        mistakes.push(Mistake { line, field: format!("{}{dot}{name}", self.at), what });
-    }
-
-    fn required<T>(
-        &mut self,
-        name: &str,
-        mistakes: &mut Vec<Mistake>,
-        read: impl FnOnce(&mut Self, &mut Vec<Mistake>) -> Option<T>,
-    ) -> Option<T> {
-        if !self.left.iter().any(|(key, _)| key.name == name) {
-            let line = self.left.first().map_or(1, |(key, _)| key.line);
-            self.wrong(line, name, "missing".to_owned(), mistakes);
-            return None;
-        }
-        read(self, mistakes)
-    }
-
-    fn required_text(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Text> {
-        self.required(name, mistakes, |fields, mistakes| fields.text(name, mistakes))
-    }
-
-    fn scalar(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<(usize, &'a str)> {
-        let (key, node) = self.take(name)?;
-        if node.scalar().is_none() {
-            self.wrong(key.line, name, format!("expected one value, found {}", node.kind()), mistakes);
-        }
-        Some((key.line, node.scalar()?))
-    }
-
-    fn text(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Text> {
-        let (line, text) = self.scalar(name, mistakes)?;
-        reading::text(name, text).map_err(|e| self.wrong(line, name, e.problem.to_string(), mistakes)).ok()
-    }
-
-    fn word<T: Copy>(&mut self, name: &str, known: &[(&str, T)], mistakes: &mut Vec<Mistake>) -> Option<T> {
-        let (line, text) = self.scalar(name, mistakes)?;
-        let meaning = known.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-        if meaning.is_none() {
-            let known: Vec<_> = known.iter().map(|(word, _)| *word).collect();
-            self.wrong(line, name, format!("`{text}` is unknown; known are {}", known.join(", ")), mistakes);
-        }
-        meaning
-    }
-
-    fn flag(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<bool> {
-        self.word(name, &[("true", true), ("false", false)], mistakes)
-    }
-
-    fn count(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<u64> {
-        let (line, text) = self.scalar(name, mistakes)?;
-        let digits: String = text.chars().filter(|c| *c != '_').collect();
-        digits.parse().map_err(|_| self.wrong(line, name, format!("`{text}` is not a whole number"), mistakes)).ok()
-    }
-
-    fn instant(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Instant> {
-        let (line, text) = self.scalar(name, mistakes)?;
-        Instant::parse_date_or_instant(text).map_err(|e| self.wrong(line, name, e.to_string(), mistakes)).ok()
-    }
-
-    /// `16:30-00:30`
-    fn window(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Window> {
-        let (line, text) = self.scalar(name, mistakes)?;
-        let window = Window::parse(text);
-        if window.is_none() {
-            self.wrong(line, name, format!("`{text}` is not a window of the UTC clock; write it like \"16:30-00:30\""), mistakes);
-        }
-        window
-    }
-
-    fn days(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<Weekdays> {
-        self.left.iter().find(|(key, _)| key.name == name)?;
-        let mut days = Weekdays(0);
-        for (line, word) in self.words(name, mistakes) {
-            match Weekdays::named(&word) {
-                Some(day) => days.0 |= day.0,
-                None => {
-                    self.wrong(line, name, format!("`{word}` is unknown; known are {}", Weekdays::NAMES.join(", ")), mistakes)
-                }
-            }
-        }
-        Some(days)
-    }
-
-    fn list(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<&'a [Node]> {
-        let (key, node) = self.take(name)?;
-        match &node.value {
-            Value::List(nodes) => Some(nodes),
-            _ => {
-                self.wrong(key.line, name, format!("expected a list, found {}", node.kind()), mistakes);
-                None
-            }
-        }
-    }
-
-    fn words(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Vec<(usize, String)> {
-        let nodes = self.list(name, mistakes).unwrap_or_default();
-        nodes.iter().filter_map(|node| Some((node.line, node.scalar()?.to_owned()))).collect()
-    }
-
-    fn texts(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Vec<Text> {
-        let mut texts = Vec::new();
-        for (line, word) in self.words(name, mistakes) {
-            match reading::text(name, &word) {
-                Ok(text) => texts.push(text),
-                Err(e) => self.wrong(line, name, e.problem.to_string(), mistakes),
-            }
-        }
-        texts
-    }
-
-    /// Everything that is left is a rate, or a mistake.
-    fn rates(&mut self, mistakes: &mut Vec<Mistake>) -> Rates {
-        let mut rates: Vec<(Meter, Rate)> = Vec::new();
-        for (key, node) in std::mem::take(&mut self.left) {
-            let Some((meter, power)) = unit(&key.name) else {
-                let what = format!("unknown field; rates are <meter>{}", UNITS.map(|(unit, _)| unit).join("|"));
-                self.wrong(key.line, &key.name, what, mistakes);
-                continue;
-            };
-            match &node.value {
-                Value::Scalar { text, quoted: true } => match Rate::parse_per(text, power) {
-                    Ok(_) if rates.iter().any(|(other, _)| *other == meter) => {
-                        self.wrong(key.line, &key.name, format!("{} has two rates here", meter.name()), mistakes);
-                    }
-                    Ok(rate) => rates.push((meter, rate)),
-                    Err(e) => self.wrong(key.line, &key.name, e.to_string(), mistakes),
-                },
-                Value::Scalar { text, .. } => {
-                    let what = format!("a rate is a quoted decimal, so that no reader rounds it; write {}: \"{text}\"", key.name);
-                    self.wrong(key.line, &key.name, what, mistakes);
-                }
-                _ => self.wrong(key.line, &key.name, format!("expected a quoted decimal, found {}", node.kind()), mistakes),
-            }
-        }
-        Rates::new(rates)
-    }
-
-    fn nothing_else(&mut self, mistakes: &mut Vec<Mistake>) {
-        for (key, _) in std::mem::take(&mut self.left) {
-            self.wrong(key.line, &key.name, "unknown field".to_owned(), mistakes);
-        }
-    }
-}
-
-/// The units a rate may be quoted in, with the power of ten of each.
-const UNITS: [(&str, u32); 4] = [("_per_token", 0), ("_per_1k", 3), ("_per_1m", 6), ("_each", 0)];
-
-/// The meter and the unit that a key names: ours, or as the gateways spell it.
-fn unit(key: &str) -> Option<(Meter, u32)> {
-    match key {
-        "inputCostPer1K" => return Some((Meter::Input, 3)),
-        "outputCostPer1K" => return Some((Meter::Output, 3)),
-        "cachedCostPer1K" => return Some((Meter::CacheRead, 3)),
-        _ => {}
-    }
-    UNITS.iter().find_map(|(unit, power)| {
-        let meter = Meter::named(key.strip_suffix(unit)?)?;
-        let fits = if *unit == "_per_token" { meter.is_token() } else { *unit != "_each" || !meter.is_token() };
-        (fits && meter != Meter::Whole).then_some((meter, *power))
-    })
 }
 
 /// The canonical text of a part.
@@ -439,10 +296,10 @@ pub fn write(part: &Part) -> String {
         Part::List(list) => write_list(list, &mut yaml),
         Part::Overrides(part) => {
             field(&mut yaml, "", "provider", Some(&part.provider));
-            yaml.push_str("overrides:\n");
-            for rates in &part.overrides {
-                write_override(rates, &mut yaml);
-            }
+            yaml.push_str(if part.overrides.is_empty() { "" } else { "overrides:\n" });
+            part.overrides.iter().for_each(|rates| write_override(rates, &mut yaml));
+            yaml.push_str(if part.ceilings.is_empty() { "" } else { "ceilings:\n" });
+            part.ceilings.iter().for_each(|ceiling| write_ceiling(ceiling, &mut yaml));
         }
     }
     yaml
@@ -529,24 +386,40 @@ fn write_override(rates: &Override, yaml: &mut String) {
     };
     let _ = writeln!(yaml, "  - kind: {kind}");
     let indent = "    ";
-    match &rates.scope {
+    write_reach(&rates.scope, &rates.model, rates.from, rates.currency, indent, yaml);
+    write_rates(&rates.rates, indent, yaml);
+    write_when(&rates.when, indent, yaml);
+    write_origin(&rates.origin, indent, yaml);
+}
+
+fn write_ceiling(ceiling: &Ceiling, yaml: &mut String) {
+    let start = yaml.len();
+    let indent = "    ";
+    write_reach(&ceiling.scope, &ceiling.model, ceiling.from, ceiling.currency, indent, yaml);
+    write_rates(&ceiling.rates, indent, yaml);
+    field(yaml, indent, "amount_per_request", ceiling.per_request.map(|amount| amount.to_string()).as_deref());
+    write_origin(&ceiling.origin, indent, yaml);
+    // The first line of an item carries its dash.
+    yaml.replace_range(start..start + indent.len(), "  - ");
+}
+
+/// Whom and what a rule is about, and from when.
+fn write_reach(scope: &Scope, model: &Pattern, from: Option<Instant>, currency: Currency, indent: &str, yaml: &mut String) {
+    match scope {
         Scope::Org => {}
         Scope::Team(team) => field(yaml, indent, "team", Some(team)),
         Scope::Project(project) => field(yaml, indent, "project", Some(project)),
         Scope::Key(key) => field(yaml, indent, "key", Some(key)),
     }
-    if rates.model != Pattern::Every {
-        field(yaml, indent, "model", Some(&rates.model.to_string()));
+    if *model != Pattern::Every {
+        field(yaml, indent, "model", Some(&model.to_string()));
     }
-    if let Some(from) = rates.from {
+    if let Some(from) = from {
         let _ = writeln!(yaml, "{indent}from: {}", from.as_date_or_instant());
     }
-    if rates.currency != Currency::USD {
-        field(yaml, indent, "currency", Some(rates.currency.as_str()));
+    if currency != Currency::USD {
+        field(yaml, indent, "currency", Some(currency.as_str()));
     }
-    write_rates(&rates.rates, indent, yaml);
-    write_when(&rates.when, indent, yaml);
-    write_origin(&rates.origin, indent, yaml);
 }
 
 fn write_when(when: &[Conditional], indent: &str, yaml: &mut String) {
