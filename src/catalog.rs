@@ -3,15 +3,18 @@
 //! never changes. Which card decides an event is [`resolution`]'s question; what comes out of the multiplication is
 //! `rating`'s.
 
+pub mod diff;
 pub mod history;
 pub mod resolution;
 pub mod shipped;
+mod sides;
 pub mod source;
 
 use crate::money::{Currency, Rate};
 use crate::time::{Instant, Weekdays, Window};
 use crate::usage::{Meter, Text};
 use hashbrown::{Equivalent, HashMap};
+use sides::CardKind;
 use std::fmt;
 use std::sync::Arc;
 
@@ -457,16 +460,22 @@ fn refuse_twins<'a>(labels: impl Iterator<Item = &'a Arc<str>>) -> Result<(), Cl
 
 /// How entries and explanations name a card: `openrouter/anthropic/claude-sonnet-4.5@2025-09-29`.
 fn label(provider: &str, model: &str, card: &Card) -> String {
+    let mut label = label_of_kind(provider, model, card.kind());
+    if let Some(from) = card.from {
+        label.push('@');
+        label.push_str(&from.as_date_or_instant());
+    }
+    label
+}
+
+/// What all cards of one kind are called, whenever they begin.
+fn label_of_kind(provider: &str, model: &str, kind: CardKind<'_>) -> String {
     let mut label = format!("{provider}/{model}");
-    for (mark, part) in [(":", &card.variant), (" at ", &card.endpoint), (" via ", &card.route), (" tier ", &card.service_tier)] {
+    for (mark, part) in [(":", kind.variant), (" at ", kind.endpoint), (" via ", kind.route), (" tier ", kind.service_tier)] {
         if let Some(part) = part {
             label.push_str(mark);
             label.push_str(part);
         }
-    }
-    if let Some(from) = card.from {
-        label.push('@');
-        label.push_str(&from.as_date_or_instant());
     }
     label
 }
