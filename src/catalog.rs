@@ -3,6 +3,7 @@
 //! never changes. Which card decides an event is [`resolution`]'s question; what comes out of the multiplication is
 //! `rating`'s.
 
+pub mod check;
 pub mod diff;
 pub mod history;
 pub mod resolution;
