@@ -3,16 +3,20 @@
 //! never changes. Which card decides an event is [`resolution`]'s question; what comes out of the multiplication is
 //! `rating`'s.
 
+pub mod check;
+pub mod diff;
 pub mod history;
 pub mod quoted;
 pub mod resolution;
 pub mod shipped;
+mod sides;
 pub mod source;
 
 use crate::money::{Amount, Currency, Rate};
 use crate::time::{Instant, Weekdays, Window};
 use crate::usage::{Meter, Owner, Text};
 use hashbrown::{Equivalent, HashMap};
+use sides::CardKind;
 use std::fmt;
 use std::sync::Arc;
 
@@ -551,12 +555,17 @@ fn since(from: Option<Instant>) -> String {
 
 /// How entries and explanations name a card: `openrouter/anthropic/claude-sonnet-4.5@2025-09-29`.
 fn label(provider: &str, model: &str, card: &Card) -> String {
+    label_of_kind(provider, model, card.kind()) + &since(card.from)
+}
+
+/// What all cards of one kind are called, whenever they begin.
+fn label_of_kind(provider: &str, model: &str, kind: CardKind<'_>) -> String {
     let mut label = format!("{provider}/{model}");
-    for (mark, part) in [(":", &card.variant), (" at ", &card.endpoint), (" via ", &card.route), (" tier ", &card.service_tier)] {
+    for (mark, part) in [(":", kind.variant), (" at ", kind.endpoint), (" via ", kind.route), (" tier ", kind.service_tier)] {
         if let Some(part) = part {
             label.push_str(mark);
             label.push_str(part);
         }
     }
-    label + &since(card.from)
+    label
 }

@@ -3,6 +3,7 @@
 
 mod books;
 mod catalogs;
+mod checks;
 mod cli;
 mod crash;
 mod exactness;

@@ -315,8 +315,6 @@ fn spellings<'a>(
     variant: Option<&'a str>,
     provider: &str,
 ) -> impl Iterator<Item = (Cow<'a, str>, Option<&'a str>)> {
-    const STEERING: [&str; 4] = ["nitro", "floor", "exacto", "online"];
-    let steers = |suffix: &str| STEERING.contains(&suffix);
     let bare = own_name(model, provider);
     [Some(model), bare].into_iter().flatten().flat_map(move |model| {
         let (stem, suffix) = model.rsplit_once(':').unwrap_or((model, ""));
@@ -330,8 +328,18 @@ fn spellings<'a>(
     })
 }
 
+/// A suffix that only steers routing: it buys no other price.
+fn steers(suffix: &str) -> bool {
+    matches!(suffix, "nitro" | "floor" | "exacto" | "online")
+}
+
+/// A variant by which no card is ever looked up.
+pub(super) fn is_ordinary_variant(variant: &str) -> bool {
+    variant == "standard" || steers(variant)
+}
+
 /// `gpt-4o` of `openai/gpt-4o`, where the vendor is this provider.
-fn own_name<'a>(model: &'a str, provider: &str) -> Option<&'a str> {
+pub(super) fn own_name<'a>(model: &'a str, provider: &str) -> Option<&'a str> {
     model.strip_prefix(provider)?.strip_prefix('/').filter(|name| !name.is_empty())
 }
 
@@ -495,7 +503,7 @@ impl Table<'_> {
 
 /// The meter whose rate is charged where a meter has none of its own: reasoning is output everywhere; the rest only where
 /// the source says that an absent rate is included in the side it belongs to.
-fn stands_in_for(meter: Meter, absent: Absent) -> Option<Meter> {
+pub(super) fn stands_in_for(meter: Meter, absent: Absent) -> Option<Meter> {
     match meter {
         Meter::Reasoning => Some(Meter::Output),
         _ if absent == Absent::Unknown => None,
@@ -526,7 +534,10 @@ impl std::fmt::Display for Conditional {
         let mut parts = Vec::new();
         parts.extend(self.prompt_tokens_over.map(|over| format!("prompt tokens over {over}")));
         parts.extend(self.window.map(|window| format!("{window} UTC")));
-        parts.extend(self.days.map(|days| days.names().collect::<Vec<_>>().join(", ")));
+        parts.extend(self.days.map(|days| match days.0 {
+            0 => "on no day".to_owned(),
+            _ => days.names().collect::<Vec<_>>().join(", "),
+        }));
         parts.extend(self.service_tier.as_ref().map(|tier| format!("service tier {tier}")));
         parts.extend(self.region.as_ref().map(|region| format!("region {region}")));
         f.write_str(&parts.join(", "))
