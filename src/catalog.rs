@@ -211,8 +211,18 @@ pub(crate) struct Provider {
     pub overrides: Vec<(Override, Arc<str>)>,
     /// In the same order.
     pub ceilings: Vec<(Ceiling, Arc<str>)>,
-    /// The label of every card, by model and card.
-    pub labels: Vec<Vec<Arc<str>>>,
+    /// What has to be known of every card to choose among them, by model and card.
+    pub cards: Vec<Box<[CardMark]>>,
+}
+
+/// What decides between the cards of a model, side by side: choosing one must not touch all of them.
+pub(crate) struct CardMark {
+    pub label: Arc<str>,
+    /// In force from; without a date from as early as can be.
+    from: Instant,
+    /// For ordinary calls: no endpoint, variant or tier.
+    is_ordinary: bool,
+    pub is_doubtful_zero: bool,
 }
 
 /// Where a name leads.
@@ -257,6 +267,14 @@ impl Part {
         match self {
             Part::List(list) => list.provider.to_string(),
             Part::Overrides(overrides) => format!("{}.overrides", overrides.provider),
+        }
+    }
+
+    /// How many models, cards and overrides it has.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        match self {
+            Part::List(list) => (list.models.len(), list.models.iter().map(|model| model.cards.len()).sum(), 0),
+            Part::Overrides(part) => (0, 0, part.overrides.len()),
         }
     }
 }
@@ -364,7 +382,7 @@ impl Catalog {
         if self.by_name.insert((&*list.provider).into(), provider).is_some() {
             return Err(Clash::TwoLists(list.provider.clone()));
         }
-        let mut labels = Vec::with_capacity(list.models.len());
+        let mut cards = Vec::with_capacity(list.models.len());
         for (place, model) in list.models.iter().enumerate() {
             for (name, is_alias) in std::iter::once((&model.name, false)).chain(model.aliases.iter().map(|alias| (alias, true))) {
                 let key = ModelKey { provider, name: (&**name).into() };
@@ -373,12 +391,11 @@ impl Catalog {
                 }
             }
             debug_assert!(model.cards.is_sorted_by_key(|card| card.from), "whoever makes a list sorts its cards");
-            let of_model: Vec<Arc<str>> =
-                model.cards.iter().map(|card| label(&list.provider, &model.name, card).into()).collect();
-            refuse_twins(of_model.iter())?;
-            labels.push(of_model);
+            let marks: Box<[CardMark]> = model.cards.iter().map(|card| CardMark::of(card, &list.provider, &model.name)).collect();
+            refuse_twins(marks.iter().map(|mark| &mark.label))?;
+            cards.push(marks);
         }
-        self.providers.push(Provider { list, overrides: Vec::new(), ceilings: Vec::new(), labels });
+        self.providers.push(Provider { list, overrides: Vec::new(), ceilings: Vec::new(), cards });
         Ok(())
     }
 
@@ -474,6 +491,16 @@ impl Ceiling {
     fn label(&self, provider: &str) -> String {
         format!("{provider}/{}{} ceiling for {}", self.model, since(self.from), self.scope)
     }
+
+    /// `output at most 15 USD per 1M, at most 0.5 USD per request`
+    fn in_words(&self) -> String {
+        let rates = self.rates.iter().map(|(meter, rate)| {
+            let (unit, power) = if meter.is_token() { ("per 1M", 6) } else { ("each", 0) };
+            format!("{} at most {} {} {unit}", meter.name(), rate.quoted_per(power), self.currency)
+        });
+        let whole = self.per_request.map(|amount| format!("at most {amount} {} per request", self.currency));
+        rates.chain(whole).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Scope {
@@ -523,6 +550,17 @@ impl fmt::Display for Pattern {
             Pattern::Every => f.write_str("*"),
             Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
             Pattern::Exact(model) => f.write_str(model),
+        }
+    }
+}
+
+impl CardMark {
+    fn of(card: &Card, provider: &str, model: &str) -> CardMark {
+        CardMark {
+            label: label(provider, model, card).into(),
+            from: card.from.unwrap_or(Instant::from_micros(i64::MIN)),
+            is_ordinary: card.endpoint.is_none() && card.variant.is_none() && card.service_tier.is_none(),
+            is_doubtful_zero: card.is_doubtful_zero(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod catalog;
 mod conflicts;
+mod explain;
 mod held;
 mod ingest;
 mod keys;
@@ -11,6 +12,7 @@ mod orgs;
 mod quote;
 mod rejected;
 mod report;
+mod rerate;
 mod serve;
 mod verify;
 
@@ -54,6 +56,10 @@ enum Command {
     /// The catalog of prices
     #[command(subcommand)]
     Catalog(catalog::Catalog),
+    /// Why an event cost what it cost
+    Explain(explain::Explain),
+    /// Rate what was charged again, and correct it
+    Rerate(rerate::Rerate),
     /// Check every block of the book against its hash
     Verify(verify::Verify),
     /// Access keys for the service
@@ -116,6 +122,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Conflicts(conflicts) => conflicts.run(&settings).await,
             Command::Rejected(rejected) => rejected.run(&settings).await,
             Command::Catalog(catalog) => catalog.run(&settings).await,
+            Command::Explain(explain) => explain.run(&settings).await,
+            Command::Rerate(rerate) => rerate.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
             Command::Orgs(orgs) => orgs.run(&settings).await,

@@ -1,8 +1,12 @@
 //! Settings: where and how fast, never who or how much (that is published with the catalog). A flag beats an environment
 //! variable beats the configuration file beats the default; a name the file has and nobody knows is a mistake.
 
+use crate::flow::import::Source;
+use crate::flow::notices::Webhook;
 use crate::flow::publish::CatalogFiles;
+use crate::flow::refresh::{Policy, Refresh};
 use crate::http::Limits;
+use crate::jobs::{Cron, Plan};
 use crate::store::{RUN_KEYS, StoreOptions};
 use clap::Args;
 use serde::Deserialize;
@@ -57,6 +61,22 @@ pub struct ServeFlags {
     /// Days that rejected bodies are kept [default: 30]
     #[arg(long, env = "FARTHING_REJECTED_DAYS", value_name = "DAYS")]
     rejected_days: Option<u32>,
+    /// What happens with new prices of OpenRouter's list: auto (published when the checks have nothing against them),
+    /// review (a person publishes them) or off [default: off]
+    #[arg(long, env = "FARTHING_REFRESH", value_name = "POLICY")]
+    refresh: Option<String>,
+    /// When the list is fetched, as minute hour day month weekday in UTC [default: 17 * * * *]
+    #[arg(long, env = "FARTHING_REFRESH_SCHEDULE", value_name = "CRON")]
+    refresh_schedule: Option<String>,
+    /// Where the list is fetched from [default: where OpenRouter publishes it]
+    #[arg(long, env = "FARTHING_REFRESH_URL", value_name = "URL")]
+    refresh_url: Option<String>,
+    /// Where notices are posted to
+    #[arg(long, env = "FARTHING_WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// A file with the secret that notices are signed with (or the secret itself in FARTHING_WEBHOOK_SECRET)
+    #[arg(long, env = "FARTHING_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    webhook_secret_file: Option<PathBuf>,
 }
 
 /// The same names in a file.
@@ -75,6 +95,11 @@ struct File {
     queue_mb: Option<usize>,
     body_timeout_s: Option<u64>,
     rejected_days: Option<u32>,
+    refresh: Option<String>,
+    refresh_schedule: Option<String>,
+    refresh_url: Option<String>,
+    webhook_url: Option<String>,
+    webhook_secret_file: Option<PathBuf>,
 }
 
 /// What holds in the end.
@@ -88,7 +113,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub limits: Limits,
     pub queue_bytes: usize,
-    pub rejected_days: u32,
+    pub jobs: Plan,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -132,8 +157,47 @@ impl Settings {
                 body_timeout: Duration::from_secs(serve.body_timeout_s.or(file.body_timeout_s).unwrap_or(60).max(1)),
             },
             queue_bytes: queue_mb << 20,
-            rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(30),
+            jobs: Plan {
+                rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(30),
+                refresh: refresh(serve.refresh.clone().or(file.refresh), serve.refresh_url.clone().or(file.refresh_url))?,
+                refresh_schedule: schedule(serve.refresh_schedule.clone().or(file.refresh_schedule))?,
+                webhook: webhook(
+                    serve.webhook_url.clone().or(file.webhook_url),
+                    serve.webhook_secret_file.clone().or(file.webhook_secret_file),
+                )?,
+            },
         })
+    }
+}
+
+fn refresh(policy: Option<String>, url: Option<String>) -> Result<Refresh, ConfigError> {
+    let name = policy.unwrap_or_else(|| "off".to_owned());
+    let unknown = || ConfigError::Value { name: "refresh", why: format!("`{name}` is none of auto, review and off") };
+    let source = Source::Openrouter;
+    let url = url.or(source.url().map(str::to_owned)).unwrap_or_default();
+    Ok(Refresh { source, url, policy: Policy::named(&name).ok_or_else(unknown)? })
+}
+
+fn schedule(cron: Option<String>) -> Result<Cron, ConfigError> {
+    let cron = cron.unwrap_or_else(|| "17 * * * *".to_owned());
+    Cron::parse(&cron).map_err(|why| ConfigError::Value { name: "refresh_schedule", why })
+}
+
+/// An address without a secret would tell whoever listens, and nobody could tell who spoke.
+fn webhook(url: Option<String>, secret_file: Option<PathBuf>) -> Result<Option<Webhook>, ConfigError> {
+    let Some(url) = url else { return Ok(None) };
+    let secret = match (std::env::var("FARTHING_WEBHOOK_SECRET").ok(), secret_file) {
+        (Some(secret), _) => secret,
+        (None, Some(file)) => std::fs::read_to_string(&file)
+            .map_err(|e| ConfigError::Unreadable { file: file.display().to_string(), why: e.to_string() })?,
+        (None, None) => String::new(),
+    };
+    match secret.trim() {
+        "" => {
+            let why = "a webhook needs a secret to sign with; name a file with webhook_secret_file";
+            Err(ConfigError::Value { name: "webhook_url", why: why.to_owned() })
+        }
+        secret => Ok(Some(Webhook { url, secret: secret.to_owned() })),
     }
 }
 

@@ -4,19 +4,27 @@
 pub mod access;
 pub mod booking;
 pub mod conflicts;
+pub mod explain;
 pub mod held;
+pub mod import;
 pub mod ingest;
 pub mod intake;
+pub mod notices;
+pub mod price;
 pub mod publish;
 pub mod quote;
+pub mod refresh;
 pub mod rejected;
 pub mod report;
+pub mod rerate;
 pub mod verify;
 
+use crate::catalog::check::Finding;
+use crate::catalog::diff::Change;
 use crate::catalog::{Catalog, Clash, Part, source};
 use crate::flow::booking::NameCache;
 use crate::id::{Org, Version};
-use crate::store::{ContentHash, Store, StoreError, StoreOptions};
+use crate::store::{ContentHash, Store, StoreError, StoreOptions, StoredPart};
 use crate::time::Instant;
 use crate::yaml::Mistake;
 use std::collections::HashMap;
@@ -49,16 +57,27 @@ struct Catalogs {
 pub enum FlowError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{file}: {}", .mistakes.iter().map(|mistake| mistake.to_string()).collect::<Vec<_>>().join("\n  "))]
-    CatalogFile { file: String, mistakes: Vec<Mistake> },
+    #[error("{}", told(.0))]
+    CatalogFiles(Vec<(String, Vec<Mistake>)>),
     #[error("the catalog does not fit together: {0}")]
     Clash(#[from] Clash),
-    #[error("another version was published in between: the base is {stated}, the newest is {newest}")]
-    BaseMoved { stated: Version, newest: Version },
+    #[error("another version was published in between: the base is {stated}, the newest is {newest}{}", listed(.changes))]
+    BaseMoved { stated: Version, newest: Version, changes: Vec<Change> },
+    #[error("the catalog was not published{}", listed(.0))]
+    Doubtful(Vec<Finding>),
     #[error("{0}")]
     NotThere(String),
     #[error("{0}")]
     Refused(String),
+}
+
+fn told(mistakes: &[(String, Vec<Mistake>)]) -> String {
+    let lines = mistakes.iter().flat_map(|(file, mistakes)| mistakes.iter().map(move |mistake| format!("{file}: {mistake}")));
+    lines.collect::<Vec<_>>().join("\n  ")
+}
+
+fn listed(lines: &[impl ToString]) -> String {
+    lines.iter().map(|line| format!("\n  {}", line.to_string())).collect()
 }
 
 /// What time it is; the only clock there is, read by the flows and handed to the core.
@@ -86,11 +105,12 @@ impl Farthing {
 
     /// Makes an org with an empty book and the catalogs as its version 1.
     pub async fn create_org(&self, name: &str, catalogs: &publish::CatalogFiles) -> Result<Org, FlowError> {
-        let parts = publish::read_files(catalogs)?;
+        let contents = publish::Contents::new(Vec::new(), &publish::read_files(catalogs)?);
         let mut write = self.store.begin().await?;
         let org = write.insert_org(name, now()).await?;
+        let head = write.lock_heads(&[org]).await?.remove(0);
         let note = publish::Note { author: "farthing".to_owned(), note: catalogs.to_string() };
-        publish::publish_in(&mut write, org, Version(0), &[], &parts, &note).await?;
+        contents.write(&mut write, head, &note).await?;
         write.commit().await?;
         Ok(org)
     }
@@ -102,6 +122,11 @@ impl Farthing {
             Some(known) => Ok(known),
             None => self.load_version(org, self.store.head(org).await?.version).await,
         }
+    }
+
+    /// The catalog of the newest version, also where another process published it a moment ago.
+    pub async fn newest(&self, org: Org) -> Result<InForce, FlowError> {
+        self.load_version(org, self.store.head(org).await?.version).await
     }
 
     /// Makes a version the one in force in this process: the head of the book says so.
@@ -118,31 +143,42 @@ impl Farthing {
         Ok(in_force)
     }
 
+    /// A version that may not be the one in force.
+    pub async fn published(&self, org: Org, version: Version) -> Result<InForce, FlowError> {
+        let known = self.store.versions(org).await?.into_iter().find(|known| known.version == version);
+        let known = known.ok_or_else(|| FlowError::NotThere(format!("there is no catalog version {version}")))?;
+        Ok(InForce { version, hash: known.hash, catalog: Arc::new(self.catalog_of(org, version).await?) })
+    }
+
     /// Any version of an org's catalog, as it was published.
     pub async fn catalog_of(&self, org: Org, version: Version) -> Result<Catalog, FlowError> {
-        let mut parts = Vec::new();
-        for (part, text) in self.store.parts(org, version).await? {
-            let known = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner).parts.get(&part.hash).cloned();
-            let part = match known {
-                Some(known) => known,
-                None => {
-                    if blake3::hash(text.as_bytes()) != part.hash {
-                        return Err(StoreError::damaged(
-                            format!("catalog part {}", part.name),
-                            "its text does not have its hash",
-                        )
-                        .into());
-                    }
-                    let read = source::own::read(&text).ok().and_then(|mut parts| parts.pop());
-                    let read =
-                        read.ok_or_else(|| StoreError::damaged(format!("catalog part {}", part.name), "it cannot be read"))?;
-                    let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
-                    catalogs.parts.insert(part.hash, read.clone());
-                    read
-                }
-            };
-            parts.push(part);
-        }
-        Ok(Catalog::build(parts)?)
+        Ok(Catalog::build(self.parts_of(org, version).await?.into_iter().map(|(_, part)| part))?)
     }
+
+    /// The parts of a version by name. What was read before is not read again, whichever version it is in.
+    pub async fn parts_of(&self, org: Org, version: Version) -> Result<Vec<(StoredPart, Part)>, FlowError> {
+        let stored = self.store.contents(org, version).await?;
+        let known = |hash: &ContentHash| self.catalogs.lock().unwrap_or_else(PoisonError::into_inner).parts.get(hash).cloned();
+        let unknown: Vec<ContentHash> = stored.iter().map(|part| part.hash).filter(|hash| known(hash).is_none()).collect();
+        // A few at a time: their texts need not all be in memory at once.
+        for some in unknown.chunks(8) {
+            let texts = self.store.part_texts(some).await?;
+            let read = publish::in_parallel(&texts, |(hash, text)| read_part(hash, text));
+            let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+            for ((hash, _), part) in texts.iter().zip(read) {
+                catalogs.parts.insert(*hash, part?);
+            }
+        }
+        let missing = |part: &StoredPart| StoreError::damaged(format!("catalog part {}", part.name), "its text is not there");
+        stored.into_iter().map(|part| Ok((part.clone(), known(&part.hash).ok_or_else(|| missing(&part))?))).collect()
+    }
+}
+
+fn read_part(hash: &ContentHash, text: &str) -> Result<Part, StoreError> {
+    let damaged = |why: &str| StoreError::damaged(format!("catalog part {}", blake3::Hash::from_bytes(*hash)), why);
+    if blake3::hash(text.as_bytes()) != *hash {
+        return Err(damaged("its text does not have its hash"));
+    }
+    let part = source::own::read(text).ok().and_then(|mut parts| parts.pop());
+    part.ok_or_else(|| damaged("it cannot be read"))
 }

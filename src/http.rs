@@ -3,6 +3,7 @@
 
 mod answer;
 mod caller;
+mod catalog;
 mod conflicts;
 mod docs;
 mod entries;
@@ -10,10 +11,12 @@ mod events;
 mod held;
 mod keys;
 mod metrics;
+mod notices;
 mod problem;
 mod quote;
 mod rejected;
 mod reports;
+mod rerate;
 mod service;
 pub mod wire;
 
@@ -74,6 +77,16 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/retry", post(rejected::retry))
         .route("/v1/reports/spend", get(reports::spend))
+        .route("/v1/catalog/versions", get(catalog::versions).post(catalog::publish))
+        .route("/v1/catalog/versions/{version}", get(catalog::version))
+        .route("/v1/catalog/versions/{version}/parts/{part}", get(catalog::part))
+        .route("/v1/catalog/diff", get(catalog::diff))
+        .route("/v1/catalog/price", get(catalog::price_of))
+        .route("/v1/catalog/import/{source}", post(catalog::import))
+        .route("/v1/catalog/rollback/{version}", post(catalog::roll_back))
+        .route("/v1/catalog/fetches", get(notices::fetches))
+        .route("/v1/rerate", post(rerate::create))
+        .route("/v1/notices", get(notices::list))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/verify", get(service::verify))

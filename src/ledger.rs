@@ -11,7 +11,7 @@ use crate::catalog::resolution::Layer;
 use crate::id::{EventNumber, NameId, OwnerId, ProductId, Sequence};
 use crate::ledger::items::Item;
 use crate::money::{Amount, Currency};
-use crate::rating::Party;
+use crate::rating::{Charge, Party, Rated};
 use crate::time::{Instant, Month};
 use crate::usage::{Outcome, Text, UsageEvent};
 use std::fmt::Write;
@@ -150,7 +150,7 @@ impl Entry {
             card: None,
             above: None,
             reason: None,
-            items: entry.items.iter().map(|item| Item { card: None, inherited_from: None, ..item.clone() }).collect(),
+            items: entry.items.iter().map(|item| Item { card: None, inherited_from: None, ..*item }).collect(),
             ..entry.clone()
         };
         bare(self) == bare(other)
@@ -167,6 +167,23 @@ pub fn book_again(standing: &[Entry], charges: Vec<Entry>, turn: u32, first_open
     let reversals = standing.iter().map(|entry| entry.reversal(turn, landing(entry.occurred_at, first_open)));
     let charges = charges.into_iter().map(|charge| Entry { turn, ..charge });
     reversals.chain(charges).map(|entry| Entry { reason: Some(reason), ..entry }).collect()
+}
+
+/// Whether the charges that stand for an event are what a rating says, before any of its names have numbers.
+pub fn says_the_same(standing: &[Entry], rated: &Rated) -> bool {
+    let same = |(entry, charge): (&Entry, &Charge)| {
+        let items = entry.items.iter().map(|item| (item.meter, item.quantity, item.rate, item.amount));
+        entry.posting.amount == charge.amount
+            && entry.posting.currency == rated.currency
+            // A margin may turn round without another amount.
+            && (entry.posting.debit == standing[0].posting.debit) == (charge.debit == rated.charges[0].debit)
+            && items.eq(charge.items.iter().map(|item| (item.meter, item.quantity, item.rate, item.amount)))
+    };
+    standing.len() == rated.charges.len()
+        && standing.iter().zip(&rated.charges).all(same)
+        && standing
+            .first()
+            .is_none_or(|first| (first.rated, first.reported, first.list) == (rated.rated, rated.reported, rated.list))
 }
 
 /// Where a fact lands: in its own month, or in the earliest open one after it if that is closed.

@@ -173,7 +173,8 @@ impl Rate {
     /// rate per second need not be finite per millisecond.
     pub fn parse_per_rounded(text: &str, power: u32) -> Result<(Rate, bool), MoneyError> {
         let (units, rounded) = read_shifted(text, -i64::from(power))?;
-        if units < 0 || text.starts_with('-') {
+        // `-0` has been seen in a public list, and is zero; what only rounds to zero is negative all the same.
+        if units < 0 || (rounded && text.starts_with('-')) {
             return Err(MoneyError::NegativeRate(shown(text)));
         }
         if !Amount(units).fits() {
@@ -525,6 +526,8 @@ mod tests {
         assert!(matches!(Amount::parse("9200000000001"), Err(MoneyError::TooLarge(_))));
         assert!(matches!(Amount::parse("1e30"), Err(MoneyError::TooLarge(_))));
         assert!(matches!(Rate::parse("-1"), Err(MoneyError::NegativeRate(_))));
+        assert!(matches!(Rate::parse("-1e-30"), Err(MoneyError::NegativeRate(_))));
+        assert_eq!(Rate::parse("-0"), Ok(Rate::ZERO));
     }
 
     #[test]

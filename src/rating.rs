@@ -117,7 +117,13 @@ pub fn explain(event: &UsageEvent, catalog: &Catalog) -> (Rating, Vec<String>) {
 
 fn rate_traced(event: &UsageEvent, catalog: &Catalog, trace: &mut impl Trace) -> Rating {
     match try_rate(event, catalog, trace) {
-        Ok(rated) => Rating::Rated(rated),
+        Ok(mut rated) => {
+            rated.above = ceiling::exceeded(event, &rated, catalog).map(Arc::from);
+            if let Some(above) = &rated.above {
+                trace.note(|| format!("above a ceiling: {above}"));
+            }
+            Rating::Rated(rated)
+        }
         Err(unpriced) => {
             trace.note(|| unpriced.to_string());
             Rating::Unpriced(unpriced)

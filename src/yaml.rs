@@ -3,24 +3,25 @@
 //! are billed by says everything where it stands.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
+use std::borrow::Cow;
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct Node<'a> {
     pub line: usize,
-    pub value: Value,
+    pub value: Value<'a>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    Scalar { text: String, quoted: bool },
-    List(Vec<Node>),
-    Map(Vec<(Key, Node)>),
+pub enum Value<'a> {
+    Scalar { text: Cow<'a, str>, quoted: bool },
+    List(Vec<Node<'a>>),
+    Map(Vec<(Key<'a>, Node<'a>)>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    pub name: String,
+pub struct Key<'a> {
+    pub name: Cow<'a, str>,
     pub line: usize,
 }
 
@@ -46,9 +47,9 @@ const DEEPEST: usize = 32;
 /// A list of fifty thousand cards has eight; the limit is against files that are not what they seem.
 const LARGEST_MB: usize = 64;
 
-impl Node {
+impl<'a> Node<'a> {
     /// The one document of a file.
-    pub fn parse(text: &str) -> Result<Node, Mistake> {
+    pub fn parse(text: &'a str) -> Result<Node<'a>, Mistake> {
         let mut documents = Node::parse_all(text)?.into_iter();
         match (documents.next(), documents.next()) {
             (Some(node), None) => Ok(node),
@@ -58,7 +59,7 @@ impl Node {
     }
 
     /// Every document of a file in which `---` stands between them, without the empty ones.
-    pub fn parse_all(text: &str) -> Result<Vec<Node>, Mistake> {
+    pub fn parse_all(text: &'a str) -> Result<Vec<Node<'a>>, Mistake> {
         if text.len() > LARGEST_MB << 20 {
             return Err(mistake(1, format!("larger than {LARGEST_MB} MB")));
         }
@@ -84,7 +85,7 @@ impl Node {
 
     /// Nothing was written: `key:` or `key: null`.
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar { text, quoted: false } if matches!(text.as_str(), "" | "~" | "null"))
+        matches!(&self.value, Value::Scalar { text, quoted: false } if matches!(&**text, "" | "~" | "null"))
     }
 
     pub fn kind(&self) -> &'static str {
@@ -106,7 +107,7 @@ impl Node {
     fn write_json(&self, json: &mut String) {
         let string = |text: &str| serde_json::to_string(text).expect("text is always JSON");
         match &self.value {
-            Value::Scalar { text, quoted } => match text.as_str() {
+            Value::Scalar { text, quoted } => match &**text {
                 _ if self.is_null() => json.push_str("null"),
                 "true" | "false" if !quoted => json.push_str(text),
                 number if !quoted && number.parse::<i64>().is_ok() => json.push_str(number),
@@ -151,14 +152,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn node(&mut self, first: Event<'a>, depth: usize) -> Result<Node, Mistake> {
+    fn node(&mut self, first: Event<'a>, depth: usize) -> Result<Node<'a>, Mistake> {
         let line = self.line;
         let refused = |what: &str| Err(mistake(line, format!("{what} are not read here; write the value out")));
         if depth > DEEPEST {
             return Err(mistake(line, "nested too deeply".to_owned()));
         }
         let value = match first {
-            Event::Scalar(text, style, 0, None) => Value::Scalar { text: text.into_owned(), quoted: style != ScalarStyle::Plain },
+            Event::Scalar(text, style, 0, None) => Value::Scalar { text, quoted: style != ScalarStyle::Plain },
             Event::SequenceStart(0, None) => {
                 let mut nodes = Vec::new();
                 loop {
@@ -169,11 +170,11 @@ impl<'a> Tree<'a> {
                 }
             }
             Event::MappingStart(0, None) => {
-                let mut pairs: Vec<(Key, Node)> = Vec::new();
+                let mut pairs: Vec<(Key<'a>, Node<'a>)> = Vec::new();
                 loop {
                     let key = match self.next()? {
                         Event::MappingEnd => break Value::Map(pairs),
-                        Event::Scalar(name, _, 0, None) => Key { name: name.into_owned(), line: self.line },
+                        Event::Scalar(name, _, 0, None) => Key { name, line: self.line },
                         _ => return Err(mistake(self.line, "a key is a plain word".to_owned())),
                     };
                     if pairs.iter().any(|(earlier, _)| earlier.name == key.name) {
@@ -251,7 +252,8 @@ mod tests {
         for text in
             ["anthropic/claude-sonnet-4.5", "~x/latest", "a:free", "3", "no", "", "- x", "é", "a\nb", "https://x/y", "2026-01-01"]
         {
-            let tree = Node::parse(&format!("k: {}\n", written(text))).unwrap();
+            let yaml = format!("k: {}\n", written(text));
+            let tree = Node::parse(&yaml).unwrap();
             let Value::Map(pairs) = &tree.value else { panic!() };
             assert_eq!(pairs[0].1.scalar(), Some(text));
         }

@@ -11,7 +11,7 @@ use auditor::{Answer, Auditor, Price, Sent};
 use farthing::catalog::Part;
 use farthing::catalog::source::own;
 use farthing::flow::ingest::{Outcome, Prepared};
-use farthing::flow::publish::{CatalogFiles, Note};
+use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, now};
 use farthing::id::{Org, Sequence};
 use farthing::report::{Dimension, ReportQuery};
@@ -125,8 +125,10 @@ impl<'d> Life<'d> {
         let parts: Vec<Part> = self.auditor.catalog_files().iter().flat_map(|yaml| own::read(yaml).unwrap()).collect();
         let base = self.farthing.store.head(self.org).await.unwrap().version;
         let note = Note { author: "life".to_owned(), note: String::new() };
-        self.farthing.publish(self.org, base, &parts, &note).await.unwrap();
+        let wish = Wish { base: Some(base), parts, accept: true, note, ..Wish::default() };
+        let retried = self.farthing.publish(self.org, &wish).await.unwrap().retried;
         self.auditor.publish();
+        assert_eq!((retried.tried, retried.posted), self.auditor.retry_held(), "publishing, seed {}", self.seed);
     }
 
     async fn send(&mut self, step: u64) {

@@ -114,16 +114,116 @@ fn a_published_catalog_posts_what_was_held() {
     .unwrap();
     let path = file.to_str().unwrap();
     assert!(shell.ok(&["catalog", "check", path], "").contains("1 parts"));
-    assert!(shell.ok(&["catalog", "publish", path, "--note", "our own model"], "").starts_with("published as version 2"));
-    assert!(shell.ok(&["catalog", "publish", path], "").starts_with("identical to version 2"));
+    // No list has the model, so its name may be mistyped: a person says that it is right.
+    let (code, _, stderr) = shell.run(&["catalog", "publish", path, "--note", "our own model"], "");
+    assert!(code == Some(1) && stderr.contains("no model or alias of its list is house-model"), "{stderr}");
+    let published = shell.ok(&["catalog", "publish", path, "--accept", "--note", "our own model"], "");
+    assert!(published.contains("version 2; 1 of 1 held events posted"), "{published}");
+    assert!(shell.ok(&["catalog", "publish", path, "--accept"], "").contains("identical to version 2"));
     assert!(shell.ok(&["catalog", "list"], "").contains("our own model"));
-    assert_eq!(shell.ok(&["held", "retry"], ""), "1 tried, 1 posted, 0 still held\n");
+    assert_eq!(shell.ok(&["held", "retry"], ""), "0 tried, 0 posted, 0 still held\n");
     assert!(shell.ok(&["report", "spend", "--by", "model"], "").contains("house-model    2.00"));
     std::fs::write(&file, "provider: openai\nmodels:\n  - model: x\n    cards: [{input_per_1m: 3}]\n").unwrap();
     let (code, _, stderr) = shell.run(&["catalog", "publish", path], "");
     assert_eq!(code, Some(1));
     assert!(stderr.contains("line 4: models.x.cards.input_per_1m: a rate is a quoted decimal"), "{stderr}");
     std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn prices_explain_themselves_and_what_they_did() {
+    let shell = Shell::new();
+    shell.run(&["ingest", "-"], &event("h", "gpt-4o", "ann", 1_000_000));
+    let why = shell.ok(&["explain", "h"], "");
+    for part in [
+        "openai/gpt-4o",
+        "layer list",
+        "catalog version 1",
+        "input                     1000000 x 0.0000025 = 2.5",
+        "how version 1 decides it:",
+    ] {
+        assert!(why.contains(part), "{part} is not in {why}");
+    }
+    assert_eq!(shell.run(&["explain", "nobody"], "").0, Some(1));
+
+    let price = shell.ok(&["catalog", "price", "openai", "gpt-4o", "--at", "2026-11-01"], "");
+    assert!(price.contains("input_per_1m: 2.5") && price.contains("source: "), "{price}");
+    assert!(shell.ok(&["catalog", "price", "openai", "gpt-4o", "--as", "omnia"], "").contains("inputCostPer1K: \"0.0025\""));
+    let (code, stdout, stderr) = shell.run(&["catalog", "price", "openai", "gpt-4oo"], "");
+    assert_eq!(code, Some(1));
+    assert!(
+        stdout.contains("list openai: no model gpt-4oo") && stderr.contains("no rate card for openai/gpt-4oo"),
+        "{stdout}{stderr}"
+    );
+
+    let file = std::env::temp_dir().join(format!("farthing-cli-contract-{}.yaml", std::process::id()));
+    let contract = "provider: openai\noverrides:\n  - {kind: contract, model: gpt-4o, source: our contract, pricing: {inputCostPer1K: \"0.002\"}}\n";
+    std::fs::write(&file, contract).unwrap();
+    let path = file.to_str().unwrap();
+    let dry = shell.ok(&["catalog", "publish", path, "--dry-run"], "");
+    assert!(dry.contains("gpt-4o") && dry.contains("nothing was published: this was a dry run over version 1"), "{dry}");
+    shell.ok(&["catalog", "publish", path], "");
+    let changes = shell.ok(&["catalog", "changes", "--since", "2020-01-01"], "");
+    assert!(changes.contains("prices of version 2, against version 1"), "{changes}");
+    // Booked at 2.5 under version 1; nothing since then was charged otherwise than version 1 says.
+    assert!(changes.contains("1 events, 0 of them charged otherwise"), "{changes}");
+
+    let dry = shell.ok(&["rerate", "--dry-run"], "");
+    assert!(dry.contains("openai/gpt-4o: 1 events, 2.5 to 2 USD: -0.5") && dry.contains("0 entries posted"), "{dry}");
+    assert!(shell.ok(&["rerate", "--reason", "the contract"], "").contains("1 corrected, 2 entries posted"));
+    let why = shell.ok(&["explain", "h"], "");
+    assert!(why.contains("reason: version 2: the contract") && why.contains("reverses entry: 1"), "{why}");
+    let changes = shell.ok(&["catalog", "changes", "--since", "2020-01-01"], "");
+    assert!(changes.contains("openai/gpt-4o: 1 events, 2.000000 instead of 2.500000 USD: -0.500000"), "{changes}");
+
+    assert!(shell.ok(&["catalog", "diff", "1", "2"], "").contains("gpt-4o"));
+    assert!(shell.ok(&["catalog", "rollback", "1"], "").contains("published as version 3"));
+    assert!(shell.ok(&["catalog", "show", "3"], "").contains("  openai  "));
+    assert!(shell.ok(&["catalog", "show", "2", "--part", "openai.overrides"], "").contains("input_per_1m: \"2\""));
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_list_of_somebody_else_becomes_a_file_or_a_version() {
+    let shell = Shell::new();
+    let list = std::env::temp_dir().join(format!("farthing-cli-list-{}.json", std::process::id()));
+    std::fs::write(
+        &list,
+        r#"{"gpt-x":{"litellm_provider":"acme","mode":"chat","input_cost_per_token":2e-06,"output_cost_per_token":8e-06}}"#,
+    )
+    .unwrap();
+    let path = list.to_str().unwrap();
+    let written = shell.ok(&["catalog", "import", "litellm", path, "--seen-at", "2026-11-01"], "");
+    assert!(
+        written.starts_with("provider: acme\n")
+            && written.contains("from: 2026-11-01")
+            && written.contains("output_per_1m: \"8\""),
+        "{written}"
+    );
+    let said = shell.ok(&["catalog", "import", "litellm", path, "--publish", "--as", "litellm/"], "");
+    assert!(said.contains("published as version 2"), "{said}");
+    assert!(shell.ok(&["catalog", "price", "litellm/acme", "gpt-x"], "").contains("input_per_1m: 2"));
+    let (code, _, stderr) = shell.run(&["catalog", "import", "nobody", path], "");
+    assert!(code == Some(1) && stderr.contains("known are openrouter"), "{stderr}");
+    let (code, _, stderr) = shell.run(&["catalog", "import", "litellm", path, "--provider", "openai"], "");
+    assert!(code == Some(1) && stderr.contains("has no provider `openai`; it has acme"), "{stderr}");
+
+    let other = std::env::temp_dir().join(format!("farthing-cli-other-{}.json", std::process::id()));
+    std::fs::write(
+        &other,
+        r#"{"gpt-x":{"litellm_provider":"acme","mode":"chat","input_cost_per_token":3e-06,"output_cost_per_token":8e-06}}"#,
+    )
+    .unwrap();
+    let (code, stdout, _) =
+        shell.run(&["catalog", "compare", &format!("litellm={path}"), &format!("litellm={}", other.display())], "");
+    assert!(code == Some(2) && stdout.contains("gpt-x") && stdout.contains("input"), "{stdout}");
+
+    let crd = "apiVersion: omnia/v1alpha1\nkind: Provider\nmetadata: {name: or}\nspec:\n  type: openai\n  baseURL: https://openrouter.ai/api/v1\n  model: anthropic/claude-sonnet-4\n  pricing: {inputCostPer1K: \"0.003\", outputCostPer1K: \"0.015\"}\n";
+    std::fs::write(&other, crd).unwrap();
+    let written = shell.ok(&["catalog", "import", "omnia", other.to_str().unwrap()], "");
+    assert!(written.contains("provider: openrouter") && written.contains("input_per_1m: \"3\""), "{written}");
+    std::fs::remove_file(list).unwrap();
+    std::fs::remove_file(other).unwrap();
 }
 
 #[test]

@@ -33,13 +33,17 @@ fn killed_again_and_again(database: &TestDatabase) {
     let mut random = Random::new(seed);
     let storm = Storm::new(seed);
     let mut key = String::new();
-    for _ in 0..kills {
+    for kill in 0..kills {
         let service = Service::start_with(&database.url, &[]);
         if key.is_empty() {
             key.clone_from(&service.key);
         }
         let clients = storm.rage(&service.address, &key);
         std::thread::sleep(Duration::from_millis(20 + random.below(700)));
+        if kill + 1 == kills {
+            // However slow the machine is: there must be something to lose.
+            storm.wait_until_acknowledged(50);
+        }
         service.kill();
         clients.end();
     }
@@ -80,7 +84,7 @@ fn after_a_failed_fsync_the_process_ends_and_a_fresh_one_has_what_was_acknowledg
     let service = Service::start_in(&database.url, &[], &disk);
     let key = service.key.clone();
     let clients = storm.rage(&service.address, &key);
-    std::thread::sleep(Duration::from_millis(400));
+    storm.wait_until_acknowledged(50);
     std::fs::write(&broken, "").unwrap();
     let log = service.log.clone();
     assert_eq!(service.ended().code(), Some(74), "{}", log.lock().unwrap());
@@ -105,12 +109,7 @@ fn postgres_stopped_under_the_service_loses_and_doubles_nothing() {
         cluster.up();
     }
     // It goes on by itself: something new is acknowledged after the last restart.
-    let before = storm.acknowledged();
-    let started = Instant::now();
-    while storm.acknowledged() < before + 20 {
-        assert!(started.elapsed() < Duration::from_secs(40), "the service does not come back: {}", service.log.lock().unwrap());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    storm.wait_until_acknowledged(storm.acknowledged() + 50);
     clients.end();
     storm.settle(&service, &key);
 }
@@ -182,6 +181,14 @@ impl Storm {
 
     fn acknowledged(&self) -> usize {
         self.known.lock().unwrap().acknowledged.len()
+    }
+
+    fn wait_until_acknowledged(&self, count: usize) {
+        let started = Instant::now();
+        while self.acknowledged() < count {
+            assert!(started.elapsed() < Duration::from_secs(60), "only {} events are acknowledged", self.acknowledged());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Four clients send small batches, one in five events for a second time.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 fn event(id: &str) -> Value {
@@ -510,15 +512,19 @@ fn shutting_down_answers_everything_that_was_taken() {
     let database = TestDatabase::sqlite();
     let service = Service::start(&database);
     let (address, key) = (service.address.clone(), service.key.clone());
+    let count = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..8)
         .map(|client| {
-            let (address, key) = (address.clone(), key.clone());
+            let (address, key, count) = (address.clone(), key.clone(), count.clone());
             std::thread::spawn(move || {
                 let mut acknowledged = Vec::new();
                 for n in 0.. {
                     let id = format!("c{client}-{n}");
                     match Request::new("POST", "/v1/events").key(&key).body(event(&id).to_string()).try_send(&address) {
-                        Ok(answer) if answer.status == 201 => acknowledged.push(id),
+                        Ok(answer) if answer.status == 201 => {
+                            acknowledged.push(id);
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
                         Ok(answer) => assert_eq!(answer.status, 503),
                         Err(_) => break,
                     }
@@ -527,10 +533,11 @@ fn shutting_down_answers_everything_that_was_taken() {
             })
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(700));
+    while count.load(Ordering::Relaxed) < 50 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert!(service.stop().success());
     let acknowledged: Vec<String> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
-    assert!(acknowledged.len() > 20);
     let again = Service::start(&database);
     let (mut found, mut cursor) = (BTreeSet::new(), String::new());
     loop {
@@ -596,5 +603,102 @@ fn the_description_and_the_router_agree() {
         for kind in text.split("Problem::new(").skip(1).filter_map(|rest| rest.split(", \"").nth(1)?.split('"').next()) {
             assert!(problems.contains_key(kind), "the problem {kind} is not described");
         }
+    }
+}
+
+#[test]
+fn prices_are_published_compared_asked_for_and_rolled_back() {
+    let (_database, service) = started();
+    let held = with("waits", |event| event["model"] = json!("house-model"));
+    assert_eq!(service.post("/v1/events", held.to_string()).status, 202);
+    let contract = |rate: &str| {
+        format!(
+            "provider: openai\noverrides:\n  - kind: contract\n    model: house-model\n    source: our contract\n    pricing: {{inputCostPer1K: \"{rate}\", outputCostPer1K: \"0.02\"}}\n"
+        )
+    };
+    let publish = |query: &str, yaml: &str| {
+        let request =
+            service.request("POST", &format!("/v1/catalog/versions?{query}")).header("Content-Type", "application/yaml");
+        service.send(request.body(yaml))
+    };
+
+    // An override of a model that no list has is doubtful: it may be a typing mistake.
+    let doubtful = publish("base=1", &contract("0.01"));
+    assert_eq!((doubtful.status, doubtful.json()["type"].as_str().unwrap().to_owned()), (422, "/docs#doubtful".to_owned()));
+    let dry = publish("base=1&dry_run=true", &contract("0.01"));
+    assert_eq!((dry.status, dry.json()["version"].clone()), (200, Value::Null));
+    assert!(!dry.json()["changes"].as_array().unwrap().is_empty());
+    let published = publish("base=1&accept=true&note=our+own", &contract("0.01"));
+    assert_eq!(published.status, 201, "{}", published.text());
+    assert_eq!((published.json()["version"].clone(), published.json()["held"]["posted"].clone()), (json!(2), json!(1)));
+    assert_eq!(publish("base=2&accept=true", &contract("0.01")).status, 200, "identical content makes no version");
+    let moved = publish("base=1&accept=true", &contract("0.03"));
+    assert_eq!(moved.status, 409);
+    assert!(moved.json()["hint"].as_str().unwrap().contains("version 2"), "{}", moved.text());
+    let broken = publish("", "provider: openai\nmodels:\n  - model: x\n    cards: [{input_per_1m: 3}]\n");
+    assert_eq!((broken.status, broken.json()["field"].clone()), (422, json!("models.x.cards.input_per_1m")));
+    assert!(broken.json()["mistakes"][0].as_str().unwrap().starts_with("line 4"));
+
+    let versions = service.get("/v1/catalog/versions").json();
+    assert_eq!((versions["items"][0]["version"].clone(), versions["items"][0]["note"].clone()), (json!(2), json!("our own")));
+    let version = service.get("/v1/catalog/versions/2").json();
+    assert!(version["parts"].as_array().unwrap().iter().any(|part| part["name"] == "openai.overrides" && part["overrides"] == 1));
+    let part = service.get("/v1/catalog/versions/2/parts/openai.overrides").text();
+    assert!(part.contains("input_per_1m: \"10\""), "{part}");
+    let diff = service.get("/v1/catalog/diff?from=1&to=2").json();
+    assert!(diff["changes"][0].as_str().unwrap().contains("house-model"), "{diff}");
+
+    let price = service.get("/v1/catalog/price?provider=openai&model=house-model&as=omnia").json();
+    assert_eq!((price["layer"].clone(), price["rates"]["input_per_1m"].clone()), (json!("override"), json!("10")));
+    assert!(price["written"].as_str().unwrap().contains("inputCostPer1K: \"0.01\""), "{price}");
+    let unpriced = service.get("/v1/catalog/price?provider=openai&model=gtp-4o");
+    assert_eq!((unpriced.status, unpriced.json()["type"].as_str().unwrap().to_owned()), (404, "/docs#unpriced".to_owned()));
+    assert!(!unpriced.json()["tried"].as_array().unwrap().is_empty());
+    assert_eq!(service.get("/v1/catalog/price?provider=openai").status, 400);
+    assert_eq!(service.get("/v1/catalog/price?provider=openai&model=gpt-4o&as=latin").status, 400);
+    let oceans = service.get("/v1/catalog/price?provider=openai&model=gpt-4o-mini&at=2026-10-01&as=oceans").json();
+    assert!(oceans["written"].as_str().unwrap().contains("input_usd_per_million_tokens: \"0.15\""), "{oceans}");
+
+    // The event was charged 1,000 at 0.01 and 200 at 0.02 per thousand; the contract becomes dearer.
+    let dearer = publish("accept=true", &contract("0.02"));
+    assert_eq!(dearer.status, 201, "{}", dearer.text());
+    let dry = service.post("/v1/rerate?model=house-model", "").json();
+    assert_eq!(
+        (dry["dry_run"].clone(), dry["changed"].clone(), dry["changes"][0]["change"].clone()),
+        (json!(true), json!(1), json!("0.01"))
+    );
+    let done = service.post("/v1/rerate?model=house-model&dry_run=false&reason=new+contract", "").json();
+    assert_eq!((done["posted"].clone(), done["changes"][0]["after"].clone()), (json!(2), json!("0.024")));
+    let event = service.get("/v1/events/gateway/waits").json();
+    let entries = event["entries"].as_array().unwrap();
+    assert_eq!(entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["charge", "reversal", "charge"]);
+    assert_eq!(entries[2]["reason"], "version 3: new contract");
+    assert_eq!(service.post("/v1/rerate?dry_run=perhaps", "").status, 400);
+
+    let back = service.post("/v1/catalog/rollback/2", "");
+    assert_eq!((back.status, back.json()["version"].clone()), (201, json!(4)), "{}", back.text());
+    assert_eq!(service.post("/v1/catalog/rollback/9", "").status, 404);
+    assert_eq!(publish("remove=nothing", "").status, 404);
+    assert_eq!(publish("remove=openai.overrides&accept=true", "").status, 201);
+
+    let list = r#"{"data":[{"id":"a/one","pricing":{"prompt":"0.000001","completion":"0.000004","per_smile":"1"}}]}"#;
+    let imported = service.post("/v1/catalog/import/openrouter?as=test/&seen_at=2026-11-01", list);
+    assert_eq!(imported.status, 201, "{}", imported.text());
+    assert_eq!(imported.json()["not_understood"], json!(["per_smile: on 1 rows (a/one)"]));
+    let price = service.get("/v1/catalog/price?provider=test/openrouter&model=a/one").json();
+    assert_eq!((price["from"].clone(), price["rates"]["output_per_1m"].clone()), (json!("2026-11-01"), json!("4")));
+    assert_eq!(service.post("/v1/catalog/import/nobody", list).status, 404);
+    assert_eq!(service.post("/v1/catalog/import/openrouter", "<html>").status, 409);
+    assert_eq!(service.get("/v1/notices").json()["items"], json!([]));
+    assert_eq!(service.get("/v1/catalog/fetches").json()["items"], json!([]));
+
+    let ingest = service.new_key(r#"{"scopes":["ingest"]}"#);
+    for (method, path) in [
+        ("GET", "/v1/catalog/versions"),
+        ("POST", "/v1/catalog/versions"),
+        ("POST", "/v1/catalog/rollback/1"),
+        ("POST", "/v1/rerate"),
+    ] {
+        assert_eq!(Request::new(method, path).key(&ingest).send(&service.address).status, 403, "{method} {path}");
     }
 }

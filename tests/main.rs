@@ -13,6 +13,9 @@ mod importers;
 mod notations;
 #[cfg(feature = "polars")]
 mod parquet;
+mod peers;
+mod prices;
+mod refresh;
 mod replay;
 mod store;
 mod stories;

@@ -4,7 +4,7 @@ use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
 use farthing::catalog::source::own;
 use farthing::flow::ingest::{Outcome, Prepared};
-use farthing::flow::publish::{CatalogFiles, Note};
+use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, now};
 use farthing::id::{EventNumber, Org, Sequence};
 use farthing::money::Amount;
@@ -354,7 +354,8 @@ async fn a_name_is_interned_once_whoever_comes_first(database: &TestDatabase) {
     let dearer = own::read(&CATALOG.replace("0.25", "2.5")).unwrap();
     let note = Note { author: "test".to_owned(), note: String::new() };
     let base = one.store.head(org).await.unwrap().version;
-    let published = one.publish(org, base, &dearer, &note).await.unwrap().unwrap();
+    let wish = Wish { base: Some(base), parts: dearer, accept: true, note, ..Wish::default() };
+    let published = one.publish(org, &wish).await.unwrap().version.unwrap();
     // The second process prepared these under the old version.
     let outcomes = two.commit_events(&of_two[15..], || false).await.unwrap();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Posted { version, .. } if *version == published)));

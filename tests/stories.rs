@@ -17,8 +17,9 @@ use crate::support::database::{Kind, TestDatabase, block_on};
 use farthing::catalog::Part;
 use farthing::catalog::source::own;
 use farthing::flow::ingest::Outcome;
-use farthing::flow::publish::{CatalogFiles, Note};
+use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::quote::quote;
+use farthing::flow::rerate;
 use farthing::flow::{Farthing, now};
 use farthing::id::{EventNumber, Org};
 use farthing::ledger::Entry;
@@ -153,6 +154,8 @@ impl Teller {
                 let retried = self.farthing.retry_held(self.org, None).await.unwrap();
                 self.answer = format!("posted {}, still held {}", retried.posted, retried.still_held);
             }
+            "publish" => self.publish().await,
+            "rerate" => self.rerate(rest).await,
             "accept" | "dismiss" => self.decide(verb, rest).await,
             "spend" => self.spend(rest).await,
             "held" => {
@@ -236,7 +239,18 @@ impl Teller {
         }
         let base = self.farthing.store.head(self.org).await.unwrap().version;
         let note = Note { author: "story".to_owned(), note: String::new() };
-        self.farthing.publish(self.org, base, &parts, &note).await.unwrap_or_else(|e| panic!("{}: {e}", self.at));
+        let wish = Wish { base: Some(base), parts, accept: true, note, ..Wish::default() };
+        let published = self.farthing.publish(self.org, &wish).await.unwrap_or_else(|e| panic!("{}: {e}", self.at));
+        self.answer = format!("posted {}, still held {}", published.retried.posted, published.retried.still_held);
+    }
+
+    /// `rerate` or `rerate dry`: how many events change, and by how much.
+    async fn rerate(&mut self, rest: &str) {
+        self.publish().await;
+        let wish = rerate::Wish { dry_run: rest == "dry", reason: "story".to_owned(), ..rerate::Wish::default() };
+        let rerated = self.farthing.rerate(self.org, &wish, |_| {}).await.unwrap_or_else(|e| panic!("{}: {e}", self.at));
+        let moved = rerated.changes.values().fold(Amount::ZERO, |sum, moved| sum + moved.after - moved.before);
+        self.answer = format!("{} changed by {moved}, {} posted, {} unpriced", rerated.changed, rerated.posted, rerated.unpriced);
     }
 
     async fn event(&mut self, rest: &str) {

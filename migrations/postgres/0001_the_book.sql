@@ -224,6 +224,49 @@ CREATE TABLE catalog_contents (
   PRIMARY KEY (org, version, part)
 );
 
+-- What was fetched of a public list, one row for as long as it stayed the same; the body as it came, once.
+CREATE TABLE catalog_fetches (
+  org      BIGINT  NOT NULL,
+  number   BIGINT  NOT NULL,
+  source   TEXT    NOT NULL,
+  url      TEXT    NOT NULL,
+  etag     TEXT,
+  hash     BYTEA,
+  size     BIGINT  NOT NULL,
+  -- The first and the last look that saw it.
+  first_at BIGINT  NOT NULL,
+  last_at  BIGINT  NOT NULL,
+  looks    BIGINT  NOT NULL,
+  outcome  TEXT    NOT NULL,
+  detail   TEXT    NOT NULL,
+  PRIMARY KEY (org, number)
+);
+CREATE TABLE catalog_bodies (
+  hash BYTEA NOT NULL PRIMARY KEY,
+  body BYTEA NOT NULL
+);
+
+-- What a person should know, until it was told.
+CREATE TABLE notices (
+  org          BIGINT  NOT NULL,
+  notice       BIGINT  NOT NULL,
+  kind         TEXT    NOT NULL,
+  body         TEXT    NOT NULL,
+  created_at   BIGINT  NOT NULL,
+  delivered_at BIGINT,
+  attempts     BIGINT  NOT NULL,
+  next_at      BIGINT  NOT NULL,
+  last_error   TEXT,
+  PRIMARY KEY (org, notice)
+);
+
+-- Which process runs a job, and until when nobody else does.
+CREATE TABLE leases (
+  lease  TEXT    NOT NULL PRIMARY KEY,
+  holder TEXT    NOT NULL,
+  until  BIGINT  NOT NULL
+);
+
 -- Bearer keys: only a hash of the secret is kept.
 CREATE TABLE access_keys (
   org        INTEGER  NOT NULL,

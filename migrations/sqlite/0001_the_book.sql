@@ -234,6 +234,49 @@ CREATE TABLE catalog_contents (
   PRIMARY KEY (org, version, part)
 ) STRICT, WITHOUT ROWID;
 
+-- What was fetched of a public list, one row for as long as it stayed the same; the body as it came, once.
+CREATE TABLE catalog_fetches (
+  org      INTEGER NOT NULL,
+  number   INTEGER NOT NULL,
+  source   TEXT    NOT NULL,
+  url      TEXT    NOT NULL,
+  etag     TEXT,
+  hash     BLOB,
+  size     INTEGER NOT NULL,
+  -- The first and the last look that saw it.
+  first_at INTEGER NOT NULL,
+  last_at  INTEGER NOT NULL,
+  looks    INTEGER NOT NULL,
+  outcome  TEXT    NOT NULL,
+  detail   TEXT    NOT NULL,
+  PRIMARY KEY (org, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE catalog_bodies (
+  hash BLOB  NOT NULL PRIMARY KEY,
+  body BLOB  NOT NULL
+) STRICT;
+
+-- What a person should know, until it was told.
+CREATE TABLE notices (
+  org          INTEGER NOT NULL,
+  notice       INTEGER NOT NULL,
+  kind         TEXT    NOT NULL,
+  body         TEXT    NOT NULL,
+  created_at   INTEGER NOT NULL,
+  delivered_at INTEGER,
+  attempts     INTEGER NOT NULL,
+  next_at      INTEGER NOT NULL,
+  last_error   TEXT,
+  PRIMARY KEY (org, notice)
+) STRICT, WITHOUT ROWID;
+
+-- Which process runs a job, and until when nobody else does.
+CREATE TABLE leases (
+  lease  TEXT    NOT NULL PRIMARY KEY,
+  holder TEXT    NOT NULL,
+  until  INTEGER NOT NULL
+) STRICT;
+
 -- Bearer keys: only a hash of the secret is kept.
 CREATE TABLE access_keys (
   org        INTEGER NOT NULL,

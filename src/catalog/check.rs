@@ -257,7 +257,7 @@ fn gaps(was: &Listed<'_>, is: Option<&Listed<'_>>, after: &Side<'_>, findings: &
     let Some(is) = is else {
         if !was.list.models.is_empty() {
             let what = format!("the list is gone with its {} models", was.list.models.len());
-            findings.error(Kind::Gap, provider, what, "keep the list and mark its models as delisted");
+            findings.warning(Kind::Gap, provider, what, "keep the list and mark its models as delisted");
         }
         return;
     };
@@ -375,7 +375,7 @@ mod tests {
         let later = haiku(&["{from: 2026-02-01, input_per_1m: \"3\"}"]);
         insta::assert_snapshot!(
             told(&[&haiku(&[THREE])], &[&later]),
-            @"error: gap: acme/haiku: it was priced from 2026-01-01, now only from 2026-02-01; keep the earlier card beside the new one"
+            @"warning: gap: acme/haiku: it was priced from 2026-01-01, now only from 2026-02-01; keep the earlier card beside the new one"
         );
         assert_eq!(told(&[&later], &[&haiku(&[THREE])]).matches("gap").count(), 0);
     }
@@ -389,8 +389,8 @@ mod tests {
         };
         let only = acme(&format!("  - model: haiku\n    cards: [{THREE}]\n"));
         insta::assert_snapshot!(told(&[&both("")], &[&only]), @r"
-        error: gap: acme/opus: the model is gone; it was priced from the beginning; keep its cards and mark it as delisted
         warning: shrink: acme: of 2 models that the list named it still names 1; check that the list was read whole, then accept it
+        warning: gap: acme/opus: the model is gone; it was priced from the beginning; keep its cards and mark it as delisted
         ");
         assert!(!told(&[&both("")], &[&both("    delisted: 2026-02-01\n")]).contains("gap"));
         let renamed = only.replace("haiku\n", "haiku\n    aliases: [opus]\n");
@@ -403,7 +403,7 @@ mod tests {
         let with_alias = card.replace("haiku\n", "haiku\n    aliases: [haiku-latest]\n");
         insta::assert_snapshot!(
             told(&[&with_alias], &[&card]),
-            @"error: gap: acme/haiku-latest: the name was an alias of haiku and leads nowhere now; keep the alias"
+            @"warning: gap: acme/haiku-latest: the name was an alias of haiku and leads nowhere now; keep the alias"
         );
     }
 
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(told(&[&card], &[&condition]), "");
         insta::assert_snapshot!(
             told(&[&card], &[&haiku(&[THREE])]),
-            @"error: gap: acme/haiku tier flex: it was priced from 2026-01-01 and has no card any longer; keep the earlier card beside the new one"
+            @"warning: gap: acme/haiku tier flex: it was priced from 2026-01-01 and has no card any longer; keep the earlier card beside the new one"
         );
     }
 
@@ -435,7 +435,7 @@ mod tests {
         let other = "provider: other\nsource: s\nmodels:\n  - model: m\n    cards: [{input_per_1m: \"1\"}]\n";
         insta::assert_snapshot!(
             told(&[&haiku(&[THREE]), other], &[other]),
-            @"error: gap: acme: the list is gone with its 1 models; keep the list and mark its models as delisted"
+            @"warning: gap: acme: the list is gone with its 1 models; keep the list and mark its models as delisted"
         );
     }
 

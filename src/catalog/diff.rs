@@ -9,7 +9,7 @@ pub use compare::{Comparison, Coverage, Disagreement, compare};
 pub(in crate::catalog) use words::{in_words, quoted, unit};
 
 use crate::catalog::sides::{CardChange, Listed, Side, card_changes, joined};
-use crate::catalog::{Card, Conditional, List, Model, Override, Part, Pattern, Rates, Slice, label_of_kind};
+use crate::catalog::{Card, Ceiling, Conditional, List, Model, Override, Part, Pattern, Rates, Slice, label_of_kind};
 use crate::money::{Currency, Rate};
 use crate::time::Instant;
 use crate::usage::{Meter, Text};
@@ -64,6 +64,9 @@ pub enum Kind {
     OverrideAdded,
     OverrideChanged,
     OverrideRemoved,
+    CeilingAdded,
+    CeilingChanged,
+    CeilingRemoved,
 }
 
 /// Everything that changes, provider by provider.
@@ -80,6 +83,9 @@ pub fn diff(before: &[Part], after: &[Part]) -> Vec<Change> {
     }
     for (provider, was, is) in joined(before.overrides, after.overrides) {
         overrides(provider, &was.unwrap_or_default(), &is.unwrap_or_default(), &mut changes);
+    }
+    for (provider, was, is) in joined(before.ceilings, after.ceilings) {
+        ceilings(provider, &was.unwrap_or_default(), &is.unwrap_or_default(), &mut changes);
     }
     // The sort is stable: a provider's list stays before its overrides, and each in the order in which it was told.
     changes.sort_by(|a, b| a.provider.cmp(&b.provider));
@@ -308,6 +314,23 @@ fn overrides(provider: &Text, was: &[&Override], is: &[&Override], changes: &mut
     }
 }
 
+/// Ceilings of one provider; they charge nothing, so they are told without percents.
+fn ceilings(provider: &Text, was: &[&Ceiling], is: &[&Ceiling], changes: &mut Vec<Change>) {
+    let by_label = |ceilings: &[&'_ Ceiling]| -> BTreeMap<String, Ceiling> {
+        ceilings.iter().map(|it| (it.label(provider), (*it).clone())).collect()
+    };
+    for (label, old, new) in joined(by_label(was), by_label(is)) {
+        let Some(it) = new.as_ref().or(old.as_ref()).filter(|_| old != new) else { continue };
+        let (kind, word) = match (&old, &new) {
+            (None, _) => (Kind::CeilingAdded, "ceiling added"),
+            (_, None) => (Kind::CeilingRemoved, "ceiling removed"),
+            _ => (Kind::CeilingChanged, "ceiling changed to"),
+        };
+        let topic = Topic { provider, model: None, subject: label, from: it.from };
+        changes.push(topic.change(kind, format!("{word}: {}", it.in_words())));
+    }
+}
+
 fn by_name<'a>(listed: &Listed<'a>) -> BTreeMap<&'a str, &'a Model> {
     listed.list.models.iter().map(|model| (&*model.name, model)).collect()
 }
@@ -368,6 +391,9 @@ impl Kind {
             Kind::OverrideAdded => "override-added",
             Kind::OverrideChanged => "override-changed",
             Kind::OverrideRemoved => "override-removed",
+            Kind::CeilingAdded => "ceiling-added",
+            Kind::CeilingChanged => "ceiling-changed",
+            Kind::CeilingRemoved => "ceiling-removed",
         }
     }
 }

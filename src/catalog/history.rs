@@ -15,25 +15,43 @@ pub struct Look {
     pub before: Option<Instant>,
     /// From when that holds which was never seen before; without one as far back as the source goes.
     pub since: Option<Instant>,
+    /// Only these models were looked at; of the others nothing is said.
+    pub is_partial: bool,
 }
 
 impl Look {
     /// What is new holds from the moment it was seen.
     pub fn at(at: Instant, before: Option<Instant>) -> Look {
-        Look { at, before, since: Some(at) }
+        Look { at, before, since: Some(at), is_partial: false }
     }
 }
 
 impl List {
+    /// Both say the same, whenever they were looked at.
+    pub fn says_the_same(&self, other: &List) -> bool {
+        let checked = |list: &List| Origin { checked: None, ..list.origin.clone() };
+        self.models == other.models
+            && self.provider == other.provider
+            && self.pricing_provider_id == other.pricing_provider_id
+            && (self.cost_basis, self.absent, self.insured) == (other.cost_basis, other.absent, other.insured)
+            && checked(self) == checked(other)
+    }
+
     /// What a source says now, laid over what it said before.
     pub fn seen(mut self, earlier: Option<&List>, look: Look) -> List {
         let mut models: BTreeMap<Text, Model> = BTreeMap::new();
+        if look.is_partial {
+            // The list stays whose it was; what was looked at names its own source.
+            let origin = std::mem::take(&mut self.origin);
+            self.models.iter_mut().flat_map(|model| &mut model.cards).for_each(|card| card.origin.inherit(&origin));
+            self.origin = earlier.map_or(origin, |earlier| earlier.origin.clone());
+        }
         if let Some(earlier) = earlier {
             let same_source = earlier.origin.source == self.origin.source;
             let now_listed: BTreeSet<Text> = self.models.iter().map(|model| model.name.clone()).collect();
             for model in &earlier.models {
                 let mut model = model.clone();
-                if same_source && !now_listed.contains(&model.name) {
+                if same_source && !look.is_partial && !now_listed.contains(&model.name) {
                     model.delisted = model.delisted.or(Some(look.at));
                 }
                 if !same_source {
@@ -66,7 +84,9 @@ impl List {
         }
 
         self.models = models.into_values().collect();
-        self.origin.checked = Text::new(look.at.as_date_or_instant());
+        if !look.is_partial || earlier.is_none() {
+            self.origin.checked = Text::new(look.at.as_date_or_instant());
+        }
         self
     }
 }

@@ -6,7 +6,7 @@
 //! The answer explains itself when asked to: everything that was looked at leaves a line in a [`Trace`].
 
 use crate::catalog::{
-    Absent, Card, Catalog, Ceiling, Conditional, List, Override, OverrideKind, Pattern, Provider, Rates, Scope, Slice,
+    Absent, Card, CardMark, Catalog, Ceiling, Conditional, List, Override, OverrideKind, Pattern, Provider, Rates, Scope, Slice,
 };
 use crate::money::{Currency, Rate};
 use crate::time::Instant;
@@ -260,27 +260,28 @@ fn card_of<'c>(
             trace.note(|| format!("list {}: no model {name}", list.provider));
             continue;
         };
-        let (model, labels) = (&list.models[model], &provider.labels[model]);
+        let (model, marks) = (&list.models[model], &provider.cards[model]);
         trace.note(|| match is_alias {
             true => format!("list {}: {name} is an alias of {}", list.provider, model.name),
             false => format!("list {}: has {name}", list.provider),
         });
         let asked = Asked { variant, ..*asked };
         let found = |card: usize, layer| {
-            let card = Named { it: &model.cards[card], label: &labels[card] };
+            let mark: &CardMark = &marks[card];
+            let card = Named { it: &model.cards[card], label: &mark.label };
             if card.it.priced_as_answered {
                 return Err(NoCard::PricedAsAnswered { model: format!("{}/{}", list.provider, model.name) });
             }
             // An all-zero card that nobody called free prices nothing.
-            match card.it.is_doubtful_zero() {
+            match mark.is_doubtful_zero {
                 true => Err(NoCard::DoubtfulZero { card: card.label.to_string() }),
                 false => Ok(CardFound { layer, card, absent: list.absent }),
             }
         };
         if let Some(served_by) = asked.served_by {
-            match asked.endpoint_among(&model.cards, served_by) {
+            match asked.endpoint_among(&model.cards, marks, served_by) {
                 Ok(card) => {
-                    trace.note(|| format!("endpoint card {}: in force", labels[card]));
+                    trace.note(|| format!("endpoint card {}: in force", marks[card].label));
                     return found(card, Layer::Endpoint);
                 }
                 Err(routes) => trace.note(|| match routes.as_slice() {
@@ -297,8 +298,8 @@ fn card_of<'c>(
                 }),
             }
         }
-        if let Some(card) = asked.among(&model.cards, |card| card.endpoint.is_none()) {
-            trace.note(|| format!("card {}: in force", labels[card]));
+        if let Some(card) = asked.of_list(&model.cards, marks) {
+            trace.note(|| format!("card {}: in force", marks[card].label));
             return found(card, Layer::List);
         }
         no_card = asked.why_none(&model.cards, format!("{}/{}", list.provider, model.name));
@@ -346,27 +347,33 @@ pub(super) fn own_name<'a>(model: &'a str, provider: &str) -> Option<&'a str> {
 impl Asked<'_> {
     /// The card of an endpoint, if exactly one fits: an upstream may be reached by several routes at different rates, and
     /// nobody says which one served. Otherwise the routes that would have fitted.
-    fn endpoint_among<'c>(&self, cards: &'c [Card], served_by: &str) -> Result<usize, Vec<&'c Option<Text>>> {
+    fn endpoint_among<'c>(&self, cards: &'c [Card], marks: &[CardMark], served_by: &str) -> Result<usize, Vec<&'c Option<Text>>> {
         let is_endpoint = |card: &Card| card.endpoint.as_deref() == Some(served_by) || card.route.as_deref() == Some(served_by);
         let mut routes: Vec<&Option<Text>> = cards.iter().filter(|card| is_endpoint(card)).map(|card| &card.route).collect();
         routes.sort_unstable();
         routes.dedup();
-        routes.retain(|route| self.among(cards, |card| is_endpoint(card) && card.route == **route).is_some());
-        let mut fitting = routes.iter().filter_map(|route| self.among(cards, |card| is_endpoint(card) && card.route == **route));
+        routes.retain(|route| self.among(cards, marks, |card| is_endpoint(card) && card.route == **route).is_some());
+        let mut fitting =
+            routes.iter().filter_map(|route| self.among(cards, marks, |card| is_endpoint(card) && card.route == **route));
         match fitting.next() {
             Some(first) if fitting.all(|other| cards[other].is_same_price(&cards[first])) => Ok(first),
             _ => Err(routes),
         }
     }
 
+    /// The list's own card for this call.
+    fn of_list(&self, cards: &[Card], marks: &[CardMark]) -> Option<usize> {
+        match (self.variant, self.tier) {
+            (None, None) => marks.iter().rposition(|mark| mark.from <= self.at && mark.is_ordinary),
+            _ => self.among(cards, marks, |card| card.endpoint.is_none()),
+        }
+    }
+
     /// The latest card in force: one for the tier itself, else one whose conditions know the tier.
-    fn among(&self, cards: &[Card], is_asked: impl Fn(&Card) -> bool) -> Option<usize> {
+    fn among(&self, cards: &[Card], marks: &[CardMark], is_asked: impl Fn(&Card) -> bool) -> Option<usize> {
         let latest = |fits: &dyn Fn(&Card) -> bool| {
-            cards.iter().rposition(|card| {
-                card.from.is_none_or(|from| from <= self.at)
-                    && card.variant.as_deref() == self.variant
-                    && is_asked(card)
-                    && fits(card)
+            cards.iter().zip(marks).rposition(|(card, mark)| {
+                mark.from <= self.at && card.variant.as_deref() == self.variant && is_asked(card) && fits(card)
             })
         };
         latest(&|card| card.service_tier.as_deref() == self.tier).or_else(|| {

@@ -3,7 +3,7 @@
 //! or an alias, as an event finds it; cards of one kind replace each other in time.
 
 use crate::catalog::resolution::own_name;
-use crate::catalog::{Card, Conditional, List, Model, Override, Part, Rates};
+use crate::catalog::{Card, Ceiling, Conditional, List, Model, Override, Part, Rates};
 use crate::money::Rate;
 use crate::time::Instant;
 use crate::usage::{Meter, Text};
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 pub(super) struct Side<'a> {
     pub lists: BTreeMap<&'a Text, Listed<'a>>,
     pub overrides: BTreeMap<&'a Text, Vec<&'a Override>>,
+    pub ceilings: BTreeMap<&'a Text, Vec<&'a Ceiling>>,
 }
 
 /// A list that is asked by name.
@@ -54,13 +55,16 @@ pub(super) enum Place<'a> {
 impl<'a> Side<'a> {
     /// Of two lists of one provider, which no catalog is built from, the first counts.
     pub fn of(parts: &'a [Part]) -> Side<'a> {
-        let mut side = Side { lists: BTreeMap::new(), overrides: BTreeMap::new() };
+        let mut side = Side { lists: BTreeMap::new(), overrides: BTreeMap::new(), ceilings: BTreeMap::new() };
         for part in parts {
             match part {
                 Part::List(list) => {
                     side.lists.entry(&list.provider).or_insert_with(|| Listed::of(list));
                 }
-                Part::Overrides(part) => side.overrides.entry(&part.provider).or_default().extend(&part.overrides),
+                Part::Overrides(part) => {
+                    side.overrides.entry(&part.provider).or_default().extend(&part.overrides);
+                    side.ceilings.entry(&part.provider).or_default().extend(&part.ceilings);
+                }
             }
         }
         side

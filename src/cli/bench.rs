@@ -1,15 +1,16 @@
 //! `bench`: how fast this machine rates, ingests and answers, each beside the raw ceiling measured in the same run. It works
 //! in a directory of its own, over loopback only, for a bounded time.
 
+mod large;
 mod load;
 mod sample;
 
 use super::{Failure, Outcome};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, resolution};
 use crate::config::Settings;
 use crate::flow::Farthing;
 use crate::flow::ingest::Prepared;
-use crate::flow::publish::{CatalogFiles, read_files};
+use crate::flow::publish::{CatalogFiles, Note, Wish, read_files};
 use crate::id::Org;
 use crate::ledger::Entry;
 use crate::ledger::seal::EventRow;
@@ -104,6 +105,9 @@ impl Run<'_> {
         if self.wants("fsync") {
             self.fsync()?;
         }
+        if self.wants("catalog") {
+            self.large_catalog().await?;
+        }
         if self.wants("sqlite") {
             self.database("sqlite").await?;
         }
@@ -158,6 +162,45 @@ impl Run<'_> {
             best = best.min(started.elapsed().as_nanos() as f64 / events.len() as f64);
         }
         self.figure("rating: one event under the shipped catalogs", best, "ns", None);
+    }
+
+    /// A catalog of 5,000 models and 50,000 cards: published, read back by a process that has not seen it, asked.
+    async fn large_catalog(&mut self) -> Outcome {
+        let database = self.fresh("sqlite", "catalog").await?;
+        let (farthing, org) = self.open(&database).await?;
+        let base = farthing.store.head(org).await?.version;
+        let mut service = Service::start(&database)?;
+        let before = service.megabytes_after_an_event()?;
+        service.stop()?;
+
+        let note = Note { author: "bench".to_owned(), note: "a large catalog".to_owned() };
+        let started = Instant::now();
+        let wish = Wish { base: Some(base), parts: large::lists(), accept: true, note, ..Wish::default() };
+        farthing.publish(org, &wish).await?;
+        self.figure("catalog of 50,000 cards: publish", started.elapsed().as_secs_f64() * 1e3, "ms", None);
+        farthing.store.close().await;
+
+        let (farthing, org) = self.open(&database).await?;
+        let started = Instant::now();
+        let in_force = farthing.in_force(org).await?;
+        self.figure("catalog of 50,000 cards: load", started.elapsed().as_secs_f64() * 1e3, "ms", None);
+
+        let events = large_events();
+        let mut best = f64::MAX;
+        for _ in 0..5 {
+            let started = Instant::now();
+            for event in &events {
+                assert!(black_box(resolution::find(&in_force.catalog, event, &mut ())).card.is_ok());
+            }
+            best = best.min(started.elapsed().as_nanos() as f64 / events.len() as f64);
+        }
+        self.figure("catalog of 50,000 cards: resolve", best, "ns", None);
+        farthing.store.close().await;
+
+        let mut service = Service::start(&database)?;
+        let after = service.megabytes_after_an_event()?;
+        self.figure("catalog of 50,000 cards: memory beside the shipped one", after - before, "MB", None);
+        service.stop()
     }
 
     fn fsync(&mut self) -> Outcome {
@@ -340,6 +383,21 @@ fn events(catalog: &Catalog, seed: u64, count: usize) -> Vec<crate::usage::Usage
     read_events(&mut Sample::new(seed, catalog), count)
 }
 
+/// Usage of any model of the large catalog at any time of its life.
+fn large_events() -> Vec<crate::usage::UsageEvent> {
+    let context = Context { received_at: crate::flow::now(), source: None, strict: false };
+    let mut random = sample::Random::new(3);
+    let event = |number: u64| {
+        let (provider, model) = large::model(random.next());
+        let (year, month) = (2020 + random.below(6), 1 + random.below(12));
+        let json = format!(
+            r#"{{"id":"{number}","source":"s","occurred_at":"{year}-{month:02}-15T12:00:00Z","provider":"{provider}","model":"{model}","usage":{{"input":9,"output":5}}}}"#
+        );
+        native::read(&json, &context).expect("it is an event")
+    };
+    (0..20_000).map(event).collect()
+}
+
 fn read_events(sample: &mut Sample, count: usize) -> Vec<crate::usage::UsageEvent> {
     let context =
         Context { received_at: Moment::parse("2026-11-01T00:00:00Z").expect("an instant"), source: None, strict: false };
@@ -392,6 +450,24 @@ impl Service {
         };
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Service { process, target: Target { address, key } })
+    }
+
+    /// Memory once the catalog in force was needed.
+    fn megabytes_after_an_event(&self) -> Result<f64, Failure> {
+        let Target { address, key } = &self.target;
+        let body = r#"{"id":"m","source":"s","provider":"nobody","model":"none","usage":{"input":1}}"#;
+        let mut stream = std::net::TcpStream::connect(address).map_err(io)?;
+        let length = body.len();
+        let head = format!(
+            "POST /v1/events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all((head + body).as_bytes()).map_err(io)?;
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).map_err(io)?;
+        match answer.starts_with("HTTP/1.1 20") {
+            true => Ok(self.megabytes()),
+            false => Err(Failure::Io(format!("an event was answered with {answer}"))),
+        }
     }
 
     fn megabytes(&self) -> f64 {

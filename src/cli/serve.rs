@@ -38,7 +38,7 @@ impl Serve {
 
         let intake = Intake::start(farthing.clone(), settings.queue_bytes);
         let service = Service::new(farthing.clone(), intake, settings.limits);
-        jobs::start(&farthing, settings.rejected_days);
+        jobs::start(&farthing, settings.jobs.clone());
         tracing::info!(%address, database = %without_password(&settings.store.url), "serving");
         log_heads(&farthing).await?;
 

@@ -34,7 +34,7 @@ impl Farthing {
 
     async fn with_events(&self, org: Org, conflict: Conflict) -> Result<ConflictWithEvents, FlowError> {
         let revisions = self.store.revisions_of(org, conflict.event).await?;
-        let standing = revisions.iter().rev().find(|stored| stored.row.state != State::Conflict).cloned();
+        let standing = revisions.iter().rev().find(|stored| stored.row.state.stands()).cloned();
         let contradicting = revisions.into_iter().find(|stored| stored.row.record == conflict.conflict);
         match (standing, contradicting) {
             (Some(standing), Some(contradicting)) => Ok(ConflictWithEvents { conflict, standing, contradicting }),
@@ -63,7 +63,7 @@ impl Farthing {
             let revisions = write.revisions(org, &[event]).await?;
             let revision = revisions.last().map_or(0, |row| row.revision) + 1;
             booking.record(&accepted.event, accepted.row.content, State::Posted, Some((event, revision)), None);
-            let booked = write.entries_of(org, event).await?;
+            let booked = write.entries_of_events(org, &[event]).await?;
             let turn = booked.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
             let charges = booking.charges(event, &accepted.event, &rated, turn).map_err(|e| FlowError::Refused(e.to_string()))?;
             let reason = booking.intern_reason(&mut write, &format!("conflict {number} was accepted by {by}")).await?;

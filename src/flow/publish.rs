@@ -1,11 +1,17 @@
-//! Publishing: catalog files become the next version of an org's catalog. A version names its parts by hash, replaces
-//! those that are given and carries the others over; identical content makes no version.
+//! Publishing: parts become the next version of an org's catalog. A version names its parts by hash, replaces those that
+//! are given and carries the others over; identical content makes no version. It states the version it was made from: if
+//! another was published in between it is refused, with what that one changed. Everything suspicious is told at once;
+//! mistakes refuse, and what may be right after all a person has to accept. What waits for a rate is tried again at once.
 
+use crate::catalog::check::{self, Finding, Severity};
+use crate::catalog::diff::{self, Change};
 use crate::catalog::source::own;
 use crate::catalog::{Catalog, Part, shipped};
+use crate::flow::held::Retried;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
-use crate::store::{ContentHash, PublishedVersion, StoredPart, VersionNote, Write};
+use crate::store::{ContentHash, Head, PublishedVersion, StoredPart, VersionNote, Write};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -19,10 +25,37 @@ pub enum CatalogFiles {
 }
 
 /// Who publishes and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Note {
     pub author: String,
     pub note: String,
+}
+
+/// What is to be published.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// The version it was made from; without one whichever is in force.
+    pub base: Option<Version>,
+    pub parts: Vec<Part>,
+    /// Parts that are to go, by name.
+    pub remove: Vec<String>,
+    /// A person has seen the warnings.
+    pub accept: bool,
+    /// Only says what would be found and what would change.
+    pub dry_run: bool,
+    pub note: Note,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub base: Version,
+    /// The new version; none in a dry run, or where nothing would change.
+    pub version: Option<Version>,
+    pub findings: Vec<Finding>,
+    pub changes: Vec<Change>,
+    /// What the new version did to what was held.
+    pub retried: Retried,
 }
 
 impl fmt::Display for CatalogFiles {
@@ -34,11 +67,17 @@ impl fmt::Display for CatalogFiles {
     }
 }
 
-/// Reads files into parts; every mistake of a file is told, and nothing of any file is used if one is broken.
+/// Reads files into parts; every mistake of every file is told, and nothing of any file is used if one is broken.
 pub fn read_files(files: &CatalogFiles) -> Result<Vec<Part>, FlowError> {
-    let mut parts = Vec::new();
+    let (mut parts, mut mistakes) = (Vec::new(), Vec::new());
     for (file, text) in texts(files)? {
-        parts.extend(own::read(&text).map_err(|mistakes| FlowError::CatalogFile { file, mistakes })?);
+        match own::read(&text) {
+            Ok(read) => parts.extend(read),
+            Err(of_file) => mistakes.push((file, of_file)),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(FlowError::CatalogFiles(mistakes));
     }
     if parts.is_empty() {
         return Err(FlowError::NotThere(format!("{files} holds no catalog files (*.yaml)")));
@@ -69,56 +108,6 @@ fn texts(files: &CatalogFiles) -> Result<Vec<(String, String)>, FlowError> {
         .collect()
 }
 
-/// Publishes parts over the version a transaction finds; the book's head carries the new one from its next commit on.
-pub(crate) async fn publish_in(
-    write: &mut Write,
-    org: Org,
-    base: Version,
-    carried: &[(StoredPart, String)],
-    parts: &[Part],
-    note: &Note,
-) -> Result<Option<Version>, FlowError> {
-    let mut head = write.lock_heads(&[org]).await?.remove(0);
-    if head.version != base {
-        return Err(FlowError::BaseMoved { stated: base, newest: head.version });
-    }
-    let replaced: Vec<String> = parts.iter().map(Part::name).collect();
-    let carried = carried.iter().filter(|(stored, _)| !replaced.contains(&stored.name));
-    let mut contents: Vec<(StoredPart, String)> = carried.cloned().collect();
-    for part in parts {
-        let text = own::write(part);
-        let hash = *blake3::hash(text.as_bytes()).as_bytes();
-        contents.push((StoredPart { name: part.name(), hash }, text));
-    }
-    contents.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    fit_together(&contents)?;
-    for (part, text) in &contents {
-        write.insert_part(&part.hash, text).await?;
-    }
-    let contents: Vec<StoredPart> = contents.into_iter().map(|(part, _)| part).collect();
-    if write.version_hash(org, base).await? == Some(hash_of(&contents)) {
-        return Ok(None);
-    }
-    head.version = base.next();
-    let published_at = now();
-    let note = VersionNote { author: note.author.clone(), note: note.note.clone(), published_at };
-    let version = PublishedVersion { version: head.version, hash: hash_of(&contents), note };
-    write.insert_version(org, &version, &contents).await?;
-    write.move_head(&head).await?;
-    Ok(Some(head.version))
-}
-
-/// What is carried over and what is new must make one catalog.
-fn fit_together(contents: &[(StoredPart, String)]) -> Result<(), FlowError> {
-    let mut parts = Vec::with_capacity(contents.len());
-    for (part, text) in contents {
-        let file = part.name.clone();
-        parts.extend(own::read(text).map_err(|mistakes| FlowError::CatalogFile { file, mistakes })?);
-    }
-    Catalog::build(parts)?;
-    Ok(())
-}
-
 /// A version's hash covers the names and hashes of its parts.
 pub(crate) fn hash_of(contents: &[StoredPart]) -> ContentHash {
     let mut hasher = blake3::Hasher::new();
@@ -130,17 +119,153 @@ pub(crate) fn hash_of(contents: &[StoredPart]) -> ContentHash {
     *hasher.finalize().as_bytes()
 }
 
+/// The content of a version: its parts by name, and the texts of those that are not stored yet.
+pub(crate) struct Contents {
+    parts: Vec<StoredPart>,
+    texts: Vec<(ContentHash, String)>,
+}
+
+impl Contents {
+    /// New parts in place of those that they replace, beside those that are carried over.
+    pub fn new(carried: Vec<StoredPart>, parts: &[Part]) -> Contents {
+        let texts = in_parallel(parts, |part| {
+            let text = own::write(part);
+            (*blake3::hash(text.as_bytes()).as_bytes(), text)
+        });
+        let new = parts.iter().zip(&texts).map(|(part, (hash, _))| StoredPart { name: part.name(), hash: *hash });
+        let mut parts: Vec<StoredPart> = carried.into_iter().chain(new).collect();
+        parts.sort_by(|a, b| a.name.cmp(&b.name));
+        Contents { parts, texts }
+    }
+
+    /// Writes them as the version after a head's, and moves the head to it.
+    pub async fn write(&self, write: &mut Write, mut head: Head, note: &Note) -> Result<Version, FlowError> {
+        for (hash, text) in &self.texts {
+            write.insert_part(hash, text).await?;
+        }
+        head.version = head.version.next();
+        let note = VersionNote { author: note.author.clone(), note: note.note.clone(), published_at: now() };
+        let version = PublishedVersion { version: head.version, hash: hash_of(&self.parts), note };
+        write.insert_version(head.org, &version, &self.parts).await?;
+        write.move_head(&head).await?;
+        Ok(head.version)
+    }
+}
+
+/// Does the same to many things, on as many threads as there are processors; the answers are in their order.
+pub(crate) fn in_parallel<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    if things.len() < 2 || threads < 2 {
+        return things.iter().map(work).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(thing) = things.get(place) else { return done };
+            done.push((place, work(thing)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(things.len())).map(|_| scope.spawn(take)).collect();
+        let mine = take();
+        let others = others.into_iter().flat_map(|other| other.join().expect("the work does not panic"));
+        mine.into_iter().chain(others).collect()
+    });
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
 impl Farthing {
-    /// Publishes parts as the next version, over the one in force; nothing where nothing would change.
-    pub async fn publish(&self, org: Org, base: Version, parts: &[Part], note: &Note) -> Result<Option<Version>, FlowError> {
-        let carried = self.store.parts(org, base).await?;
-        let _books = self.books.lock().await;
-        let mut write = self.store.begin().await?;
-        let version = publish_in(&mut write, org, base, &carried, parts, note).await?;
-        if let Some(version) = version {
+    /// Publishes parts as the next version, over the one they were made from.
+    pub async fn publish(&self, org: Org, wish: &Wish) -> Result<Published, FlowError> {
+        let newest = self.store.head(org).await?.version;
+        let base = wish.base.unwrap_or(newest);
+        self.must_be_newest(org, base, newest).await?;
+        let before = self.parts_of(org, base).await?;
+        let replaced: BTreeSet<String> = wish.parts.iter().map(Part::name).chain(wish.remove.iter().cloned()).collect();
+        if let Some(name) = wish.remove.iter().find(|name| !before.iter().any(|(part, _)| part.name == **name)) {
+            return Err(FlowError::NotThere(format!("version {base} has no part `{name}`")));
+        }
+        let carried: Vec<(StoredPart, Part)> =
+            before.iter().filter(|(part, _)| !replaced.contains(&part.name)).cloned().collect();
+
+        let before: Vec<Part> = before.into_iter().map(|(_, part)| part).collect();
+        let after: Vec<Part> = carried.iter().map(|(_, part)| part.clone()).chain(wish.parts.iter().cloned()).collect();
+        Catalog::build(after.iter().cloned())?;
+        let (findings, changes) = (check::check(&before, &after), diff::diff(&before, &after));
+        let published = Published { base, version: None, findings, changes, retried: Retried::default() };
+        if wish.dry_run {
+            return Ok(published);
+        }
+        let refuses = |finding: &Finding| finding.severity == Severity::Error || !wish.accept;
+        if published.findings.iter().any(refuses) {
+            return Err(FlowError::Doubtful(published.findings));
+        }
+        let contents = Contents::new(carried.into_iter().map(|(part, _)| part).collect(), &wish.parts);
+        self.put_in_force(org, published, &contents, &wish.note).await
+    }
+
+    /// Publishes what an earlier version said as a new version.
+    pub async fn roll_back(&self, org: Org, to: Version, base: Option<Version>, note: &Note) -> Result<Published, FlowError> {
+        let newest = self.store.head(org).await?.version;
+        let base = base.unwrap_or(newest);
+        self.must_be_newest(org, base, newest).await?;
+        self.published(org, to).await?;
+        let parts_of = |parts: Vec<(StoredPart, Part)>| parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>();
+        let (before, after) = (parts_of(self.parts_of(org, base).await?), parts_of(self.parts_of(org, to).await?));
+        // What was published once was judged then; whoever goes back to it wants exactly that.
+        let (findings, changes) = (check::check(&before, &after), diff::diff(&before, &after));
+        let published = Published { base, version: None, findings, changes, retried: Retried::default() };
+        let contents = Contents { parts: self.store.contents(org, to).await?, texts: Vec::new() };
+        self.put_in_force(org, published, &contents, note).await
+    }
+
+    /// What changed from one version to another.
+    pub async fn changes(&self, org: Org, from: Version, until: Version) -> Result<Vec<Change>, FlowError> {
+        self.published(org, from).await?;
+        self.published(org, until).await?;
+        let parts = |parts: Vec<(StoredPart, Part)>| parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>();
+        Ok(diff::diff(&parts(self.parts_of(org, from).await?), &parts(self.parts_of(org, until).await?)))
+    }
+
+    /// Somebody else's publish in between is not overwritten unseen.
+    async fn must_be_newest(&self, org: Org, stated: Version, newest: Version) -> Result<(), FlowError> {
+        if stated == newest {
+            return Ok(());
+        }
+        let changes = self.changes(org, stated, newest).await?;
+        Err(FlowError::BaseMoved { stated, newest, changes })
+    }
+
+    async fn put_in_force(
+        &self,
+        org: Org,
+        mut published: Published,
+        contents: &Contents,
+        note: &Note,
+    ) -> Result<Published, FlowError> {
+        {
+            let _books = self.books.lock().await;
+            let mut write = self.store.begin().await?;
+            let head = write.lock_heads(&[org]).await?.remove(0);
+            if head.version != published.base {
+                let newest = head.version;
+                drop(write);
+                self.must_be_newest(org, published.base, newest).await?;
+                return Ok(published);
+            }
+            if write.version_hash(org, published.base).await? == Some(hash_of(&contents.parts)) {
+                return Ok(published);
+            }
+            let version = contents.write(&mut write, head, note).await?;
             write.commit().await?;
+            published.version = Some(version);
             self.load_version(org, version).await?;
         }
-        Ok(version)
+        // Whatever this version prices posts by itself.
+        published.retried = self.retry_held(org, None).await?;
+        Ok(published)
     }
 }

@@ -55,22 +55,22 @@ fn page(description: &Node) -> String {
     html
 }
 
-fn get<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
+fn get<'n>(node: &'n Node<'n>, path: &[&str]) -> Option<&'n Node<'n>> {
     path.iter().try_fold(node, |node, name| match &node.value {
         Value::Map(pairs) => pairs.iter().find(|(key, _)| key.name == *name).map(|(_, node)| node),
         _ => None,
     })
 }
 
-fn pairs(node: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
+fn pairs<'n>(node: Option<&'n Node<'n>>) -> impl Iterator<Item = (&'n str, &'n Node<'n>)> {
     let pairs = match node.map(|node| &node.value) {
         Some(Value::Map(pairs)) => pairs.as_slice(),
         _ => &[],
     };
-    pairs.iter().map(|(key, node)| (key.name.as_str(), node))
+    pairs.iter().map(|(key, node)| (&*key.name, node))
 }
 
-fn list(node: Option<&Node>) -> &[Node] {
+fn list<'n>(node: Option<&'n Node<'n>>) -> &'n [Node<'n>] {
     match node.map(|node| &node.value) {
         Some(Value::List(nodes)) => nodes,
         _ => &[],

@@ -2,12 +2,11 @@
 
 use super::answer::{Json, Page, Parameters, next_page, number};
 use super::caller::Known;
-use super::events::learn;
 use super::wire::{EntryBody, EventRef};
 use super::{App, Problem, Service};
 use crate::flow::access::Scope;
 use crate::id::{Org, Sequence};
-use crate::store::{BookedEntry, EntryFilter, Names};
+use crate::store::{BookedEntry, EntryFilter};
 use axum::extract::{Path, RawQuery, State};
 use std::collections::HashMap;
 
@@ -45,8 +44,7 @@ pub async fn show(State(service): App, known: Known, Path(id): Path<String>) -> 
 }
 
 async fn bodies(service: &Service, org: Org, booked: &[BookedEntry]) -> Result<Vec<EntryBody>, Problem> {
-    let mut names = Names::default();
-    learn(service, org, booked, &mut names).await?;
+    let names = service.farthing.names_of(org, booked).await?;
     let numbers: Vec<i64> = booked.iter().filter_map(|booked| booked.entry.event).map(|event| event.0).collect();
     let events = service.farthing.store.events_by_record(org, &numbers).await?;
     let events: HashMap<i64, EventRef> = events

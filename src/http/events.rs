@@ -10,9 +10,8 @@ use crate::flow::ingest::{Outcome, Prepared};
 use crate::flow::intake::{self, Framing, Room};
 use crate::flow::now;
 use crate::flow::rejected::{Piece, id_of};
-use crate::id::EventNumber;
-use crate::rating::explain;
-use crate::store::{Names, RejectedBody, StoredEvent};
+use crate::ledger::seal::State as Standing;
+use crate::store::{RejectedBody, StoredEvent};
 use crate::usage::dialect::{Context, Dialect};
 use crate::usage::reading::{Problem as Trouble, Rejected};
 use axum::body::Body;
@@ -282,66 +281,35 @@ struct Explanation {
 
 pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(String, String)>) -> Result<Response, Problem> {
     let caller = known.may(Scope::Read)?;
-    let (org, store) = (caller.org, &service.farthing.store);
     let missing = || Problem::not_found(format!("no event {id} of {source}"));
-    let number = store.once(org, store.event_key(org, &source, &id)).await?.ok_or_else(missing)?;
-    let mut revisions = store.revisions_of(org, EventNumber(number)).await?;
-    let standing =
-        revisions.iter().rposition(|stored| stored.row.state != crate::ledger::seal::State::Conflict).ok_or_else(missing)?;
-    let standing = revisions.remove(standing);
+    let explained = service.farthing.explain(caller.org, &source, &id).await?.ok_or_else(missing)?;
+    let standing = &explained.standing;
     if caller.team.is_some() && standing.event.owner.team != caller.team {
         return Err(missing());
     }
-
-    let booked = store.entries_of(org, EventNumber(number)).await?;
-    let mut names = Names::default();
-    learn(&service, org, &booked, &mut names).await?;
     let reference = EventRef { source: source.clone(), id: id.clone() };
-    let entries = booked.iter().map(|booked| EntryBody::new(booked, Some(reference.clone()), &names));
+    let entries = explained.booked.iter().map(|booked| EntryBody::new(booked, Some(reference.clone()), &explained.names));
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
-
-    let version = booked.last().map_or(store.head(org).await?.version, |booked| booked.version);
-    let catalog = service.farthing.catalog_of(org, version).await?;
-    let held = store.held(org, None, EventNumber(number - 1), 1).await?.into_iter().find(|held| held.event.0 == number);
     let revision = |stored: &StoredEvent| RevisionBody {
         revision: stored.row.revision,
         state: stored.row.state.name(),
         event: wire::event(&stored.event),
     };
+    let outcome = match (&explained.held, standing.row.state) {
+        (Some(_), _) => "held",
+        (None, Standing::Evidence) => "evidence",
+        (None, _) => "posted",
+    };
     let body = EventBody {
         source,
         id,
-        outcome: if held.is_some() {
-            "held"
-        } else if standing.row.state == crate::ledger::seal::State::Evidence {
-            "evidence"
-        } else {
-            "posted"
-        },
-        reason: held.as_ref().map(|held| held.reason.name()),
-        detail: held.map(|held| held.detail),
+        outcome,
+        reason: explained.held.as_ref().map(|held| held.reason.name()),
+        detail: explained.held.map(|held| held.detail),
         event: wire::event(&standing.event),
-        revisions: revisions.iter().map(revision).collect(),
+        revisions: explained.revisions.iter().map(revision).collect(),
         entries,
-        explanation: Explanation { catalog_version: version.0, tried: explain(&standing.event, &catalog).1 },
+        explanation: Explanation { catalog_version: explained.version.0, tried: explained.tried },
     };
     Ok(Json(body).into_response())
-}
-
-/// Everything that entries refer to by number.
-pub async fn learn(
-    service: &Service,
-    org: crate::id::Org,
-    booked: &[crate::store::BookedEntry],
-    names: &mut Names,
-) -> Result<(), Problem> {
-    let owners: Vec<_> = booked.iter().map(|booked| booked.entry.owner).collect();
-    let products: Vec<_> = booked.iter().map(|booked| booked.entry.product).collect();
-    let mut others = Vec::new();
-    for entry in booked.iter().map(|booked| &booked.entry) {
-        others.extend([entry.posting.debit(), entry.posting.credit(), entry.source]);
-        others.extend([entry.card, entry.above, entry.reason].into_iter().flatten());
-        others.extend(entry.items.iter().filter_map(|item| item.card));
-    }
-    Ok(names.learn(&service.farthing.store, org, &owners, &products, &others).await?)
 }

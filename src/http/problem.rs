@@ -135,6 +135,19 @@ impl From<FlowError> for Problem {
             FlowError::Store(e) => e.into(),
             FlowError::NotThere(what) => Problem::not_found(what),
             FlowError::Refused(why) => Problem::new(StatusCode::CONFLICT, "refused", "That cannot be done", why),
+            FlowError::BaseMoved { stated, newest, ref changes } => {
+                let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
+                Problem::new(StatusCode::CONFLICT, "base-moved", "Another version was published in between", e.to_string())
+                    .hint(format!("look at what it changed and publish over version {newest} instead of {stated}"))
+                    .with("changes", changes.into())
+            }
+            FlowError::Doubtful(findings) => {
+                let lines: Vec<String> = findings.iter().map(|finding| finding.to_string()).collect();
+                let detail = format!("{} findings; nothing was published", lines.len());
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "doubtful", "The checks have something against it", detail)
+                    .hint("mend the errors; warnings that are right after all are published with accept=true")
+                    .with("findings", lines.into())
+            }
             other => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "catalog", "The catalog does not hold together", other.to_string())
             }

@@ -35,7 +35,7 @@ pub async fn create(
     let (bytes, _room) = read_body(&service, &headers, body).await?;
     let lines = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().windows(6).any(|part| part == b"ndjson"));
     let framing = if lines { Framing::Lines } else { Framing::Json };
-    let in_force = service.farthing.in_force(caller.org).await?;
+    let in_force = service.farthing.newest(caller.org).await?;
     // A quote needs no source: nothing is recorded under it.
     let source = caller.source.clone().or_else(|| reading::text("source", "quote").ok());
     let context = Context { received_at: now(), source, strict: false };

@@ -205,6 +205,11 @@ fn write_entry(entry: &Entry, to: &mut Writer) {
 }
 
 impl State {
+    /// Whether it can be what its event means: a contradiction only does once it is accepted, as a revision of its own.
+    pub fn stands(self) -> bool {
+        self != State::Conflict
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             State::Posted => "posted",

@@ -39,9 +39,8 @@ fn beyond(event: &UsageEvent, rated: &Rated, ceiling: &Ceiling) -> Option<String
     let per_request = ceiling.per_request?;
     // Nothing where no book could hold what is allowed, and so nothing that is in one is above it.
     let allowed = Rate::from_units(per_request.units()).times(event.calls)?;
-    let calls = if event.calls == 1 { "one call".to_owned() } else { format!("{} calls", event.calls) };
-    (rated.amount > allowed)
-        .then(|| format!("{} {} for {calls} is above {per_request} per request", rated.amount, ceiling.currency))
+    // Without the amount, which stands beside it: entries that are above the same ceiling say the same.
+    (rated.amount > allowed).then(|| format!("the amount is above {per_request} {} per request", ceiling.currency))
 }
 
 #[cfg(test)]
@@ -99,13 +98,13 @@ models:
     #[test]
     fn the_whole_amount_is_held_against_what_a_request_may_cost() {
         assert_eq!(here("{amount_per_request: \"0.45\"}"), None);
-        let above = "acme/* ceiling for the org: 0.45 USD for one call is above 0.44 per request";
+        let above = "acme/* ceiling for the org: the amount is above 0.44 USD per request";
         assert_eq!(here("{amount_per_request: \"0.44\"}").as_deref(), Some(above));
         // Rates come first.
         assert!(here("{input_per_1m: \"1\", amount_per_request: \"0\"}").unwrap().contains("input at 3 USD"));
         let of_two = |ceiling: &str| said(&[of("acme", ceiling)], &format!("{CALL},\"calls\":2"));
         assert_eq!(of_two("{amount_per_request: \"0.225\"}"), None);
-        let above = "acme/* ceiling for the org: 0.45 USD for 2 calls is above 0.224 per request";
+        let above = "acme/* ceiling for the org: the amount is above 0.224 USD per request";
         assert_eq!(of_two("{amount_per_request: \"0.224\"}").as_deref(), Some(above));
     }
 
@@ -152,7 +151,7 @@ models:
         let reported = r#""model":"b/y","usage":{"input":1},"reported":{"by":"provider","amount":"2","currency":"USD"}"#;
         let of_reported = |ceiling: &str| said(&[of("acme", ceiling)], reported);
         assert_eq!(of_reported("{input_per_1m: \"0\", amount_per_request: \"2\"}"), None);
-        let above = "acme/* ceiling for the org: 2 USD for one call is above 1.99 per request";
+        let above = "acme/* ceiling for the org: the amount is above 1.99 USD per request";
         assert_eq!(of_reported("{amount_per_request: \"1.99\"}").as_deref(), Some(above));
     }
 }

@@ -2,9 +2,10 @@
 //! of parts by name and hash, and never changes.
 
 use crate::id::{Org, Version};
-use crate::store::sql::{Columns, exactly, on};
+use crate::store::sql::{Columns, exactly, in_list, lists, on};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Instant;
+use sqlx::AssertSqlSafe;
 
 /// The hash of a part's text, or of a version's list of parts.
 pub type ContentHash = [u8; 32];
@@ -89,18 +90,29 @@ impl Store {
         })
     }
 
-    /// The parts of a version with their texts, by name.
-    pub async fn parts(&self, org: Org, version: Version) -> Result<Vec<(StoredPart, String)>, StoreError> {
-        let text = "SELECT c.part, c.hash, p.text
-                      FROM catalog_contents c
-                      JOIN catalog_parts p ON p.hash = c.hash
-                     WHERE c.org = $1 AND c.version = $2
-                     ORDER BY c.part";
+    /// The parts of a version, by name.
+    pub async fn contents(&self, org: Org, version: Version) -> Result<Vec<StoredPart>, StoreError> {
+        let text = "SELECT part, hash FROM catalog_contents WHERE org = $1 AND version = $2 ORDER BY part";
         on!(self.reader(), db => {
             let rows = sqlx::query(text).bind(org.0).bind(version.0).fetch_all(db).await.doing("read a catalog version")?;
             let read = |row| stored_part(row);
             rows.iter().map(read).collect::<Result<_, sqlx::Error>>().doing("read a catalog version")
         })
+    }
+
+    /// The texts of parts.
+    pub async fn part_texts(&self, hashes: &[ContentHash]) -> Result<Vec<(ContentHash, String)>, StoreError> {
+        let mut texts = Vec::with_capacity(hashes.len());
+        for list in lists(hashes) {
+            let text = format!("SELECT hash, text FROM catalog_parts WHERE hash IN ({})", in_list(1, list.len()));
+            on!(self.reader(), db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, hash| query.bind(&hash[..]));
+                for row in query.fetch_all(db).await.doing("read catalog parts")? {
+                    texts.push((row.blob(0).and_then(exactly).doing("read catalog parts")?, row.text(1).doing("read catalog parts")?));
+                }
+            });
+        }
+        Ok(texts)
     }
 }
 
@@ -110,6 +122,6 @@ fn published_version(row: &impl Columns) -> Result<PublishedVersion, sqlx::Error
     Ok(PublishedVersion { version: Version(row.int(0)?), hash: exactly(row.blob(1)?)?, note })
 }
 
-fn stored_part(row: &impl Columns) -> Result<(StoredPart, String), sqlx::Error> {
-    Ok((StoredPart { name: row.text(0)?, hash: exactly(row.blob(1)?)? }, row.text(2)?))
+fn stored_part(row: &impl Columns) -> Result<StoredPart, sqlx::Error> {
+    Ok(StoredPart { name: row.text(0)?, hash: exactly(row.blob(1)?)? })
 }

@@ -7,10 +7,11 @@ use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Seque
 use crate::ledger::items::{self, Item};
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
-use crate::store::sql::{Columns, Table, Value, big, bytes, int, on, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, on, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
 use crate::usage::Outcome;
+use sqlx::AssertSqlSafe;
 
 /// Which entries a reader wants; everything it leaves out is open.
 #[derive(Clone, Debug, Default)]
@@ -88,14 +89,20 @@ impl Write {
         self.insert(&ENTRIES, rows).await.doing("write entries")
     }
 
-    /// All entries of one event, in the order in which they were booked.
-    pub async fn entries_of(&mut self, org: Org, event: EventNumber) -> Result<Vec<Entry>, StoreError> {
-        let text = format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.event = $2 ORDER BY e.sequence");
-        on!(&mut self.db, db => {
-            let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).bind(event.0);
-            let rows = query.fetch_all(&mut **db).await.doing("read entries")?;
-            rows.iter().map(entry).collect()
-        })
+    /// All entries of these events, in the order in which they were booked.
+    pub async fn entries_of_events(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
+        let mut found = Vec::with_capacity(events.len());
+        for list in lists(events) {
+            let text = of_events(list.len());
+            on!(&mut self.db, db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
+                for row in query.fetch_all(&mut **db).await.doing("read entries")? {
+                    found.push(entry(&row)?);
+                }
+            });
+        }
+        found.sort_by_key(|entry| entry.sequence);
+        Ok(found)
     }
 }
 
@@ -104,10 +111,61 @@ impl Store {
     pub async fn entries_of(&self, org: Org, event: EventNumber) -> Result<Vec<BookedEntry>, StoreError> {
         let text = format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.event = $2 ORDER BY e.sequence");
         let entries = on!(self.reader(), db => {
-            let rows = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).bind(event.0).fetch_all(db).await.doing("read entries")?;
+            let rows = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(event.0).fetch_all(db).await.doing("read entries")?;
             rows.iter().map(entry).collect::<Result<Vec<Entry>, StoreError>>()?
         });
         self.with_blocks(org, entries).await
+    }
+
+    /// All entries of these events, in the order in which they were booked.
+    pub async fn entries_of_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
+        let mut found = Vec::with_capacity(events.len());
+        for list in lists(events) {
+            let text = of_events(list.len());
+            on!(self.reader(), db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
+                for row in query.fetch_all(db).await.doing("read entries")? {
+                    found.push(entry(&row)?);
+                }
+            });
+        }
+        found.sort_by_key(|entry| entry.sequence);
+        Ok(found)
+    }
+
+    /// A page of events that were charged, and the last entry it reached; nothing where no charge is left.
+    pub async fn charged_events(
+        &self,
+        org: Org,
+        filter: &EntryFilter,
+        limit: i64,
+    ) -> Result<Option<(Vec<EventNumber>, Sequence)>, StoreError> {
+        let (from, until) = self.sequences_of(org, filter).await?;
+        let text = "SELECT sequence, event FROM entries
+                     WHERE org = $1 AND sequence > $2 AND sequence >= $3 AND sequence < $4
+                       AND occurred_at >= $5 AND occurred_at < $6 AND kind = 1 AND event IS NOT NULL
+                     ORDER BY sequence
+                     LIMIT $7";
+        let page: Vec<(i64, i64)> = on!(self.reader(), db => {
+            let rows = sqlx::query(text)
+                .bind(org.0)
+                .bind(filter.after.map_or(0, |after| after.0))
+                .bind(from)
+                .bind(until)
+                .bind(filter.from.map_or(i64::MIN, Instant::micros))
+                .bind(filter.until.map_or(i64::MAX, Instant::micros))
+                .bind(limit)
+                .fetch_all(db)
+                .await
+                .doing("read entries")?;
+            rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect::<Result<_, sqlx::Error>>().doing("read entries")?
+        });
+        let Some((last, _)) = page.last() else { return Ok(None) };
+        let last = Sequence(*last);
+        let mut events: Vec<EventNumber> = page.into_iter().map(|(_, event)| EventNumber(event)).collect();
+        events.sort_unstable();
+        events.dedup();
+        Ok(Some((events, last)))
     }
 
     /// A page of entries by sequence.
@@ -125,7 +183,7 @@ impl Store {
               LIMIT $9"
         );
         let entries = on!(self.reader(), db => {
-            let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+            let rows = sqlx::query(AssertSqlSafe(text))
                 .bind(org.0)
                 .bind(filter.after.map_or(0, |after| after.0))
                 .bind(from)
@@ -190,7 +248,7 @@ impl Store {
         let text =
             format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.sequence >= $2 AND e.sequence < $3 ORDER BY e.sequence");
         on!(self.reader(), db => {
-            let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).bind(from).bind(until);
+            let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until);
             let rows = query.fetch_all(db).await.doing("read entries")?;
             rows.iter().map(entry).collect()
         })
@@ -242,7 +300,7 @@ impl Store {
         );
         let (from, until) = self.sequences_of(org, filter).await?;
         on!(self.reader(), db => {
-            let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+            let rows = sqlx::query(AssertSqlSafe(text))
                 .bind(org.0)
                 .bind(from)
                 .bind(until)
@@ -280,6 +338,10 @@ fn spend_row(row: &impl Columns, by_time: bool) -> Result<SpendRow, sqlx::Error>
         calls: row.int(20)?,
         entries: row.int(21)?,
     })
+}
+
+fn of_events(count: usize) -> String {
+    format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.event IN ({})", in_list(2, count))
 }
 
 fn bytes_of(items: &[Item]) -> Vec<u8> {

@@ -8,6 +8,7 @@ use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
 use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
 
 /// A recorded event with its dimensions read back.
 #[derive(Clone, Debug)]
@@ -98,6 +99,27 @@ impl Store {
             rows.iter().map(event_row).collect::<Result<_, sqlx::Error>>().doing("read an event")?
         });
         self.with_names(org, rows).await
+    }
+
+    /// What each of these events means now: its newest revision that is not a contradiction.
+    pub async fn standing_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<StoredEvent>, StoreError> {
+        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        let mut standing: BTreeMap<EventNumber, EventRow> = BTreeMap::new();
+        for list in lists(&numbers) {
+            let numbers = in_list(2, list.len());
+            for choice in [format!("{EVENT} record IN ({numbers})"), format!("{EVENT} event IN ({numbers}) AND revision > 0")] {
+                on!(self.reader(), db => {
+                    let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
+                    for row in query.fetch_all(db).await.doing("read events")? {
+                        let row = event_row(&row).doing("read events")?;
+                        if row.state.stands() && standing.get(&row.event).is_none_or(|other| other.revision < row.revision) {
+                            standing.insert(row.event, row);
+                        }
+                    }
+                });
+            }
+        }
+        self.with_names(org, standing.into_values().collect()).await
     }
 
     /// The records from one number up to another, in order: what a block covers.

@@ -185,7 +185,7 @@ const PRODUCTS: &str = "SELECT product, provider, model, requested_model, served
 
 /// Names, owners and products by number, as far as a reader has asked for them. Numbers never change their meaning, so
 /// whatever is in here stays right.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Names {
     texts: HashMap<i64, Option<String>>,
     owners: HashMap<i64, Dimensions>,
@@ -295,6 +295,15 @@ impl Store {
             });
         }
         Ok(found)
+    }
+
+    /// Every source that ever sent an event.
+    pub async fn sources(&self, org: Org) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT text FROM names WHERE org = $1 AND kind = $2 AND text IS NOT NULL ORDER BY text";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Source as i64).fetch_all(db).await.doing("list sources")?;
+            rows.iter().map(|row| row.text(0)).collect::<Result<_, sqlx::Error>>().doing("list sources")
+        })
     }
 
     /// The names that were added from one number up to another, in order: what a block covers.

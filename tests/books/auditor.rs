@@ -145,6 +145,7 @@ impl Auditor {
     /// The catalog as a person would write it: `acme` does not know what it does not say, `router` includes it and says
     /// itself what it charged.
     pub fn catalog_files(&self) -> Vec<String> {
+        // Prices that nobody would ask are what the life of a book is tested with; a note says that they are meant so.
         let heads = [("acme", "absent: unknown"), ("router", "absent: included\ncost_basis: reported\ninsured: [error]")];
         heads
             .iter()
@@ -159,7 +160,10 @@ impl Auditor {
                             let (whole, fraction) = digits.split_at(digits.len() - places);
                             format!("{meter}_per_token: \"{whole}.{fraction}\"")
                         });
-                        yaml.push_str(&format!("      - {{{from}{}}}\n", rates.collect::<Vec<_>>().join(", ")));
+                        yaml.push_str(&format!(
+                            "      - {{{from}note: meant so from {day:?}, {}}}\n",
+                            rates.collect::<Vec<_>>().join(", ")
+                        ));
                     }
                 }
                 yaml

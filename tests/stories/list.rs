@@ -11,6 +11,7 @@ stories! {
     a_held_event_posts_when_its_rate_arrives
     a_meter_without_a_rate_makes_the_whole_event_unpriced
     a_model_without_a_rate_is_held_and_never_free
+    a_published_price_corrects_what_was_charged_and_says_why
     a_price_holds_from_its_instant_until_the_next
     a_reported_zero_is_a_price_because_the_provider_said_it
     a_router_is_priced_as_the_model_that_answered

@@ -3,5 +3,6 @@
 pub mod database;
 pub mod description;
 pub mod postgres;
+pub mod provider;
 pub mod random;
 pub mod service;

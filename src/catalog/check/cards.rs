@@ -281,7 +281,7 @@ pub(super) fn gaps(list: &List, model: &Model, is: &Listed<'_>, after: &Side<'_>
     let Some(instead) = after.model(is, &model.name) else {
         let what = format!("the model is gone; it was priced {}", since(*first));
         let fix = "keep its cards and mark it as delisted";
-        findings.error(Kind::Gap, format!("{}/{}", list.provider, model.name), what, fix);
+        findings.warning(Kind::Gap, format!("{}/{}", list.provider, model.name), what, fix);
         return;
     };
     let still = reach(instead.cards.iter());
@@ -292,11 +292,11 @@ pub(super) fn gaps(list: &List, model: &Model, is: &Listed<'_>, after: &Side<'_>
             None => format!("it was priced {} and has no card any longer", since(*from)),
         };
         let fix = "keep the earlier card beside the new one";
-        findings.error(Kind::Gap, label_of_kind(&list.provider, &model.name, *kind), what, fix);
+        findings.warning(Kind::Gap, label_of_kind(&list.provider, &model.name, *kind), what, fix);
     }
     for alias in model.aliases.iter().filter(|alias| after.model(is, alias).is_none()) {
         let what = format!("the name was an alias of {} and leads nowhere now", model.name);
-        findings.error(Kind::Gap, format!("{}/{alias}", list.provider), what, "keep the alias");
+        findings.warning(Kind::Gap, format!("{}/{alias}", list.provider), what, "keep the alias");
     }
 }
 

@@ -37,6 +37,13 @@ pub struct Disagreement {
     pub what: String,
 }
 
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.coverage.iter().map(Coverage::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
 /// How many of a provider's models have a price in which source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Coverage {

@@ -22,11 +22,11 @@ pub(super) struct Fields<'a> {
     /// The path of this map in the file, for messages.
     pub at: String,
     pub line: usize,
-    left: Vec<&'a (Key, Node)>,
+    left: Vec<&'a (Key<'a>, Node<'a>)>,
 }
 
 impl<'a> Fields<'a> {
-    pub fn of(node: &'a Node, at: &str, mistakes: &mut Vec<Mistake>) -> Option<Fields<'a>> {
+    pub fn of(node: &'a Node<'a>, at: &str, mistakes: &mut Vec<Mistake>) -> Option<Fields<'a>> {
         match &node.value {
             Value::Map(pairs) => {
                 let left = pairs.iter().filter(|(_, value)| !value.is_null()).collect();
@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub fn take(&mut self, name: &str) -> Option<(&'a Key, &'a Node)> {
+    pub fn take(&mut self, name: &str) -> Option<(&'a Key<'a>, &'a Node<'a>)> {
         let place = self.left.iter().position(|(key, _)| key.name == name)?;
         let (key, value) = self.left.remove(place);
         Some((key, value))
@@ -151,7 +151,7 @@ impl<'a> Fields<'a> {
         Some(days)
     }
 
-    pub fn list(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<&'a [Node]> {
+    pub fn list(&mut self, name: &str, mistakes: &mut Vec<Mistake>) -> Option<&'a [Node<'a>]> {
         let (key, node) = self.take(name)?;
         match &node.value {
             Value::List(nodes) => Some(nodes),
@@ -231,7 +231,7 @@ impl<'a> Fields<'a> {
 
     /// The names of the fields still in here.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.left.iter().map(|(key, _)| key.name.as_str())
+        self.left.iter().map(|(key, _)| &*key.name)
     }
 
     /// A nested map.

@@ -9,7 +9,7 @@ use crate::catalog::{
     Absent, Card, Ceiling, Conditional, CostBasis, EVERYWHERE, Insured, List, Model, Origin, Override, OverrideKind, Overrides,
     Part, Pattern, Rates, Scope, Slice,
 };
-use crate::money::{Amount, Currency};
+use crate::money::{Amount, Currency, Rate};
 use crate::time::Instant;
 use crate::usage::Meter;
 use crate::yaml::{Mistake, Node, written};
@@ -448,9 +448,15 @@ fn write_when(when: &[Conditional], indent: &str, yaml: &mut String) {
 
 fn write_rates(rates: &Rates, indent: &str, yaml: &mut String) {
     for (meter, rate) in rates.iter() {
-        let (unit, power) = if meter.is_token() { ("per_1m", 6) } else { ("each", 0) };
-        let _ = writeln!(yaml, "{indent}{}_{unit}: \"{}\"", meter.name(), rate.quoted_per(power));
+        let (name, rate) = quoted(meter, rate);
+        let _ = writeln!(yaml, "{indent}{name}: \"{rate}\"");
     }
+}
+
+/// A rate as files quote it: tokens by the million, the rest one by one.
+pub fn quoted(meter: Meter, rate: Rate) -> (String, String) {
+    let (unit, power) = if meter.is_token() { ("per_1m", 6) } else { ("each", 0) };
+    (format!("{}_{unit}", meter.name()), rate.quoted_per(power))
 }
 
 fn write_origin(origin: &Origin, indent: &str, yaml: &mut String) {

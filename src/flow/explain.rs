@@ -1,0 +1,59 @@
+//! Why an event cost what it cost: what it means today, what was booked for it, and how the catalog version it was booked
+//! with decided.
+
+use crate::flow::{Farthing, FlowError};
+use crate::id::{EventNumber, Org, Version};
+use crate::rating;
+use crate::store::{BookedEntry, HeldEvent, Names, StoredEvent};
+
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// What holds today.
+    pub standing: StoredEvent,
+    /// Earlier and contradicting contents.
+    pub revisions: Vec<StoredEvent>,
+    pub held: Option<HeldEvent>,
+    pub booked: Vec<BookedEntry>,
+    /// Everything that the entries refer to by number.
+    pub names: Names,
+    /// The version it was booked with last; the one in force where it is not booked.
+    pub version: Version,
+    pub tried: Vec<String>,
+}
+
+impl Farthing {
+    /// An event by the name its producer gave it.
+    pub async fn explain(&self, org: Org, source: &str, id: &str) -> Result<Option<Explained>, FlowError> {
+        let store = &self.store;
+        let Some(number) = store.once(org, store.event_key(org, source, id)).await? else { return Ok(None) };
+        let mut revisions = store.revisions_of(org, EventNumber(number)).await?;
+        let Some(standing) = revisions.iter().rposition(|stored| stored.row.state.stands()) else { return Ok(None) };
+        let standing = revisions.remove(standing);
+
+        let booked = store.entries_of(org, EventNumber(number)).await?;
+        let names = self.names_of(org, &booked).await?;
+        let version = match booked.last() {
+            Some(booked) => booked.version,
+            None => store.head(org).await?.version,
+        };
+        let held = store.held(org, None, EventNumber(number - 1), 1).await?.into_iter().find(|held| held.event.0 == number);
+        let catalog = self.catalog_of(org, version).await?;
+        let tried = rating::explain(&standing.event, &catalog).1;
+        Ok(Some(Explained { standing, revisions, held, booked, names, version, tried }))
+    }
+
+    /// Everything that entries refer to by number.
+    pub async fn names_of(&self, org: Org, booked: &[BookedEntry]) -> Result<Names, FlowError> {
+        let owners: Vec<_> = booked.iter().map(|booked| booked.entry.owner).collect();
+        let products: Vec<_> = booked.iter().map(|booked| booked.entry.product).collect();
+        let mut others = Vec::new();
+        for entry in booked.iter().map(|booked| &booked.entry) {
+            others.extend([entry.posting.debit(), entry.posting.credit(), entry.source]);
+            others.extend([entry.card, entry.above, entry.reason].into_iter().flatten());
+            others.extend(entry.items.iter().filter_map(|item| item.card));
+        }
+        let mut names = Names::default();
+        names.learn(&self.store, org, &owners, &products, &others).await?;
+        Ok(names)
+    }
+}

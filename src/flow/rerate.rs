@@ -1,0 +1,256 @@
+//! Booking again: what was charged is rated under the catalog in force now, and where the answer differs a reversal and a
+//! new charge go into the book, in the next turn of the event, with the reason. What stays the same posts nothing, so a
+//! run that broke off is run again, by two processes at once if need be. An event that has no price under the new catalog
+//! keeps the one it has and is listed: a price that was once known is not taken back for want of a newer one.
+
+use crate::flow::booking::Booking;
+use crate::flow::conflicts::standing;
+use crate::flow::{Farthing, FlowError, InForce, now};
+use crate::id::{EventNumber, Org, Version};
+use crate::ledger::{Entry, book_again, says_the_same};
+use crate::money::{Amount, Currency};
+use crate::rating::{Rated, Rating, rate};
+use crate::store::{EntryFilter, Write};
+use crate::time::Instant;
+use crate::usage::UsageEvent;
+use std::collections::{BTreeMap, HashMap};
+
+/// What is rated again, and what for.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    pub from: Option<Instant>,
+    pub until: Option<Instant>,
+    pub provider: Option<String>,
+    pub model: Option<String>,
+    /// Only says what would change.
+    pub dry_run: bool,
+    /// Another version than the one in force; only to see what would have been.
+    pub under: Option<Version>,
+    pub reason: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Rerated {
+    pub version: Version,
+    pub examined: u64,
+    pub changed: u64,
+    /// Entries that were posted; none in a dry run.
+    pub posted: u64,
+    pub unpriced: u64,
+    /// The first of those that have no price under this version.
+    pub left: Vec<Left>,
+    /// What changed, by what was bought.
+    pub changes: BTreeMap<Bought, Moved>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bought {
+    pub provider: String,
+    pub model: String,
+    pub currency: Currency,
+}
+
+/// What owners bore before and bear after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    pub events: u64,
+    pub before: Amount,
+    pub after: Amount,
+}
+
+/// An event that keeps what it was charged, because it has no price now.
+#[derive(Clone, Debug)]
+pub struct Left {
+    pub source: String,
+    pub id: String,
+    pub why: String,
+}
+
+/// An event with its charges that stand.
+struct Booked {
+    number: EventNumber,
+    record: i64,
+    event: UsageEvent,
+    standing: Vec<Entry>,
+}
+
+/// Entries that one step reads, and so the most events that one commit books again.
+const PAGE: i64 = 500;
+/// How many events without a price are listed by name.
+const LISTED: usize = 100;
+
+impl Farthing {
+    /// Rates what was charged again. `progress` is told how many events were looked at.
+    pub async fn rerate(&self, org: Org, wish: &Wish, progress: impl Fn(u64)) -> Result<Rerated, FlowError> {
+        if wish.under.is_some() && !wish.dry_run {
+            return Err(FlowError::Refused("only a dry run can rate under another version than the one in force".to_owned()));
+        }
+        let head = self.store.head(org).await?;
+        let in_force = match wish.under {
+            Some(version) if version != head.version => self.published(org, version).await?,
+            _ => self.load_version(org, head.version).await?,
+        };
+        let mut total = Rerated::under(in_force.version);
+        // Up to where the book stands now: what this run posts is not looked at again.
+        let mut filter =
+            EntryFilter { from: wish.from, until: wish.until, before: Some(head.next_sequence), ..EntryFilter::default() };
+        while let Some((events, last)) = self.store.charged_events(org, &filter, PAGE).await? {
+            filter.after = Some(last);
+            let booked = self.booked(org, &events).await?;
+            let wanted = booked.into_iter().filter(|booked| wish.wants(&booked.event)).collect();
+            self.rerate_page(org, wish, &in_force, wanted, &mut total).await?;
+            progress(total.examined);
+        }
+        Ok(total)
+    }
+
+    /// These events as they stand, with their charges that stand.
+    async fn booked(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Booked>, FlowError> {
+        let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
+        for entry in self.store.entries_of_events(org, events).await? {
+            entries.entry(entry.event.unwrap_or(EventNumber(0))).or_default().push(entry);
+        }
+        let stored = self.store.standing_events(org, events).await?;
+        let booked = stored.into_iter().filter_map(|stored| {
+            let standing = standing(&entries.remove(&stored.row.event)?);
+            Some(Booked { number: stored.row.event, record: stored.row.record, event: stored.event, standing })
+        });
+        Ok(booked.filter(|booked| !booked.standing.is_empty()).collect())
+    }
+
+    async fn rerate_page(
+        &self,
+        org: Org,
+        wish: &Wish,
+        in_force: &InForce,
+        page: Vec<Booked>,
+        total: &mut Rerated,
+    ) -> Result<(), FlowError> {
+        let mut changed = Vec::new();
+        for booked in page {
+            total.examined += 1;
+            match rate(&booked.event, &in_force.catalog) {
+                Rating::Rated(rated) if says_the_same(&booked.standing, &rated) => {}
+                Rating::Rated(rated) => changed.push((booked, rated)),
+                Rating::Unpriced(unpriced) => total.leave(&booked.event, unpriced.to_string()),
+            }
+        }
+        let (moved, posted) = match (changed.is_empty(), wish.dry_run) {
+            (true, _) => return Ok(()),
+            (false, true) => (changed, 0),
+            (false, false) => self.book_page_again(org, changed, &wish.reason).await?,
+        };
+        total.posted += posted;
+        moved.iter().for_each(|(booked, rated)| total.moved(booked, rated));
+        Ok(())
+    }
+
+    /// Reverses and charges anew, under the book's lock; answers with what was really changed.
+    async fn book_page_again(
+        &self,
+        org: Org,
+        changed: Vec<(Booked, Rated)>,
+        reason: &str,
+    ) -> Result<(Vec<(Booked, Rated)>, u64), FlowError> {
+        let mut books = self.books.lock().await;
+        let cache = books.entry(org).or_default();
+        let result = async {
+            let mut write = self.store.begin().await?;
+            let head = write.lock_heads(&[org]).await?.remove(0);
+            let in_force = self.load_version(org, head.version).await?;
+            let mut changed = still_standing(&mut write, org, changed).await?;
+            // Another version may have come into force since: one commit rates under one version.
+            changed.retain_mut(|(booked, rated)| match rate(&booked.event, &in_force.catalog) {
+                Rating::Rated(again) => {
+                    *rated = again;
+                    !says_the_same(&booked.standing, rated)
+                }
+                Rating::Unpriced(_) => false,
+            });
+            let mut booking = Booking::new(head, in_force, cache);
+            booking.intern(&mut write, changed.iter().map(|(booked, rated)| (&booked.event, Some(rated)))).await?;
+            let reason = booking.intern_reason(&mut write, &format!("version {}: {reason}", booking.in_force.version)).await?;
+            let before = booking.head.next_sequence;
+            for (booked, rated) in &changed {
+                let turn = booked.standing.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
+                let charges = booking.charges(booked.number, &booked.event, rated, turn);
+                let charges = charges.map_err(|e| FlowError::Refused(e.to_string()))?;
+                let entries = book_again(&booked.standing, charges, turn, booking.head.first_open, reason);
+                booking.post(entries);
+            }
+            let posted = booking.head.next_sequence.0 - before.0;
+            if booking.is_empty() {
+                return Ok((Vec::new(), 0));
+            }
+            booking.seal(&mut write, now()).await?;
+            write.commit().await?;
+            Ok((changed, posted as u64))
+        }
+        .await;
+        if !matches!(&result, Ok((_, posted)) if *posted > 0) {
+            cache.forget();
+        }
+        result
+    }
+}
+
+/// Those events that are as they were when they were rated; another process may have booked some of them meanwhile.
+async fn still_standing(write: &mut Write, org: Org, changed: Vec<(Booked, Rated)>) -> Result<Vec<(Booked, Rated)>, FlowError> {
+    let events: Vec<EventNumber> = changed.iter().map(|(booked, _)| booked.number).collect();
+    let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
+    for entry in write.entries_of_events(org, &events).await? {
+        entries.entry(entry.event.unwrap_or(EventNumber(0))).or_default().push(entry);
+    }
+    let mut records: HashMap<EventNumber, i64> = HashMap::with_capacity(events.len());
+    for row in write.revisions(org, &events).await?.into_iter().filter(|row| row.state.stands()) {
+        records.insert(row.event, row.record);
+    }
+    let as_it_was = |(booked, _): &(Booked, Rated)| {
+        records.get(&booked.number) == Some(&booked.record)
+            && entries.get(&booked.number).is_some_and(|entries| standing(entries) == booked.standing)
+    };
+    Ok(changed.into_iter().filter(as_it_was).collect())
+}
+
+impl Wish {
+    fn wants(&self, event: &UsageEvent) -> bool {
+        let product = &event.product;
+        self.provider.as_deref().is_none_or(|provider| *product.provider == *provider)
+            && self.model.as_deref().is_none_or(|model| *product.model == *model)
+            && self.from.is_none_or(|from| from <= event.occurred_at)
+            && self.until.is_none_or(|until| event.occurred_at < until)
+    }
+}
+
+impl Rerated {
+    fn under(version: Version) -> Rerated {
+        Rerated { version, examined: 0, changed: 0, posted: 0, unpriced: 0, left: Vec::new(), changes: BTreeMap::new() }
+    }
+
+    fn leave(&mut self, event: &UsageEvent, why: String) {
+        self.unpriced += 1;
+        if self.left.len() < LISTED {
+            self.left.push(Left { source: event.source.to_string(), id: event.id.to_string(), why });
+        }
+    }
+
+    fn moved(&mut self, booked: &Booked, rated: &Rated) {
+        self.changed += 1;
+        let product = &booked.event.product;
+        let (provider, model) = (product.provider.to_string(), product.model.to_string());
+        let moved = self.changes.entry(Bought { provider, model, currency: rated.currency }).or_default();
+        moved.events += 1;
+        moved.before += borne(&booked.standing);
+        moved.after += rated.amount;
+    }
+}
+
+/// What the owner bears of an event's charges: the first one is the owner's, a margin may give some of it back.
+fn borne(standing: &[Entry]) -> Amount {
+    let Some(owner) = standing.first().map(|entry| entry.posting.debit()) else { return Amount::ZERO };
+    standing.iter().fold(Amount::ZERO, |sum, entry| match entry.posting.debit() == owner {
+        true => sum + entry.posting.amount(),
+        false => sum - entry.posting.amount(),
+    })
+}
