@@ -348,6 +348,7 @@ impl Teller {
             ("and", _) => self.posts(rest).await,
             ("because", _) => self.because(rest).await,
             ("line", _) => self.items(rest).await,
+            ("above", _) => self.above(rest).await,
             ("posted", Some(Outcome::Posted { amount, .. })) => assert_eq!(amount.to_string(), plain(rest), "{at}"),
             ("already", Some(outcome)) => assert_eq!(*outcome, Outcome::AlreadyPresent, "{at}"),
             ("evidence", Some(outcome)) => assert!(matches!(outcome, Outcome::Evidence { .. }), "{at}: {outcome:?}"),
@@ -366,6 +367,13 @@ impl Teller {
         }
     }
 
+    /// The ceiling that the last entry of the event is above, or `nothing`.
+    async fn above(&self, expected: &str) {
+        let (entries, names) = self.entries().await;
+        let above = entries.last().and_then(|entry| entry.above).map_or("nothing", |above| names.text(above).unwrap());
+        assert!(above.contains(expected), "{}: {above}", self.at);
+    }
+
     async fn entries(&self) -> (Vec<Entry>, Names) {
         let sources: Vec<&str> =
             self.sent.get(&self.id).and_then(|event| event["source"].as_str()).into_iter().chain(["gateway"]).collect();
@@ -376,6 +384,7 @@ impl Teller {
         let entries: Vec<Entry> = booked.into_iter().map(|booked| booked.entry).collect();
         let mut names = Names::default();
         let accounts: Vec<_> = entries.iter().flat_map(|entry| [entry.posting.debit(), entry.posting.credit()]).collect();
+        let accounts: Vec<_> = accounts.into_iter().chain(entries.iter().filter_map(|entry| entry.above)).collect();
         names.learn(&self.farthing.store, self.org, &[], &[], &accounts).await.unwrap();
         (entries, names)
     }

@@ -19,6 +19,7 @@ pub async fn list(State(service): App, known: Known, RawQuery(query): RawQuery) 
         after: Some(Sequence(parameters.cursor()?)),
         before: None,
         team: caller.team.as_ref().map(|team| team.to_string()),
+        above: parameters.flag("above")?,
         limit: parameters.limit()?,
     };
     parameters.nothing_else()?;

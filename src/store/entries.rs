@@ -23,6 +23,8 @@ pub struct EntryFilter {
     pub before: Option<Sequence>,
     /// Only what this team bears.
     pub team: Option<String>,
+    /// Only what is above a ceiling.
+    pub above: bool,
     pub limit: i64,
 }
 
@@ -179,8 +181,9 @@ impl Store {
                 AND ($7 = 0 OR EXISTS (SELECT 1 FROM owners o
                                          JOIN names n ON n.org = o.org AND n.name = o.team
                                         WHERE o.org = e.org AND o.owner = e.owner AND n.text = $8))
+                AND ($9 = 0 OR e.above IS NOT NULL)
               ORDER BY e.sequence
-              LIMIT $9"
+              LIMIT $10"
         );
         let entries = on!(self.reader(), db => {
             let rows = sqlx::query(AssertSqlSafe(text))
@@ -192,6 +195,7 @@ impl Store {
                 .bind(filter.until.map_or(i64::MAX, Instant::micros))
                 .bind(i64::from(filter.team.is_some()))
                 .bind(filter.team.as_deref().unwrap_or(""))
+                .bind(i64::from(filter.above))
                 .bind(filter.limit)
                 .fetch_all(db)
                 .await

@@ -41,6 +41,7 @@ stories! {
     the_same_id_with_another_content_is_a_conflict
     tiny_rates_keep_their_last_digit
     what_a_gateway_computed_is_never_a_price
+    what_costs_more_than_allowed_is_booked_and_flagged
     what_the_provider_says_it_charged_is_booked_where_the_list_says_so
     with_a_key_of_ones_own_the_router_and_the_upstream_are_owed_apart
     zero_is_a_price_only_where_somebody_said_so

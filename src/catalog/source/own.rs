@@ -1,5 +1,5 @@
 //! Our own catalog files: YAML, one provider a file, quoted decimals with the unit in the key's name ([`notation`]). Reading
-//! collects every mistake with its line instead of stopping at the first ([`fields`](super::fields)). Writing is canonical:
+//! collects every mistake with its line instead of stopping at the first (`fields`). Writing is canonical:
 //! the same part is always the same text, and its hash is what a published version names the part by.
 
 use super::fields::{Fields, Literals};
