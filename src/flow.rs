@@ -76,8 +76,12 @@ fn told(mistakes: &[(String, Vec<Mistake>)]) -> String {
     lines.collect::<Vec<_>>().join("\n  ")
 }
 
+/// The first lines; whoever wants all of many thousand asks `catalog check`, or for the diff.
 fn listed(lines: &[impl ToString]) -> String {
-    lines.iter().map(|line| format!("\n  {}", line.to_string())).collect()
+    const SHOWN: usize = 100;
+    let more = lines.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("\n  ... and {more} more") } else { String::new() };
+    lines.iter().take(SHOWN).map(|line| format!("\n  {}", line.to_string())).collect::<String>() + &more
 }
 
 /// What time it is; the only clock there is, read by the flows and handed to the core.

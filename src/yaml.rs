@@ -2,6 +2,8 @@
 //! with its place and so that `3` and `"3"` can be told apart. Anchors, aliases and tags are refused: a file that people
 //! are billed by says everything where it stands.
 
+mod plain;
+
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use std::borrow::Cow;
 use std::fmt;
@@ -50,6 +52,11 @@ const LARGEST_MB: usize = 64;
 impl<'a> Node<'a> {
     /// The one document of a file.
     pub fn parse(text: &'a str) -> Result<Node<'a>, Mistake> {
+        let in_plain_style = if text.len() > LARGEST_MB << 20 { None } else { plain::read(text) };
+        in_plain_style.map_or_else(|| Node::parse_general(text), Ok)
+    }
+
+    fn parse_general(text: &'a str) -> Result<Node<'a>, Mistake> {
         let mut documents = Node::parse_all(text)?.into_iter();
         match (documents.next(), documents.next()) {
             (Some(node), None) => Ok(node),
