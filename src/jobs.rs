@@ -60,7 +60,7 @@ async fn forget(farthing: Arc<Farthing>, days: u32) {
 async fn look_for_unpriced(farthing: Arc<Farthing>) {
     loop {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        if !leased(&farthing, "look for unpriced usage", Duration::from_secs(90)).await {
+        if !leased(&farthing, "look for unpriced usage", Duration::from_secs(45)).await {
             continue;
         }
         let looked = async {
@@ -81,21 +81,36 @@ async fn refresh(farthing: Arc<Farthing>, refresh: Refresh, schedule: Cron) {
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "lists cannot be fetched"),
     };
-    run_on(&schedule, "refresh prices", || {
+    run_on(&schedule, REFRESH, || {
         let (farthing, client, refresh) = (farthing.clone(), client.clone(), refresh.clone());
         async move {
-            if !leased(&farthing, "refresh prices", Duration::from_secs(600)).await {
+            if !leased(&farthing, REFRESH, Duration::from_secs(600)).await {
                 return Ok("another process does it".to_owned());
             }
-            let mut done = Vec::new();
-            for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
-                let refreshed = farthing.refresh(org, &client, &refresh).await.map_err(|e| e.to_string())?;
-                done.push(format!("{name}: {}", said(&refreshed)));
-            }
-            Ok(done.join("; "))
+            let done = refresh_orgs(&farthing, &client, &refresh).await;
+            // Whoever starts next need not wait until the lease ends by itself.
+            leased(&farthing, REFRESH, Duration::ZERO).await;
+            done
         }
     })
     .await;
+}
+
+const REFRESH: &str = "refresh prices";
+
+/// Every org has its own catalog; one that fails does not keep the others from being refreshed.
+async fn refresh_orgs(farthing: &Farthing, client: &Client, refresh: &Refresh) -> Result<String, String> {
+    let (mut done, mut failed) = (Vec::new(), false);
+    for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
+        match farthing.refresh(org, client, refresh).await {
+            Ok(refreshed) => done.push(format!("{name}: {}", said(&refreshed))),
+            Err(e) => {
+                failed = true;
+                done.push(format!("{name}: {e}"));
+            }
+        }
+    }
+    if failed { Err(done.join("; ")) } else { Ok(done.join("; ")) }
 }
 
 fn said(refreshed: &Refreshed) -> String {
@@ -116,7 +131,7 @@ fn said(refreshed: &Refreshed) -> String {
 async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
     let http = reqwest::Client::new();
     loop {
-        if leased(&farthing, "tell notices", Duration::from_secs(60)).await
+        if leased(&farthing, "tell notices", Duration::from_secs(15)).await
             && let Err(error) = farthing.tell(&http, &webhook).await
         {
             tracing::error!(%error, "notices could not be told");
