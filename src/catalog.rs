@@ -255,6 +255,8 @@ impl Equivalent<ModelKey> for ModelName<'_> {
 pub enum Clash {
     #[error("provider {0} has two lists; put them into one file")]
     TwoLists(Text),
+    #[error("provider {0} has overrides in two files; put them into one")]
+    TwoOverrides(Text),
     #[error("{provider} names `{name}` twice, as a model or an alias; keep one")]
     TwoModels { provider: Text, name: Text },
     #[error("{card} has two cards from the same instant; keep the one that is right")]
@@ -370,6 +372,10 @@ impl Catalog {
                 Part::List(list) => catalog.add_list(list)?,
                 Part::Overrides(part) => overrides.push(part),
             }
+        }
+        overrides.sort_by(|a, b| a.provider.cmp(&b.provider));
+        if let Some(pair) = overrides.windows(2).find(|pair| pair[0].provider == pair[1].provider) {
+            return Err(Clash::TwoOverrides(pair[0].provider.clone()));
         }
         for part in overrides {
             catalog.add_overrides(&part)?;

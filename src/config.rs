@@ -69,7 +69,7 @@ pub struct ServeFlags {
     #[arg(long, env = "FARTHING_REFRESH_SCHEDULE", value_name = "CRON")]
     refresh_schedule: Option<String>,
     /// Where the list is fetched from [default: where OpenRouter publishes it]
-    #[arg(long, env = "FARTHING_REFRESH_URL", value_name = "URL")]
+    #[arg(long, env = "FARTHING_REFRESH_URL", hide_env_values = true, value_name = "URL")]
     refresh_url: Option<String>,
     /// Where notices are posted to
     #[arg(long, env = "FARTHING_WEBHOOK_URL", hide_env_values = true, value_name = "URL")]

@@ -109,7 +109,7 @@ impl Farthing {
 
     /// Makes an org with an empty book and the catalogs as its version 1.
     pub async fn create_org(&self, name: &str, catalogs: &publish::CatalogFiles) -> Result<Org, FlowError> {
-        let contents = publish::Contents::new(Vec::new(), &publish::read_files(catalogs)?);
+        let contents = publish::Contents::new(Vec::new(), &publish::read_files(catalogs)?)?;
         let mut write = self.store.begin().await?;
         let org = write.insert_org(name, now()).await?;
         let head = write.lock_heads(&[org]).await?.remove(0);
@@ -144,6 +144,11 @@ impl Farthing {
         let in_force = InForce { version, hash, catalog };
         let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
         catalogs.in_force.insert(org, in_force.clone());
+        // Lists that no catalog in memory is made of any more need not be kept; they can be read again.
+        catalogs.parts.retain(|_, part| match part {
+            Part::List(list) => Arc::strong_count(list) > 1,
+            Part::Overrides(_) => true,
+        });
         Ok(in_force)
     }
 

@@ -4,11 +4,12 @@
 use crate::flow::notices::Webhook;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
 use crate::flow::{Farthing, now};
+use crate::id::{Org, Version};
 use crate::provider::{self, Client};
 use crate::time::Instant;
 use chrono::{DateTime, Utc};
 use cron::Schedule;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +57,10 @@ async fn forget(farthing: Arc<Farthing>, days: u32) {
     .await;
 }
 
-/// Writes a notice where usage waits for a price that nobody knows of.
+/// Tries held events again under a version they were not tried under, should whoever published it not have come to the end;
+/// and writes a notice where usage waits for a price that nobody knows of.
 async fn look_for_unpriced(farthing: Arc<Farthing>) {
+    let mut tried: HashMap<Org, Version> = HashMap::new();
     loop {
         tokio::time::sleep(Duration::from_secs(30)).await;
         if !leased(&farthing, "look for unpriced usage", Duration::from_secs(45)).await {
@@ -65,6 +68,11 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
         }
         let looked = async {
             for (org, _) in farthing.store.orgs().await? {
+                let version = farthing.store.head(org).await?.version;
+                if tried.get(&org) != Some(&version) {
+                    farthing.retry_held(org, None).await?;
+                    tried.insert(org, version);
+                }
                 farthing.notice_unpriced(org, now()).await?;
             }
             Ok::<_, crate::flow::FlowError>(())
@@ -193,7 +201,11 @@ impl Cron {
         };
         let schedule = |(day, weekdays): (&str, &str)| Schedule::from_str(&format!("0 {minute} {hour} {day} {month} {weekdays}"));
         let schedules = either.into_iter().map(schedule).collect::<Result<_, _>>();
-        schedules.map(|schedules| Cron { schedules }).map_err(|e| format!("`{text}` is no schedule: {e}"))
+        let cron = schedules.map(|schedules| Cron { schedules }).map_err(|e| format!("`{text}` is no schedule: {e}"))?;
+        match cron.after(DateTime::UNIX_EPOCH) {
+            Some(_) => Ok(cron),
+            None => Err(format!("`{text}` never comes; there is no such day")),
+        }
     }
 
     /// The first instant of the schedule after this one.
@@ -255,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_is_refused() {
-        for wrong in ["", "* * * *", "0 0 * * * *", "61 * * * *", "0 0 * * 8", "0 0 * * nosuchday", "0 0 * * 1/0"] {
+        for wrong in ["", "* * * *", "0 0 * * * *", "61 * * * *", "0 0 * * 8", "0 0 * * nosuchday", "0 0 * * 1/0", "0 0 30 2 *"] {
             assert!(Cron::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -84,26 +84,26 @@ impl Client {
         if let Some(etag) = etag {
             request = request.header("if-none-match", etag);
         }
-        let mut answer = request.send().await.map_err(|e| told(self.error(url, &e)))?;
+        let mut answer = request.send().await.map_err(|e| told(self.error(url, &e.without_url())))?;
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (status, etag, kind) = (answer.status().as_u16(), header("etag"), header("content-type"));
         let wished = header("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         match status {
             304 => return Ok(Answer::Unchanged),
             200 => {}
-            _ => return Err((FetchError::Status { url: url.to_owned(), status }, wished)),
+            _ => return Err((FetchError::Status { url: shown(url), status }, wished)),
         }
         if let Some(kind) = kind.filter(|kind| kind.contains("html")) {
-            return Err(told(FetchError::NotJson { url: url.to_owned(), found: kind }));
+            return Err(told(FetchError::NotJson { url: shown(url), found: kind }));
         }
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|e| told(self.broken_off(url, &e)))? {
+        while let Some(piece) = answer.chunk().await.map_err(|e| told(self.broken_off(url, &e.without_url())))? {
             if body.len() + piece.len() > LARGEST {
-                return Err(told(FetchError::TooLarge { url: url.to_owned() }));
+                return Err(told(FetchError::TooLarge { url: shown(url) }));
             }
             body.extend_from_slice(&piece);
         }
-        let found = |found: &str| told(FetchError::NotJson { url: url.to_owned(), found: found.to_owned() });
+        let found = |found: &str| told(FetchError::NotJson { url: shown(url), found: found.to_owned() });
         let text = String::from_utf8(body).map_err(|_| found("bytes that are no text"))?;
         match text.trim_start().chars().next() {
             Some('{' | '[') => Ok(Answer::Body { text, etag }),
@@ -113,7 +113,7 @@ impl Client {
     }
 
     fn error(&self, url: &str, e: &reqwest::Error) -> FetchError {
-        let url = url.to_owned();
+        let url = shown(url);
         if e.is_builder() {
             FetchError::Address { url, why: in_full(e) }
         } else if e.is_timeout() {
@@ -126,7 +126,7 @@ impl Client {
     fn broken_off(&self, url: &str, e: &reqwest::Error) -> FetchError {
         match e.is_timeout() {
             true => self.error(url, e),
-            false => FetchError::BrokenOff { url: url.to_owned(), why: in_full(e) },
+            false => FetchError::BrokenOff { url: shown(url), why: in_full(e) },
         }
     }
 }
@@ -149,6 +149,20 @@ impl FetchError {
 fn jitter() -> f64 {
     let mut byte = [0];
     getrandom::fill(&mut byte).map_or(0.25, |()| f64::from(byte[0]) / 512.0)
+}
+
+/// An address as it may be kept and told: without credentials, and without a query, which may be one.
+pub fn shown(url: &str) -> String {
+    match reqwest::Url::parse(url) {
+        Ok(mut parsed) => {
+            let _ = (parsed.set_username(""), parsed.set_password(None));
+            if parsed.query().is_some() {
+                parsed.set_query(Some("..."));
+            }
+            parsed.to_string()
+        }
+        Err(_) => "an address that is none".to_owned(),
+    }
 }
 
 /// An error with its causes; an address in it carries no credentials.

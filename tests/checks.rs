@@ -139,6 +139,7 @@ fn two_years_of_weekly_publishes_ask_for_a_look_now_and_then() {
     warning zero-crossing: 142
     warning doubtful-zero: 32
     warning lost-rate: 114
+    warning rewritten: 1
     ");
 }
 

@@ -250,7 +250,7 @@ fn a_version_replaces_what_it_names_carries_the_rest_over_and_rolls_back() {
             let without = Wish { remove: vec!["other".to_owned()], ..Wish { accept: true, ..Wish::default() } };
             assert_eq!(farthing.publish(org, &without).await.unwrap().version.unwrap().0, 4);
             assert_eq!(parts(4).await, ["acme"]);
-            let back = farthing.roll_back(org, farthing::id::Version(2), None, &Note::default()).await.unwrap();
+            let back = farthing.roll_back(org, farthing::id::Version(2), &Wish::default()).await.unwrap();
             assert_eq!(back.version.unwrap().0, 5);
             assert_eq!(parts(5).await, ["acme", "other"]);
             let hashes: Vec<_> = farthing.store.versions(org).await.unwrap().iter().map(|version| version.hash).collect();
@@ -485,5 +485,229 @@ fn a_catalog_file_tells_all_its_mistakes_at_once_and_changes_nothing() {
             assert!(said.contains(part), "{said}");
         }
         assert_eq!(farthing.store.head(org).await.unwrap().version.0, 1);
+    });
+}
+
+// ---- what an import must not do
+
+/// Lists of one source, seen one after the other, and what a model costs at an instant under what came of it.
+async fn laid(database: &TestDatabase, start: &str, source: Source, looks: &[(&str, &str)]) -> Result<InForce, FlowError> {
+    let (farthing, org) = book(database, start).await;
+    for (at, text) in looks {
+        let import = Import::new(source, Instant::parse_date_or_instant(at).unwrap());
+        let read = farthing.import(org, &import, text).await?;
+        let wish = Wish { base: Some(read.base), parts: read.parts, accept: true, ..Wish::default() };
+        farthing.publish(org, &wish).await?;
+    }
+    farthing.newest(org).await
+}
+
+fn costs(in_force: &InForce, provider: &str, model: &str, at: &str) -> String {
+    let at = Instant::parse_date_or_instant(at).unwrap();
+    let question = Question { provider: provider.to_owned(), model: model.to_owned(), at: Some(at), ..Question::default() };
+    match price(&question, in_force, at).unwrap().found {
+        Ok(found) => own::quoted(Meter::Input, found.card.rates.get(Meter::Input).unwrap()).1,
+        Err(why) => why,
+    }
+}
+
+#[test]
+fn an_alias_that_becomes_a_row_of_its_own_keeps_its_past() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let start = "provider: acme\nsource: a test\nmodels:\n  - model: m\n    aliases: [m-2026]\n    cards: [{from: 2026-01-01, input_per_1m: \"2\"}]\n";
+        let row = |price: &str| {
+            format!(
+                r#"{{"litellm_provider":"acme","mode":"chat","input_cost_per_token":{price},"output_cost_per_token":{price}}}"#
+            )
+        };
+        let list = format!(r#"{{"m":{},"m-2026":{}}}"#, row("2e-06"), row("3e-06"));
+        let in_force = laid(&database, start, Source::Litellm, &[("2026-11-01", &list)]).await.unwrap();
+        assert_eq!(costs(&in_force, "acme", "m-2026", "2026-10-01"), "2");
+        assert_eq!(costs(&in_force, "acme", "m-2026", "2026-11-01"), "3");
+    });
+}
+
+#[test]
+fn an_older_look_is_not_laid_over_a_newer_one() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let list = |price: &str| {
+            format!(
+                r#"{{"m":{{"litellm_provider":"acme","mode":"chat","input_cost_per_token":{price},"output_cost_per_token":1e-06}}}}"#
+            )
+        };
+        let looks = [("2026-11-01", list("1e-06")), ("2026-10-01", list("3e-06"))];
+        let looks: Vec<(&str, &str)> = looks.iter().map(|(at, list)| (*at, list.as_str())).collect();
+        let said = laid(&database, ACME, Source::Litellm, &looks).await.err().unwrap().to_string();
+        assert!(said.contains("is older and cannot be laid over it"), "{said}");
+    });
+}
+
+#[test]
+fn a_price_that_was_announced_and_is_withdrawn_does_not_come() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let list = |prices: &str| {
+            format!(r#"[{{"id":"acme","name":"Acme","models":[{{"id":"m","match":{{"equals":"m"}},"prices":{prices}}}]}}]"#)
+        };
+        let announced =
+            list(r#"[{"prices":{"input_mtok":3}},{"constraint":{"start_date":"2026-12-01"},"prices":{"input_mtok":1.5}}]"#);
+        let withdrawn = list(r#"{"input_mtok":3}"#);
+        let in_force = laid(&database, ACME, Source::GenaiPrices, &[("2026-10-01", &announced)]).await.unwrap();
+        assert_eq!(costs(&in_force, "acme", "m", "2026-12-15"), "1.5");
+        let database = TestDatabase::sqlite();
+        let looks = [("2026-10-01", announced.as_str()), ("2026-11-01", withdrawn.as_str())];
+        let in_force = laid(&database, ACME, Source::GenaiPrices, &looks).await.unwrap();
+        assert_eq!(costs(&in_force, "acme", "m", "2026-12-15"), "3");
+    });
+}
+
+#[test]
+fn a_list_that_could_not_be_read_back_is_not_published() {
+    let start = "provider: openrouter\nabsent: included\nsource: https://openrouter.ai/api/v1/models\nmodels: []\n";
+    for (conditions, noted) in [
+        (r#"{"min_prompt_tokens":200000,"input_video":"0.000002"}"#, "input_video"),
+        (r#"{"max_prompt_tokens":1000,"prompt":"0.000002"}"#, "max_prompt_tokens"),
+        (r#"{"min_video_seconds":1000,"video":"0.1"}"#, "min_video_seconds"),
+    ] {
+        let database = TestDatabase::sqlite();
+        block_on(async {
+            let list = format!(
+                r#"{{"data":[{{"id":"a/x","pricing":{{"prompt":"0.000001","completion":"0.000002","overrides":[{conditions}]}}}}]}}"#
+            );
+            let (farthing, org) = book(&database, start).await;
+            let import = Import::new(Source::Openrouter, Instant::parse_date_or_instant("2026-11-01").unwrap());
+            let read = farthing.import(org, &import, &list).await.unwrap();
+            assert!(read.notes.iter().any(|note| note.contains(noted)), "{:?}", read.notes);
+            assert!(read.notes.iter().any(|note| note.contains("conditional price left out")), "{:?}", read.notes);
+            farthing.publish(org, &Wish { parts: read.parts, accept: true, ..Wish::default() }).await.unwrap();
+            // What is stored is read by a process that has not seen it.
+            let fresh = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+            assert_eq!(costs(&fresh.newest(org).await.unwrap(), "openrouter", "a/x", "2026-11-01"), "1");
+        });
+    }
+}
+
+#[test]
+fn a_gateways_file_leaves_the_rules_that_are_there() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let start = format!(
+            "{ACME}overrides:\n  - {{kind: contract, model: haiku, pricing: {{inputCostPer1K: \"0.0009\"}}}}\n  - {{kind: chargeback, team: t, pricing: {{inputCostPer1K: \"0.002\"}}}}\nceilings:\n  - {{model: haiku, input_per_1m: \"5\"}}\n"
+        );
+        let (farthing, org) = book(&database, &start).await;
+        let said = "provider: acme\npricing_provider_id: other\noverrides:\n  - {kind: contract, model: haiku, pricing: {inputCostPer1K: \"0.0008\"}}\n";
+        let from = Instant::parse_date_or_instant("2026-11-01").unwrap();
+        let laid = farthing.contracts(org, own::read(said).unwrap(), from).await.unwrap();
+        farthing.publish(org, &Wish { parts: laid.parts, accept: true, ..Wish::default() }).await.unwrap();
+        let in_force = farthing.newest(org).await.unwrap();
+        assert_eq!(costs(&in_force, "acme", "haiku", "2026-10-01"), "0.9", "the past stays as it was");
+        assert_eq!(costs(&in_force, "acme", "haiku", "2026-11-01"), "0.8");
+        let parts = farthing.parts_of(org, in_force.version).await.unwrap();
+        let text: String = parts.iter().map(|(_, part)| own::write(part)).collect();
+        assert!(
+            text.contains("kind: chargeback") && text.contains("ceilings:") && text.contains("pricing_provider_id: other"),
+            "{text}"
+        );
+        assert!(text.contains("model: haiku\n    cards:"), "the list keeps its models: {text}");
+
+        // Whoever publishes a part by hand that has less in it is asked whether that is meant.
+        let less =
+            own::read("provider: acme\noverrides:\n  - {kind: contract, model: haiku, pricing: {inputCostPer1K: \"0.0009\"}}\n")
+                .unwrap();
+        let less = less.into_iter().filter(|part| matches!(part, Part::Overrides(_))).collect();
+        match farthing.publish(org, &Wish { parts: less, ..Wish::default() }).await {
+            Err(FlowError::Doubtful(findings)) => {
+                let said: Vec<String> = findings.iter().map(|finding| finding.to_string()).collect();
+                assert_eq!(
+                    said.iter().filter(|line| line.contains("override is gone") || line.contains("ceiling is gone")).count(),
+                    3,
+                    "{said:?}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// A dry run counts an event once, however often it was corrected before, and wherever a page ends.
+#[test]
+fn a_corrected_event_is_counted_once() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let (farthing, org) = book(&database, ACME).await;
+        let ids: Vec<String> = (0..1_200).map(|n| format!("e{n}")).collect();
+        let events: Vec<_> = ids.iter().map(|id| (id.as_str(), "acme", "haiku", 1_000_000, 0)).collect();
+        send(&farthing, org, &events).await;
+        for price in ["2", "3", "4"] {
+            let dearer = ACME.replace("[{input_per_1m: \"1\"", &format!("[{{note: to {price}, input_per_1m: \"{price}\""));
+            farthing.publish(org, &wish(&dearer)).await.unwrap();
+            let dry = farthing.rerate(org, &rerate::Wish { dry_run: true, ..Default::default() }, |_| {}).await.unwrap();
+            assert_eq!((dry.examined, dry.changed), (1_200, 1_200), "to {price}");
+            let done =
+                farthing.rerate(org, &rerate::Wish { reason: "dearer".to_owned(), ..Default::default() }, |_| {}).await.unwrap();
+            assert_eq!((done.examined, done.changed, done.posted), (1_200, 1_200, 2_400), "to {price}");
+        }
+        assert_eq!(spent(&farthing, org).await, "4800");
+    });
+}
+
+/// Whoever asked for a correction may be gone before it is committed: the numbers that it made up for names must not be
+/// taken for those of the next commit.
+#[test]
+fn a_correction_that_nobody_waits_for_leaves_no_names_behind() {
+    use sqlx::{Connection, Executor};
+    let database = TestDatabase::postgres();
+    block_on(async {
+        let (farthing, org) = book(&database, ACME).await;
+        send(&farthing, org, &[("e1", "acme", "haiku", 1_000_000, 0)]).await;
+        // A card of another name, which the correction has to give a number.
+        let dearer = ACME.replace("[{input_per_1m: \"1\"", "[{from: 2026-09-01, note: raised, input_per_1m: \"2\"");
+        farthing.publish(org, &wish(&dearer)).await.unwrap();
+        // Entries cannot be written for a while, so the correction stands still between its names and its commit.
+        let mut other = sqlx::PgConnection::connect(&database.url).await.unwrap();
+        other.execute("BEGIN; LOCK TABLE entries IN SHARE MODE").await.unwrap();
+        let wanted = rerate::Wish { reason: "raised".to_owned(), ..Default::default() };
+        let patience = std::time::Duration::from_millis(700);
+        assert!(tokio::time::timeout(patience, farthing.rerate(org, &wanted, |_| {})).await.is_err(), "it did not stand still");
+        other.execute("ROLLBACK").await.unwrap();
+
+        let context = Context { received_at: now(), source: None, strict: true };
+        let json = json!({"id": "new", "source": "s", "occurred_at": "2026-10-02T00:00:00Z", "provider": "acme", "model": "haiku",
+                          "usage": {"input": 1}, "user": "somebody", "team": "t"});
+        let in_force = farthing.newest(org).await.unwrap();
+        let prepared = [farthing.prepare(org, &in_force, native::read(&json.to_string(), &context).unwrap())];
+        farthing.commit_events(&prepared, || false).await.unwrap();
+        assert_eq!(farthing.rerate(org, &wanted, |_| {}).await.unwrap().changed, 1);
+
+        // Every name that an entry bears is one of its kind, and every owner's account is its own.
+        let filter = farthing::store::EntryFilter { limit: 100, ..Default::default() };
+        let booked = farthing.store.entries(org, &filter).await.unwrap();
+        let names = farthing.names_of(org, &booked).await.unwrap();
+        for entry in booked.iter().map(|booked| &booked.entry) {
+            let sides = [names.text(entry.posting.debit()).unwrap(), names.text(entry.posting.credit()).unwrap()];
+            let owner = names.owner(entry.owner).unwrap();
+            let account = format!("cost:{}/{}", owner.team.as_deref().unwrap_or("-"), owner.user.as_deref().unwrap());
+            assert!(sides.contains(&account.as_str()) && sides.contains(&"payable:acme"), "{sides:?} is not of {account}");
+            let card = entry.card.map(|card| names.text(card).unwrap());
+            assert!(card.is_none_or(|card| card.starts_with("acme/haiku")), "{card:?} is no card");
+            let reason = entry.reason.map(|reason| names.text(reason).unwrap());
+            assert!(reason.is_none_or(|reason| reason.starts_with("version ")), "{reason:?} is no reason");
+        }
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_rollback_that_is_only_tried_changes_nothing() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let (farthing, org) = book(&database, ACME).await;
+        farthing.publish(org, &wish(OTHER)).await.unwrap();
+        let dry = Wish { dry_run: true, ..Wish::default() };
+        let tried = farthing.roll_back(org, farthing::id::Version(1), &dry).await.unwrap();
+        assert!(tried.version.is_none() && !tried.changes.is_empty());
+        assert_eq!(farthing.store.head(org).await.unwrap().version.0, 2);
     });
 }

@@ -187,6 +187,78 @@ fn what_is_to_be_reviewed_is_told_and_not_published() {
 }
 
 #[test]
+fn what_was_reviewed_holds_from_the_look_that_saw_it() {
+    let database = TestDatabase::new(Kind::Sqlite);
+    block_on(async {
+        let case = Case::new(&database, Policy::Review).await;
+        case.refreshed([json(list("0.0000012"))]).await;
+        let seen = case.farthing.store.fetches(case.org, None, 9).await.unwrap();
+        let (confirmed, reviewed) = (seen[1].clone(), seen[0].clone());
+        let dry = case.farthing.review(case.org, reviewed.fetch, false, true).await.unwrap();
+        assert!(dry.version.is_none() && !dry.changes.is_empty());
+        let published = case.farthing.review(case.org, reviewed.fetch, false, false).await.unwrap();
+        assert!(published.version.is_some());
+        let in_force = case.farthing.newest(case.org).await.unwrap();
+        let list = in_force.catalog.lists().next().unwrap();
+        let card = list.models.iter().find(|model| &*model.name == "a/one").unwrap().cards.last().unwrap();
+        assert_eq!((card.from, card.seen_after), (Some(reviewed.first_at), Some(confirmed.last_at)));
+        let seen = case.farthing.store.fetches(case.org, None, 9).await.unwrap();
+        assert_eq!(seen[0].outcome, FetchOutcome::Published);
+        assert!(case.farthing.review(case.org, reviewed.fetch, true, false).await.is_err(), "it is published already");
+    });
+}
+
+/// Ten times the price: refused, looked at by a person, accepted.
+#[test]
+fn what_was_refused_can_be_accepted() {
+    let database = TestDatabase::new(Kind::Sqlite);
+    block_on(async {
+        let case = Case::new(&database, Policy::Auto).await;
+        assert!(matches!(case.refreshed([json(list("0.00001"))]).await, Refreshed::Refused(_)));
+        let refused = case.farthing.store.fetches(case.org, None, 1).await.unwrap().remove(0);
+        assert!(case.farthing.review(case.org, refused.fetch, false, false).await.is_err());
+        assert!(case.farthing.review(case.org, refused.fetch, true, false).await.unwrap().version.is_some());
+        assert_eq!(case.price_now().await, "0.00001");
+    });
+}
+
+#[test]
+fn addresses_are_told_without_what_is_secret_in_them() {
+    let shown = farthing::provider::shown("https://user:pa55@host.example/list?token=canary");
+    assert_eq!(shown, "https://host.example/list?...");
+    block_on(async {
+        let client = Client::new(Duration::from_millis(300), Duration::from_millis(1)).unwrap();
+        let said = client.get("http://user:pa55@127.0.0.1:1/list?token=canary", None).await.unwrap_err().to_string();
+        assert!(!said.contains("pa55") && !said.contains("canary"), "{said}");
+    });
+}
+
+#[test]
+fn usage_without_a_price_is_told_of_also_when_as_much_was_told_of_before() {
+    let database = TestDatabase::new(Kind::Sqlite);
+    block_on(async {
+        let case = Case::new(&database, Policy::Off).await;
+        let send = async |id: &str| {
+            let context = farthing::usage::dialect::Context { received_at: now(), source: None, strict: true };
+            let json = format!(r#"{{"id":"{id}","source":"s","provider":"openrouter","model":"a/four","usage":{{"input":1}}}}"#);
+            let event = farthing::usage::dialect::native::read(&json, &context).unwrap();
+            let in_force = case.farthing.newest(case.org).await.unwrap();
+            let prepared = [case.farthing.prepare(case.org, &in_force, event)];
+            case.farthing.commit_events(&prepared, || false).await.unwrap();
+        };
+        send("e1").await;
+        assert!(case.farthing.notice_unpriced(case.org, now()).await.unwrap());
+        assert!(!case.farthing.notice_unpriced(case.org, now()).await.unwrap(), "it is told once");
+        send("e2").await;
+        assert!(!case.farthing.notice_unpriced(case.org, now()).await.unwrap(), "more of a known reason waits an hour");
+        let later = farthing::time::Instant::from_micros(now().micros() + 3_601_000_000);
+        assert!(case.farthing.notice_unpriced(case.org, later).await.unwrap());
+        let told = case.farthing.store.notices(case.org, None, 1).await.unwrap().remove(0);
+        assert!(told.body.contains("e2") && !told.body.contains("\"e1\""), "{}", told.body);
+    });
+}
+
+#[test]
 fn what_may_pass_is_tried_again_and_as_late_as_the_other_side_wishes() {
     let database = TestDatabase::new(Kind::Sqlite);
     block_on(async {

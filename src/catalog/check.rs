@@ -86,6 +86,7 @@ pub fn check(before: &[Part], after: &[Part]) -> Vec<Finding> {
         gaps(was, after.lists.get(provider), &after, &mut findings);
     }
     overrides::judge(&before, &after, &mut findings);
+    overrides::gone(&before, &after, &mut findings);
     findings.0.sort();
     findings.0.dedup();
     findings.0
@@ -263,6 +264,13 @@ fn gaps(was: &Listed<'_>, is: Option<&Listed<'_>>, after: &Side<'_>, findings: &
     };
     if is.list == was.list || is.list.models.is_empty() {
         return;
+    }
+    if let (Some(was), Some(is)) = (&was.list.origin.source, &is.list.origin.source)
+        && was != is
+    {
+        let what = format!("it was read from {was}, and is now from {is}, laid over the other's cards");
+        let fix = "put the other source beside it with --as, or accept that it takes over";
+        findings.warning(Kind::Rewritten, provider, what, fix);
     }
     for model in &was.list.models {
         let same = is.named(&model.name).is_some_and(|same| same == model);

@@ -2,7 +2,7 @@
 //! card holds from the look that first saw it, and names the look before, between which two the change lies. Nothing that
 //! was ever listed goes away: a model that is gone keeps its cards, because what was used before must stay priced.
 
-use crate::catalog::{Card, List, Model, Origin};
+use crate::catalog::{Card, List, Model, Origin, Override, Overrides};
 use crate::time::Instant;
 use crate::usage::Text;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +17,23 @@ pub struct Look {
     pub since: Option<Instant>,
     /// Only these models were looked at; of the others nothing is said.
     pub is_partial: bool,
+    /// The source says itself from when its prices hold, also those to come.
+    pub has_dates: bool,
 }
 
 impl Look {
     /// What is new holds from the moment it was seen.
     pub fn at(at: Instant, before: Option<Instant>) -> Look {
-        Look { at, before, since: Some(at), is_partial: false }
+        Look { at, before, since: Some(at), is_partial: false, has_dates: false }
     }
 }
 
 impl List {
+    /// When its source was looked at last.
+    pub fn looked_at(&self) -> Option<Instant> {
+        Instant::parse_date_or_instant(self.origin.checked.as_deref()?).ok()
+    }
+
     /// Both say the same, whenever they were looked at.
     pub fn says_the_same(&self, other: &List) -> bool {
         let checked = |list: &List| Origin { checked: None, ..list.origin.clone() };
@@ -70,7 +77,11 @@ impl List {
         for seen in std::mem::take(&mut self.models) {
             names.insert(seen.name.clone());
             names.extend(seen.aliases.iter().cloned());
-            let before = models.remove(&seen.name);
+            // A name that was an alias goes on with the prices of the model that it led to.
+            let before = models.remove(&seen.name).or_else(|| {
+                let led_to = models.values().find(|model| model.aliases.contains(&seen.name))?;
+                Some(Model { aliases: Vec::new(), ..led_to.clone() })
+            });
             let (cards, aliases) = before.map_or_else(Default::default, |model| (model.cards, model.aliases));
             let cards = lay_over(cards, seen.cards, look);
             let kept = aliases.into_iter().filter(|alias| !seen.aliases.contains(alias)).collect::<Vec<_>>();
@@ -88,6 +99,25 @@ impl List {
             self.origin.checked = Text::new(look.at.as_date_or_instant());
         }
         self
+    }
+}
+
+impl Overrides {
+    /// New contracts beside the overrides there are. One that says something else than its predecessor holds from an instant
+    /// on, so that what was before stays as it was; the rest of an operator's rules is not touched.
+    pub fn with(&self, new: &Overrides, from: Instant) -> Overrides {
+        let mut all = self.clone();
+        for contract in &new.overrides {
+            let same = |it: &&Override| (it.kind, &it.scope, &it.model) == (contract.kind, &contract.scope, &contract.model);
+            let latest = all.overrides.iter().filter(same).max_by_key(|it| it.from);
+            let says = |it: &Override| (it.rates.clone(), it.when.clone(), it.currency);
+            match latest {
+                Some(latest) if says(latest) == says(contract) => {}
+                Some(_) => all.overrides.push(Override { from: Some(from), ..contract.clone() }),
+                None => all.overrides.push(contract.clone()),
+            }
+        }
+        all
     }
 }
 
@@ -110,6 +140,11 @@ fn places(models: &BTreeMap<Text, Model>, stated: &BTreeSet<Text>) -> BTreeMap<T
 /// what the source says of them.
 fn lay_over(mut cards: Vec<Card>, seen: Vec<Card>, look: Look) -> Vec<Card> {
     let dated: Vec<Card> = seen.iter().filter(|card| card.from.is_some()).cloned().collect();
+    if look.has_dates {
+        // A price that was announced and is not any more will not come.
+        let is_announced = |card: &Card| dated.iter().any(|other| other.is_same_kind(card) && other.from == card.from);
+        cards.retain(|card| card.from.is_none_or(|from| from <= look.at) || is_announced(card));
+    }
     for card in seen {
         let states_dates = dated.iter().any(|other| other.is_same_kind(&card));
         if states_dates {
@@ -125,7 +160,7 @@ fn lay_over(mut cards: Vec<Card>, seen: Vec<Card>, look: Look) -> Vec<Card> {
             .filter(|other| other.is_same_kind(&card) && other.from.is_none_or(|from| from <= look.at))
             .max_by_key(|other| other.from);
         match in_force {
-            Some(same) if same.is_same_price(&card) => {}
+            Some(same) if same.is_same_price(&card) || same.confirms(&card) => {}
             Some(wrong) if wrong.from == Some(look.at) => {
                 *wrong = Card { from: wrong.from, seen_after: wrong.seen_after, ..card }
             }
@@ -147,6 +182,11 @@ impl Card {
             && self.route == other.route
             && self.variant == other.variant
             && self.service_tier == other.service_tier
+    }
+
+    /// A person said of these zeros that they are meant; seeing them again changes nothing.
+    fn confirms(&self, seen: &Card) -> bool {
+        self.free && !seen.free && self.rates.all_zero() && self.is_same_price(&Card { free: true, ..seen.clone() })
     }
 
     /// Both say the same, wherever they have it from.

@@ -75,6 +75,13 @@ pub enum Catalog {
     },
     /// What was fetched of public lists, and what was done with it
     Fetches,
+    /// Publish what a refresh fetched and did not publish: it waits for review, or the checks refused it
+    Review {
+        /// Its number, as `fetches` lists it
+        fetch: i64,
+        #[command(flatten)]
+        how: How,
+    },
 }
 
 /// How something is published.
@@ -118,9 +125,12 @@ pub struct ImportArguments {
     /// Where to fetch it from [default: where it is published]
     #[arg(long)]
     url: Option<String>,
-    /// Publish it; otherwise it is written as catalog files to standard output
+    /// Publish it; otherwise it is written as a catalog file to standard output
     #[arg(long)]
     publish: bool,
+    /// Write catalog files into this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     how: How,
 }
@@ -181,11 +191,15 @@ impl Catalog {
             Catalog::Price(arguments) => arguments.run(&farthing, org).await,
             Catalog::Changes { since } => changes(&farthing, org, &since).await,
             Catalog::Rollback { version, how } => {
-                let note = how.note(&format!("back to version {version}"));
-                say(&farthing.roll_back(org, Version(version), how.base.map(Version), &note).await?, how.dry_run);
+                let wish = how.wish(Vec::new(), Vec::new(), &format!("back to version {version}"));
+                say(&farthing.roll_back(org, Version(version), &wish).await?, how.dry_run);
                 Ok(())
             }
             Catalog::Fetches => fetches(&farthing, org).await,
+            Catalog::Review { fetch, how } => {
+                say(&farthing.review(org, fetch, how.accept, how.dry_run).await?, how.dry_run);
+                Ok(())
+            }
         };
         farthing.store.close().await;
         done
@@ -313,6 +327,36 @@ impl ImportArguments {
         })
     }
 
+    /// From when contracts hold that say something else than those there are.
+    fn contracts_from(&self) -> Result<Instant, Failure> {
+        let stated = ImportArguments::instant(self.since.as_ref())?.or(ImportArguments::instant(self.seen_at.as_ref())?);
+        Ok(stated.unwrap_or_else(now))
+    }
+
+    /// One part is written to standard output, several as files into a directory.
+    fn write_documents(&self, parts: &[Part]) -> Outcome {
+        let Some(directory) = &self.out else {
+            return match parts {
+                [part] => {
+                    print!("{}", own::write(part));
+                    Ok(())
+                }
+                parts => {
+                    let why = "name one with --provider, or a directory for all of them with --out";
+                    Err(Failure::Usage(format!("these are {} parts; {why}", parts.len())))
+                }
+            };
+        };
+        let unwritable = |e: std::io::Error| Failure::Io(format!("cannot write to {}: {e}", directory.display()));
+        std::fs::create_dir_all(directory).map_err(unwritable)?;
+        for part in parts {
+            let file = directory.join(format!("{}.yaml", part.name().replace('/', "-")));
+            std::fs::write(&file, own::write(part)).map_err(unwritable)?;
+        }
+        println!("{} files in {}", parts.len(), directory.display());
+        Ok(())
+    }
+
     /// A file of one kind as catalog files of ours, without any database.
     fn write_files(&self) -> Outcome {
         let parts = match Gateway::named(&self.source) {
@@ -324,13 +368,15 @@ impl ImportArguments {
                 parts
             }
         };
-        write_documents(&parts);
-        Ok(())
+        self.write_documents(&parts)
     }
 
     async fn run(self, farthing: &Farthing, org: Org) -> Outcome {
-        let (parts, note) = match Gateway::named(&self.source) {
-            Some(gateway) => (self.of_gateway(gateway)?, format!("{} as its gateway has it", self.source)),
+        let (base, parts, note) = match Gateway::named(&self.source) {
+            Some(gateway) => {
+                let laid = farthing.contracts(org, self.of_gateway(gateway)?, self.contracts_from()?).await?;
+                (laid.base, laid.parts, format!("{} as its gateway has it", self.source))
+            }
             None => {
                 let source = Source::named(&self.source)?;
                 let text = match &self.file {
@@ -338,17 +384,18 @@ impl ImportArguments {
                     None => self.fetch(source).await?,
                 };
                 let import = self.import(source)?;
-                let (parts, notes) = farthing.import(org, &import, &text).await?;
-                notes.iter().for_each(|note| eprintln!("not understood: {note}"));
-                (parts, format!("{} as seen at {}", self.source, import.seen_at))
+                let read = farthing.import(org, &import, &text).await?;
+                read.notes.iter().for_each(|note| eprintln!("not understood: {note}"));
+                (read.base, read.parts, format!("{} as seen at {}", self.source, import.seen_at))
             }
         };
         if self.publish {
-            say(&farthing.publish(org, &self.how.wish(parts, Vec::new(), &note)).await?, self.how.dry_run);
-        } else {
-            write_documents(&parts);
+            let wish = self.how.wish(parts, Vec::new(), &note);
+            let wish = Wish { base: wish.base.or(Some(base)), ..wish };
+            say(&farthing.publish(org, &wish).await?, self.how.dry_run);
+            return Ok(());
         }
-        Ok(())
+        self.write_documents(&parts)
     }
 
     async fn fetch(&self, source: Source) -> Result<String, Failure> {
@@ -364,16 +411,6 @@ impl ImportArguments {
 
 fn read_text(file: &str) -> Result<String, Failure> {
     String::from_utf8(read_input(file)?).map_err(|_| Failure::Refused(format!("{file} is not UTF-8")))
-}
-
-/// One part is a file; several are told apart by a line of their own.
-fn write_documents(parts: &[Part]) {
-    for part in parts {
-        if parts.len() > 1 {
-            println!("# {}.yaml", part.name());
-        }
-        print!("{}", own::write(part));
-    }
 }
 
 async fn compare(farthing: &Farthing, org: Org, one: &str, other: &str, providers: &[String]) -> Outcome {
@@ -518,7 +555,8 @@ async fn fetches(farthing: &Farthing, org: Org) -> Outcome {
     for fetch in farthing.store.fetches(org, None, 50).await? {
         let first_line = fetch.detail.lines().next().unwrap_or_default();
         println!(
-            "{}  {}  {} looks until {}  {}  {first_line}",
+            "{}  {}  {}  {} looks until {}  {}  {first_line}",
+            fetch.fetch,
             fetch.source,
             fetch.first_at,
             fetch.looks,

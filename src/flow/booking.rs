@@ -17,9 +17,11 @@ use crate::usage::{Owner, Product, Text, UsageEvent};
 use hashbrown::{Equivalent, HashMap, HashSet};
 
 /// Numbers that are known without asking the database. They never change their meaning, but those that a transaction made
-/// up are only true once it has committed: whoever rolls back calls [`NameCache::forget`].
+/// up are only true once it has committed: whoever commits calls [`NameCache::settle`]. A transaction that never says so,
+/// because it failed or because nobody waits for it any more, leaves them unsettled, and the next booking forgets them.
 #[derive(Default)]
 pub struct NameCache {
+    unsettled: bool,
     names: HashMap<NameKey, NameId>,
     owners: HashMap<Owner, Borne>,
     products: HashMap<Product, Bought>,
@@ -65,14 +67,21 @@ impl NameCache {
         *self = NameCache::default();
     }
 
+    /// Everything in it is in the database now.
+    pub fn settle(&mut self) {
+        self.unsettled = false;
+    }
+
     fn name(&self, kind: NameKind, text: &str) -> Option<NameId> {
         self.names.get(&NameText { kind, text }).copied()
     }
 
-    fn stay_small(&mut self) {
-        if self.names.len() > MOST || self.owners.len() > MOST || self.products.len() > MOST {
+    fn begin(&mut self) {
+        let too_large = self.names.len() > MOST || self.owners.len() > MOST || self.products.len() > MOST;
+        if self.unsettled || too_large {
             self.forget();
         }
+        self.unsettled = true;
     }
 }
 
@@ -105,7 +114,7 @@ pub struct Booking<'c> {
 
 impl<'c> Booking<'c> {
     pub fn new(head: Head, in_force: InForce, cache: &'c mut NameCache) -> Booking<'c> {
-        cache.stay_small();
+        cache.begin();
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).expect("the operating system has random numbers");
         Booking {

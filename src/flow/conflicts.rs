@@ -76,8 +76,8 @@ impl Farthing {
             Ok(event)
         }
         .await;
-        if result.is_err() {
-            cache.forget();
+        if result.is_ok() {
+            cache.settle();
         }
         drop(books);
         Ok(self.store.entries_of(org, result?).await?)

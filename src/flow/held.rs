@@ -100,8 +100,8 @@ impl Farthing {
             Ok(posted)
         }
         .await;
-        if result.is_err() {
-            cache.forget();
+        if result.is_ok() {
+            cache.settle();
         }
         result
     }

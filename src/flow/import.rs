@@ -7,7 +7,7 @@ use crate::catalog::history::Look;
 use crate::catalog::source::{Imported, openrouter};
 use crate::catalog::{List, Part};
 use crate::flow::{Farthing, FlowError};
-use crate::id::Org;
+use crate::id::{Org, Version};
 use crate::time::Instant;
 use crate::usage::Text;
 use crate::usage::reading::Rejected;
@@ -96,19 +96,29 @@ pub struct Import {
     pub prefix: String,
 }
 
+/// A list laid over a version of the catalog.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// What it was laid over, and so what it may be published over.
+    pub base: Version,
+    pub parts: Vec<Part>,
+    /// What was not understood, by name and count.
+    pub notes: Vec<String>,
+}
+
 impl Import {
     pub fn new(source: Source, seen_at: Instant) -> Import {
         Import { source, seen_at, before: None, since: None, providers: Vec::new(), prefix: String::new() }
     }
 
     fn look(&self, earlier: Option<&List>) -> Look {
-        let of_list = earlier.and_then(|list| Instant::parse_date_or_instant(list.origin.checked.as_deref()?).ok());
+        let of_list = earlier.and_then(List::looked_at);
         let since = match self.since {
             Some(since) => Some(since),
             None => Some(self.seen_at).filter(|_| !self.source.has_dates()),
         };
         let before = self.before.or(of_list).filter(|before| *before < self.seen_at);
-        Look { at: self.seen_at, before, since, is_partial: self.source.is_partial() }
+        Look { at: self.seen_at, before, since, is_partial: self.source.is_partial(), has_dates: self.source.has_dates() }
     }
 
     /// Reads a list and lays it over those that are given; those that say nothing new come back as they are.
@@ -136,6 +146,14 @@ impl Import {
                 _ => None,
             });
             let look = self.look(earlier.map(|list| &**list));
+            if let Some(newer) = earlier.and_then(|list| list.looked_at()).filter(|looked_at| *looked_at > self.seen_at) {
+                let (name, at) = (&list.provider, self.seen_at.as_date_or_instant());
+                let newer = newer.as_date_or_instant();
+                let why = format!(
+                    "the list of {name} was looked at {newer}; what was seen at {at} is older and cannot be laid over it"
+                );
+                return Err(FlowError::Refused(why));
+            }
             let seen = list.seen(earlier.map(|list| &**list), look);
             lists.push(Part::List(match earlier {
                 // Another look at the same prices is no news.
@@ -148,10 +166,29 @@ impl Import {
 }
 
 impl Farthing {
-    /// Reads a list and lays it over what an org's catalog has of it: parts to publish, and what was not understood.
-    pub async fn import(&self, org: Org, import: &Import, text: &str) -> Result<(Vec<Part>, Vec<String>), FlowError> {
-        let version = self.store.head(org).await?.version;
-        let parts: Vec<Part> = self.parts_of(org, version).await?.into_iter().map(|(_, part)| part).collect();
-        import.lay_over(text, &parts)
+    /// Reads a list and lays it over what an org's catalog has of it.
+    pub async fn import(&self, org: Org, import: &Import, text: &str) -> Result<Read, FlowError> {
+        let base = self.store.head(org).await?.version;
+        let parts: Vec<Part> = self.parts_of(org, base).await?.into_iter().map(|(_, part)| part).collect();
+        let (parts, notes) = import.lay_over(text, &parts)?;
+        Ok(Read { base, parts, notes })
+    }
+
+    /// Lays what gateways' own files say over an org's catalog: their contracts beside the overrides there are, and where a
+    /// provider's models are priced into its list.
+    pub async fn contracts(&self, org: Org, said: Vec<Part>, from: Instant) -> Result<Read, FlowError> {
+        let base = self.store.head(org).await?.version;
+        let parts: Vec<Part> = self.parts_of(org, base).await?.into_iter().map(|(_, part)| part).collect();
+        let of = |part: &Part| parts.iter().find(|earlier| earlier.name() == part.name());
+        let lay = |part: Part| match (&part, of(&part)) {
+            (Part::Overrides(new), Some(Part::Overrides(earlier))) => Part::Overrides(Arc::new(earlier.with(new, from))),
+            // A gateway says where its models are priced, and nothing else of the list.
+            (Part::List(new), Some(Part::List(earlier))) => {
+                let pricing_provider_id = new.pricing_provider_id.clone().or(earlier.pricing_provider_id.clone());
+                Part::List(Arc::new(List { pricing_provider_id, ..(**earlier).clone() }))
+            }
+            _ => part,
+        };
+        Ok(Read { base, parts: said.into_iter().map(lay).collect(), notes: Vec::new() })
     }
 }

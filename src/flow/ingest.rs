@@ -134,14 +134,12 @@ impl Farthing {
         orgs.sort_unstable();
         orgs.dedup();
         match self.try_commit(&mut books, &orgs, events, group).await {
-            Ok(steps) => Ok(steps),
-            Err(e) => {
-                // Numbers that this transaction made up do not exist.
-                for org in orgs {
-                    books.entry(org).or_default().forget();
-                }
-                Err(e)
+            Ok(steps) => {
+                orgs.into_iter().for_each(|org| books.entry(org).or_default().settle());
+                Ok(steps)
             }
+            // Numbers that this transaction made up do not exist; they stay unsettled, and the next booking forgets them.
+            Err(e) => Err(e),
         }
     }
 

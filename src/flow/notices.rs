@@ -3,7 +3,7 @@
 //! of `<time>.<body>` under the shared secret, so that the receiver knows who speaks and that it is not an old message.
 
 use crate::flow::{Farthing, FlowError, now};
-use crate::id::Org;
+use crate::id::{EventNumber, Org};
 use crate::store::Notice;
 use crate::time::Instant;
 use hmac::{Hmac, KeyInit, Mac};
@@ -71,19 +71,21 @@ impl Farthing {
             .into();
         let last = self.store.notices(org, Some(Kind::Unpriced.name()), 1).await?.pop();
         let told: Value = last.as_ref().and_then(|last| serde_json::from_str(&last.body).ok()).unwrap_or_default();
-        let before = |reason: &str| told["held"][reason].as_i64().unwrap_or(0);
-        let is_new = counts.iter().any(|(reason, _)| before(reason.name()) == 0);
-        let is_more = counts.iter().any(|(reason, count)| *count > before(reason.name()));
+        // Whatever is held since the last notice is news, however much of what was held then is posted by now.
+        let until = EventNumber(told["until"].as_i64().unwrap_or(0));
+        let since = self.held(org, None, until, 500).await?;
+        let Some(newest) = since.last() else { return Ok(false) };
+        let is_new = since.iter().any(|held| told["held"][held.held.reason.name()].as_i64().unwrap_or(0) == 0);
         let is_long_ago = last.is_none_or(|last| now.micros() - last.created_at.micros() >= REMIND_AFTER);
-        if !(is_new || is_more && is_long_ago) {
+        if !(is_new || is_long_ago) {
             return Ok(false);
         }
-        let newest = self.held(org, None, crate::id::EventNumber(0), 3).await?;
-        let examples: Vec<Value> = newest
+        let examples: Vec<Value> = since
             .iter()
+            .take(3)
             .map(|held| json!({"source": *held.stored.event.source, "id": *held.stored.event.id, "detail": held.held.detail}))
             .collect();
-        self.notice(org, Kind::Unpriced, &json!({"held": waiting, "examples": examples})).await?;
+        self.notice(org, Kind::Unpriced, &json!({"held": waiting, "examples": examples, "until": newest.held.event.0})).await?;
         Ok(true)
     }
 

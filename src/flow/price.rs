@@ -5,6 +5,7 @@ use crate::catalog::resolution::{self, Layer};
 use crate::catalog::{Card, Override, Rates};
 use crate::flow::InForce;
 use crate::id::Version;
+use crate::rating::Unpriced;
 use crate::time::Instant;
 use crate::usage::dialect::{Context, native};
 use crate::usage::reading::Rejected;
@@ -76,6 +77,10 @@ pub fn price(question: &Question, in_force: &InForce, now: Instant) -> Result<Pr
     let found = resolution::find(&in_force.catalog, &event, &mut tried);
     let chargeback = found.chargeback.map(|chargeback| (chargeback.label.to_string(), chargeback.it.rates.clone()));
     let found = match (found.contract, &found.card) {
+        (Some(contract), Ok(found)) if contract.it.currency != found.currency() => {
+            let (one, other) = (contract.it.currency, found.currency());
+            Err(Unpriced::TwoCurrencies { one, other }.to_string())
+        }
         (Some(contract), card) => {
             let hidden = card.as_ref().ok().map(|found| found.card);
             Ok(Found {

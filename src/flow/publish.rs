@@ -127,15 +127,21 @@ pub(crate) struct Contents {
 
 impl Contents {
     /// New parts in place of those that they replace, beside those that are carried over.
-    pub fn new(carried: Vec<StoredPart>, parts: &[Part]) -> Contents {
-        let texts = in_parallel(parts, |part| {
+    pub fn new(carried: Vec<StoredPart>, parts: &[Part]) -> Result<Contents, FlowError> {
+        let written = in_parallel(parts, |part| {
             let text = own::write(part);
-            (*blake3::hash(text.as_bytes()).as_bytes(), text)
+            // What is stored is the text, so it must say what is meant: nothing is published that cannot be read back.
+            match own::read(&text).as_deref() {
+                Ok([read]) if read == part => Ok((*blake3::hash(text.as_bytes()).as_bytes(), text)),
+                Ok(_) => Err(format!("{} would be read back as something else; nothing was published", part.name())),
+                Err(mistakes) => Err(format!("{} could not be read back ({}); nothing was published", part.name(), mistakes[0])),
+            }
         });
+        let texts = written.into_iter().collect::<Result<Vec<_>, _>>().map_err(FlowError::Refused)?;
         let new = parts.iter().zip(&texts).map(|(part, (hash, _))| StoredPart { name: part.name(), hash: *hash });
         let mut parts: Vec<StoredPart> = carried.into_iter().chain(new).collect();
         parts.sort_by(|a, b| a.name.cmp(&b.name));
-        Contents { parts, texts }
+        Ok(Contents { parts, texts })
     }
 
     /// Writes them as the version after a head's, and moves the head to it.
@@ -203,14 +209,14 @@ impl Farthing {
         if published.findings.iter().any(refuses) {
             return Err(FlowError::Doubtful(published.findings));
         }
-        let contents = Contents::new(carried.into_iter().map(|(part, _)| part).collect(), &wish.parts);
+        let contents = Contents::new(carried.into_iter().map(|(part, _)| part).collect(), &wish.parts)?;
         self.put_in_force(org, published, &contents, &wish.note).await
     }
 
-    /// Publishes what an earlier version said as a new version.
-    pub async fn roll_back(&self, org: Org, to: Version, base: Option<Version>, note: &Note) -> Result<Published, FlowError> {
+    /// Publishes what an earlier version said as a new version; of the wish its base, its note and whether it is a dry run.
+    pub async fn roll_back(&self, org: Org, to: Version, wish: &Wish) -> Result<Published, FlowError> {
         let newest = self.store.head(org).await?.version;
-        let base = base.unwrap_or(newest);
+        let base = wish.base.unwrap_or(newest);
         self.must_be_newest(org, base, newest).await?;
         self.published(org, to).await?;
         let parts_of = |parts: Vec<(StoredPart, Part)>| parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>();
@@ -218,8 +224,11 @@ impl Farthing {
         // What was published once was judged then; whoever goes back to it wants exactly that.
         let (findings, changes) = (check::check(&before, &after), diff::diff(&before, &after));
         let published = Published { base, version: None, findings, changes, retried: Retried::default() };
+        if wish.dry_run {
+            return Ok(published);
+        }
         let contents = Contents { parts: self.store.contents(org, to).await?, texts: Vec::new() };
-        self.put_in_force(org, published, &contents, note).await
+        self.put_in_force(org, published, &contents, &wish.note).await
     }
 
     /// What changed from one version to another.
@@ -264,8 +273,11 @@ impl Farthing {
             published.version = Some(version);
             self.load_version(org, version).await?;
         }
-        // Whatever this version prices posts by itself.
-        published.retried = self.retry_held(org, None).await?;
+        // Whatever this version prices posts by itself. If that breaks off, a job does it: the version is in force.
+        match self.retry_held(org, None).await {
+            Ok(retried) => published.retried = retried,
+            Err(error) => tracing::warn!(%error, "held events could not be tried again yet"),
+        }
         Ok(published)
     }
 }

@@ -8,7 +8,7 @@ use crate::flow::notices::Kind;
 use crate::flow::publish::{Note, Published, Wish};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
-use crate::provider::{Answer, Client};
+use crate::provider::{Answer, Client, shown};
 use crate::store::{Fetch, FetchOutcome};
 use crate::time::Instant;
 use serde_json::json;
@@ -52,7 +52,7 @@ impl Farthing {
             return Ok(Refreshed::Off);
         }
         let source = refresh.source.name();
-        let last = self.store.last_answer(org, source).await?.filter(|last| last.url == refresh.url);
+        let last = self.store.last_answer(org, source).await?.filter(|last| last.url == shown(&refresh.url));
         let etag = last.as_ref().and_then(|last| last.etag.as_deref());
         match client.get(&refresh.url, etag).await {
             Ok(Answer::Unchanged) => {
@@ -68,7 +68,10 @@ impl Farthing {
                     return Ok(Refreshed::Unchanged);
                 }
                 let fetch = Fetch { etag, hash: Some(hash), size: text.len() as i64, ..Fetch::of(refresh, now()) };
-                self.refresh_with(org, refresh, fetch, &text, last.map(|last| last.last_at)).await
+                // What a refused look saw is in no version, so the change lies after the last one that is.
+                let looks = self.store.fetches(org, Some(source), 1_000).await?;
+                let published = looks.iter().filter(|look| look.outcome == FetchOutcome::Published);
+                self.refresh_with(org, refresh, fetch, &text, published.map(|look| look.last_at).max()).await
             }
             Err(e) => self.refresh_failed(org, Fetch::of(refresh, now()), e.to_string()).await,
         }
@@ -83,19 +86,20 @@ impl Farthing {
         before: Option<Instant>,
     ) -> Result<Refreshed, FlowError> {
         let import = Import { before, ..Import::new(refresh.source, fetch.first_at) };
-        let (parts, notes) = match self.import(org, &import, text).await {
+        let read = match self.import(org, &import, text).await {
             Ok(imported) => imported,
             Err(FlowError::Refused(why)) => return self.refresh_failed(org, fetch, why).await,
             Err(e) => return Err(e),
         };
         let source = refresh.source.name();
         let note = Note { author: "refresh".to_owned(), note: format!("{source} as fetched at {}", fetch.first_at) };
-        let wish = Wish { parts, note, dry_run: refresh.policy == Policy::Review, ..Wish::default() };
+        let wish =
+            Wish { base: Some(read.base), parts: read.parts, note, dry_run: refresh.policy == Policy::Review, ..Wish::default() };
         let keep = async |outcome: FetchOutcome, detail: &str| {
             let fetch = Fetch { outcome, detail: detail.to_owned(), ..fetch.clone() };
             self.store.keep_fetch(org, &fetch, Some(text)).await
         };
-        let facts = |found: &[String]| json!({"source": source, "url": refresh.url, "fetched_at": fetch.first_at.to_string(), "found": found});
+        let facts = |found: &[String]| json!({"source": source, "url": shown(&refresh.url), "fetched_at": fetch.first_at.to_string(), "found": found});
         let said = |lines: &[&dyn std::fmt::Display]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
         match self.publish(org, &wish).await {
             Ok(published) if refresh.policy == Policy::Review && !published.changes.is_empty() => {
@@ -111,7 +115,7 @@ impl Farthing {
                 Ok(Refreshed::ToReview(Box::new(published)))
             }
             Ok(published) => {
-                keep(FetchOutcome::Published, &notes.join("\n")).await?;
+                keep(FetchOutcome::Published, &read.notes.join("\n")).await?;
                 Ok(match published.version {
                     Some(_) => Refreshed::Published(Box::new(published)),
                     None => Refreshed::Unchanged,
@@ -128,6 +132,31 @@ impl Farthing {
             Err(FlowError::Clash(clash)) => self.refresh_failed(org, fetch, clash.to_string()).await,
             Err(e) => Err(e),
         }
+    }
+
+    /// Publishes what a look saw and nobody published yet: what waits for review, or what the checks refused. Its prices hold
+    /// from that look on, not from now.
+    pub async fn review(&self, org: Org, number: i64, accept: bool, dry_run: bool) -> Result<Published, FlowError> {
+        let fetches = self.store.fetches(org, None, i64::MAX).await?;
+        let place = fetches.iter().position(|fetch| fetch.fetch == number);
+        let fetch =
+            place.map(|place| &fetches[place]).ok_or_else(|| FlowError::NotThere(format!("there is no fetch {number}")))?;
+        let hash = fetch.hash.filter(|_| matches!(fetch.outcome, FetchOutcome::ToReview | FetchOutcome::Refused));
+        let hash = hash.ok_or_else(|| FlowError::Refused(format!("fetch {number} was {}", fetch.outcome.name())))?;
+        let text = self.store.fetched_body(&hash).await?;
+        let text = text.ok_or_else(|| FlowError::NotThere(format!("the body of fetch {number} is not there")))?;
+
+        let earlier = fetches.iter().filter(|other| other.fetch < number && other.source == fetch.source);
+        let published = earlier.filter(|other| other.outcome == FetchOutcome::Published).map(|other| other.last_at);
+        let import = Import { before: published.max(), ..Import::new(Source::named(&fetch.source)?, fetch.first_at) };
+        let read = self.import(org, &import, &text).await?;
+        let note = Note { author: "review".to_owned(), note: format!("{} as fetched at {}", fetch.source, fetch.first_at) };
+        let wish = Wish { base: Some(read.base), parts: read.parts, accept, dry_run, note, ..Wish::default() };
+        let published = self.publish(org, &wish).await?;
+        if !dry_run {
+            self.store.decide_fetch(org, number, FetchOutcome::Published, "published after review").await?;
+        }
+        Ok(published)
     }
 
     /// The current version stays. The same failure again is counted, not told again.
@@ -153,7 +182,7 @@ impl Fetch {
         Fetch {
             fetch: 0,
             source: refresh.source.name().to_owned(),
-            url: refresh.url.clone(),
+            url: shown(&refresh.url),
             etag: None,
             hash: None,
             size: 0,

@@ -96,9 +96,14 @@ impl Farthing {
         let mut filter =
             EntryFilter { from: wish.from, until: wish.until, before: Some(head.next_sequence), ..EntryFilter::default() };
         while let Some((events, last)) = self.store.charged_events(org, &filter, PAGE).await? {
-            filter.after = Some(last);
-            let booked = self.booked(org, &events).await?;
-            let wanted = booked.into_iter().filter(|booked| wish.wants(&booked.event)).collect();
+            let after = filter.after.replace(last);
+            // An event is met with each of its charges, also with those that were reversed; it counts where it stands.
+            let here = |booked: &Booked| {
+                let first = booked.standing[0].sequence;
+                after.is_none_or(|after| after < first) && first <= last
+            };
+            let booked = self.booked(org, &events).await?.into_iter();
+            let wanted = booked.filter(|booked| here(booked) && wish.wants(&booked.event)).collect();
             self.rerate_page(org, wish, &in_force, wanted, &mut total).await?;
             progress(total.examined);
         }
@@ -188,8 +193,9 @@ impl Farthing {
             Ok((changed, posted as u64))
         }
         .await;
-        if !matches!(&result, Ok((_, posted)) if *posted > 0) {
-            cache.forget();
+        // Where nothing was posted nothing was committed either.
+        if matches!(&result, Ok((_, posted)) if *posted > 0) {
+            cache.settle();
         }
         result
     }

@@ -1,8 +1,9 @@
 //! Answers and questions that several resources share: JSON replies, query parameters by name, pages.
 
 use super::Problem;
+use crate::flow::FlowError;
 use crate::time::Instant;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -21,6 +22,19 @@ pub fn typed(body: impl IntoResponse, content_type: &'static str) -> Response {
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// Does something that is not to stop in the middle because whoever asked for it hung up.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, FlowError>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(work).await {
+        Ok(done) => Ok(done?),
+        Err(e) => {
+            tracing::error!(error = %e, "a request ended in a panic");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", "The program made a mistake", "see its log"))
+        }
+    }
 }
 
 /// A page of things, and where the next one begins.

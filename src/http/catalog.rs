@@ -1,7 +1,7 @@
 //! The catalog: its versions, what changed between them, what a model costs and why, publishing and rolling back. Files are
 //! sent as they are written (YAML; JSON is YAML too), other lists as they were fetched.
 
-use super::answer::{Json, Parameters, number, typed};
+use super::answer::{Json, Parameters, number, to_the_end, typed};
 use super::caller::Known;
 use super::events::read_body;
 use super::{App, Problem, Service};
@@ -176,7 +176,8 @@ pub async fn publish(
             Problem::bad_request("the body holds no part of a catalog").hint("send a catalog file, or name a part to remove")
         );
     }
-    let published = service.farthing.publish(caller.org, &Wish { parts, ..wish }).await?;
+    let farthing = service.farthing.clone();
+    let published = to_the_end(async move { farthing.publish(caller.org, &Wish { parts, ..wish }).await }).await?;
     Ok(reply(&published, Vec::new()))
 }
 
@@ -200,9 +201,11 @@ pub async fn import(
     parameters.nothing_else()?;
     let text = text(&service, &headers, body).await?;
     let import = Import { since, providers, prefix, ..Import::new(source, seen_at) };
-    let (parts, notes) = service.farthing.import(caller.org, &import, &text).await?;
-    let published = service.farthing.publish(caller.org, &Wish { parts, ..wish }).await?;
-    Ok(reply(&published, notes))
+    let read = service.farthing.import(caller.org, &import, &text).await?;
+    let wish = Wish { base: wish.base.or(Some(read.base)), parts: read.parts, ..wish };
+    let farthing = service.farthing.clone();
+    let published = to_the_end(async move { farthing.publish(caller.org, &wish).await }).await?;
+    Ok(reply(&published, read.notes))
 }
 
 pub async fn roll_back(
@@ -213,11 +216,15 @@ pub async fn roll_back(
 ) -> Result<Response, Problem> {
     let caller = known.may_everywhere(Scope::Catalog)?;
     let mut parameters = Parameters::of(query.as_deref())?;
-    let Wish { base, note, .. } = wish(&mut parameters, &caller)?;
+    let mut wish = wish(&mut parameters, &caller)?;
     parameters.nothing_else()?;
     let to = find(&service, &caller, &to).await?.version;
-    let note = if note.note.is_empty() { Note { note: format!("back to version {to}"), ..note } } else { note };
-    Ok(reply(&service.farthing.roll_back(caller.org, to, base, &note).await?, Vec::new()))
+    if wish.note.note.is_empty() {
+        wish.note.note = format!("back to version {to}");
+    }
+    let farthing = service.farthing.clone();
+    let published = to_the_end(async move { farthing.roll_back(caller.org, to, &wish).await }).await?;
+    Ok(reply(&published, Vec::new()))
 }
 
 pub async fn diff(State(service): App, known: Known, RawQuery(query): RawQuery) -> Result<Json<Changes>, Problem> {

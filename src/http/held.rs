@@ -1,6 +1,6 @@
 //! Held events: listed with their reasons, tried again.
 
-use super::answer::{Json, Page, Parameters, next_page};
+use super::answer::{Json, Page, Parameters, next_page, to_the_end};
 use super::caller::Known;
 use super::{App, Problem, wire};
 use crate::flow::access::Scope;
@@ -47,7 +47,8 @@ pub async fn retry(State(service): App, known: Known, RawQuery(query): RawQuery)
     let mut parameters = Parameters::of(query.as_deref())?;
     let reason = reason(&mut parameters)?;
     parameters.nothing_else()?;
-    let retried = service.farthing.retry_held(caller.org, reason).await?;
+    let farthing = service.farthing.clone();
+    let retried = to_the_end(async move { farthing.retry_held(caller.org, reason).await }).await?;
     Ok(Json(RetriedBody { tried: retried.tried, posted: retried.posted, still_held: retried.still_held }))
 }
 

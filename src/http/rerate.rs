@@ -1,6 +1,6 @@
 //! Booking again under the catalog in force: first as a dry run, which is what happens unless `dry_run=false` is said.
 
-use super::answer::{Json, Parameters};
+use super::answer::{Json, Parameters, to_the_end};
 use super::caller::Known;
 use super::{App, Problem};
 use crate::flow::access::Scope;
@@ -56,7 +56,8 @@ pub async fn create(State(service): App, known: Known, RawQuery(query): RawQuery
         reason: parameters.take("reason").unwrap_or_else(|| format!("rated again by {}", caller.key)),
     };
     parameters.nothing_else()?;
-    let rerated = service.farthing.rerate(caller.org, &wish, |_| {}).await?;
+    let farthing = service.farthing.clone();
+    let rerated = to_the_end(async move { farthing.rerate(caller.org, &wish, |_| {}).await }).await?;
     Ok(Json(RerateBody::new(&rerated, dry_run)))
 }
 

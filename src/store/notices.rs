@@ -70,7 +70,8 @@ impl Store {
 
     pub async fn forget_notices_before(&self, before: Instant) -> Result<u64, StoreError> {
         on!(self.writer(), db => {
-            let query = sqlx::query("DELETE FROM notices WHERE created_at < $1").bind(before.micros());
+            let query = sqlx::query("DELETE FROM notices WHERE created_at < $1
+                             AND notice < (SELECT MAX(newest.notice) FROM notices newest WHERE newest.org = notices.org)").bind(before.micros());
             query.execute(db).await.map(|done| done.rows_affected()).doing("forget notices")
         })
     }

@@ -294,9 +294,20 @@ pub(super) fn gaps(list: &List, model: &Model, is: &Listed<'_>, after: &Side<'_>
         let fix = "keep the earlier card beside the new one";
         findings.warning(Kind::Gap, label_of_kind(&list.provider, &model.name, *kind), what, fix);
     }
-    for alias in model.aliases.iter().filter(|alias| after.model(is, alias).is_none()) {
-        let what = format!("the name was an alias of {} and leads nowhere now", model.name);
-        findings.warning(Kind::Gap, format!("{}/{alias}", list.provider), what, "keep the alias");
+    for alias in &model.aliases {
+        let subject = format!("{}/{alias}", list.provider);
+        match after.model(is, alias) {
+            None => {
+                let what = format!("the name was an alias of {} and leads nowhere now", model.name);
+                findings.warning(Kind::Gap, subject, what, "keep the alias");
+            }
+            // A name has no dates: usage of before that is rated again is rated as what the name leads to now.
+            Some(now) if now.name != model.name && now.name != *alias && now.name != instead.name => {
+                let what = format!("the name led to {} and leads to {} now, also for usage of before", model.name, now.name);
+                findings.warning(Kind::Rewritten, subject, what, "accept it if no usage is sent under that name");
+            }
+            Some(_) => {}
+        }
     }
 }
 

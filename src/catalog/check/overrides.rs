@@ -17,6 +17,23 @@ struct Known<'a> {
     providers: Vec<&'a str>,
 }
 
+/// An operator's own rules that the next version would not have. Whoever publishes a part replaces all of it.
+pub(super) fn gone(before: &Side<'_>, after: &Side<'_>, findings: &mut Findings) {
+    const FIX: &str = "keep it in what is published, or accept that it goes";
+    for (&provider, overrides) in &before.overrides {
+        let kept: BTreeSet<String> = after.overrides.get(provider).into_iter().flatten().map(|it| it.label(provider)).collect();
+        for label in overrides.iter().map(|it| it.label(provider)).filter(|label| !kept.contains(label)) {
+            findings.warning(Kind::Gap, label, "the override is gone", FIX);
+        }
+    }
+    for (&provider, ceilings) in &before.ceilings {
+        let kept: BTreeSet<String> = after.ceilings.get(provider).into_iter().flatten().map(|it| it.label(provider)).collect();
+        for label in ceilings.iter().map(|it| it.label(provider)).filter(|label| !kept.contains(label)) {
+            findings.warning(Kind::Gap, label, "the ceiling is gone", FIX);
+        }
+    }
+}
+
 pub(super) fn judge(before: &Side<'_>, after: &Side<'_>, findings: &mut Findings) {
     for (&provider, overrides) in &after.overrides {
         let was: BTreeMap<String, &Override> =

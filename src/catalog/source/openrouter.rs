@@ -134,7 +134,7 @@ fn read_card(mut pricing: Object<'_>, id: &Text, notes: &mut Notes) -> Result<Ca
     };
     let mut when = Vec::with_capacity(overrides.len());
     for entry in overrides {
-        when.push(read_override(Object::parse(entry.get(), "data.pricing.overrides")?, id, notes)?);
+        when.extend(read_override(Object::parse(entry.get(), "data.pricing.overrides")?, id, notes)?);
     }
     settle_schedule(&mut rates, &when);
     let free = id.ends_with(":free") || &**id == "openrouter/free";
@@ -173,27 +173,48 @@ fn read_rates(pricing: &mut Object<'_>, id: &Text, notes: &mut Notes) -> Result<
     Ok((!routes).then_some(rates))
 }
 
-fn read_override(mut entry: Object<'_>, id: &Text, notes: &mut Notes) -> Result<Conditional, Rejected> {
-    let mut conditional = Conditional { prompt_tokens_over: entry.count("min_prompt_tokens")?, ..Conditional::default() };
-    if let (Some(from), Some(until)) = (entry.count("utc_start")?, entry.count("utc_end")?) {
-        let minute =
-            |clock: u64| Some((clock / 100 % 24 * 60 + clock % 100) as u16).filter(|_| clock <= 2400 && clock % 100 < 60);
-        match (minute(from), minute(until)) {
-            (Some(from_minute), Some(until_minute)) => conditional.window = Some(Window { from_minute, until_minute }),
-            _ => {
-                return Err(
-                    entry.wrong("utc_start", Problem::Contradiction(format!("{from}-{until} is not a window of the clock")))
-                );
-            }
+/// A conditional price. One whose conditions are not all understood would hold too often: it is left out and named.
+fn read_override(mut entry: Object<'_>, id: &Text, notes: &mut Notes) -> Result<Option<Conditional>, Rejected> {
+    let prompt_tokens_over = entry.count("min_prompt_tokens")?;
+    let window = match (entry.count("utc_start")?, entry.count("utc_end")?) {
+        (None, None) => None,
+        (Some(from), Some(until)) => {
+            let no_window =
+                || entry.wrong("utc_start", Problem::Contradiction(format!("{from}-{until} is not a window of the clock")));
+            let window = minute(from).zip(minute(until)).ok_or_else(no_window)?;
+            Some(Window { from_minute: window.0, until_minute: window.1 })
         }
+        _ => {
+            return Err(
+                entry.wrong("utc_start", Problem::Contradiction("a window has two ends, utc_start and utc_end".to_owned()))
+            );
+        }
+    };
+    let days = entry.take("utc_days").map(|days| {
+        days_of(days.get())
+            .ok_or_else(|| entry.wrong("utc_days", Problem::Contradiction(format!("{} are not days of the week", days.get()))))
+    });
+    let days = days.transpose()?;
+    let before = notes.count();
+    let rates = read_rates(&mut entry, id, notes)?.unwrap_or_default();
+    let conditional = Conditional { prompt_tokens_over, window, days, rates: Rates::new(rates), ..Conditional::default() };
+    let has_condition = prompt_tokens_over.is_some() || window.is_some() || days.is_some();
+    if notes.count() > before || !has_condition || conditional.rates.is_empty() {
+        notes.add("conditional price left out", id);
+        return Ok(None);
     }
-    if let Some(days) = entry.take("utc_days") {
-        let names: Vec<String> = serde_json::from_str(days.get()).unwrap_or_default();
-        let known = names.iter().filter_map(|name| Weekdays::named(name)).fold(0, |bits, day| bits | day.0);
-        conditional.days = Some(Weekdays(known)).filter(|days| days.0 != 0);
-    }
-    conditional.rates = Rates::new(read_rates(&mut entry, id, notes)?.unwrap_or_default());
-    Ok(conditional)
+    Ok(Some(conditional))
+}
+
+/// `1630` is half past four.
+fn minute(clock: u64) -> Option<u16> {
+    (clock <= 2400 && clock % 100 < 60).then_some((clock / 100 % 24 * 60 + clock % 100) as u16)
+}
+
+fn days_of(json: &str) -> Option<Weekdays> {
+    let names: Vec<String> = serde_json::from_str(json).ok()?;
+    let days = names.iter().map(|name| Weekdays::named(name)).collect::<Option<Vec<_>>>()?;
+    Some(Weekdays(days.iter().fold(0, |bits, day| bits | day.0))).filter(|days| days.0 != 0)
 }
 
 /// Where windows of the clock cover every minute of the week, the top level is only the price of the minute it was
