@@ -461,7 +461,10 @@ fn a_rerating_can_be_kept_to_a_model_and_a_range_of_time() {
             assert_eq!(farthing.rerate(org, &dry(wish.clone()), |_| {}).await.unwrap().changed, changed, "{wish:?}");
         }
         let under = rerate::Wish { under: Some(farthing::id::Version(1)), dry_run: false, ..Default::default() };
-        assert!(farthing.rerate(org, &under, |_| {}).await.is_err(), "only a dry run rates under an old version");
+        let said = farthing.rerate(org, &under, |_| {}).await.unwrap_err().to_string();
+        assert!(said.contains("version 2 is in force, not version 1"), "{said}");
+        let newest = rerate::Wish { under: Some(farthing::id::Version(2)), dry_run: false, ..Default::default() };
+        assert_eq!(farthing.rerate(org, &newest, |_| {}).await.unwrap().changed, 2);
     });
 }
 

@@ -3,6 +3,7 @@
 use super::{Failure, Outcome, open, progress};
 use crate::config::Settings;
 use crate::flow::rerate::{Rerated, Wish};
+use crate::id::Version;
 use crate::time::Instant;
 use clap::Args;
 
@@ -23,6 +24,9 @@ pub struct Rerate {
     /// Only say what would change
     #[arg(long)]
     dry_run: bool,
+    /// Only under this version, which the dry run was of; a dry run may be of any [default: the one in force]
+    #[arg(long)]
+    version: Option<i64>,
     /// Why; it stands on every correction
     #[arg(long, default_value = "rated again")]
     reason: String,
@@ -40,7 +44,7 @@ impl Rerate {
             provider: self.provider,
             model: self.model,
             dry_run: self.dry_run,
-            under: None,
+            under: self.version.map(Version),
             reason: self.reason,
         };
         let (farthing, org) = open(settings).await?;

@@ -24,7 +24,8 @@ pub struct Wish {
     pub model: Option<String>,
     /// Only says what would change.
     pub dry_run: bool,
-    /// Another version than the one in force; only to see what would have been.
+    /// This version and no other: in a dry run any, to see what would be; otherwise the one that must be in force, which is
+    /// the one that the dry run was of.
     pub under: Option<Version>,
     pub reason: String,
 }
@@ -83,10 +84,8 @@ const LISTED: usize = 100;
 impl Farthing {
     /// Rates what was charged again. `progress` is told how many events were looked at.
     pub async fn rerate(&self, org: Org, wish: &Wish, progress: impl Fn(u64)) -> Result<Rerated, FlowError> {
-        if wish.under.is_some() && !wish.dry_run {
-            return Err(FlowError::Refused("only a dry run can rate under another version than the one in force".to_owned()));
-        }
         let head = self.store.head(org).await?;
+        wish.must_be_in_force(head.version)?;
         let in_force = match wish.under {
             Some(version) if version != head.version => self.published(org, version).await?,
             _ => self.load_version(org, head.version).await?,
@@ -144,7 +143,7 @@ impl Farthing {
         let (moved, posted) = match (changed.is_empty(), wish.dry_run) {
             (true, _) => return Ok(()),
             (false, true) => (changed, 0),
-            (false, false) => self.book_page_again(org, changed, &wish.reason).await?,
+            (false, false) => self.book_page_again(org, changed, wish).await?,
         };
         total.posted += posted;
         moved.iter().for_each(|(booked, rated)| total.moved(booked, rated));
@@ -156,13 +155,14 @@ impl Farthing {
         &self,
         org: Org,
         changed: Vec<(Booked, Rated)>,
-        reason: &str,
+        wish: &Wish,
     ) -> Result<(Vec<(Booked, Rated)>, u64), FlowError> {
         let mut books = self.books.lock().await;
         let cache = books.entry(org).or_default();
         let result = async {
             let mut write = self.store.begin().await?;
             let head = write.lock_heads(&[org]).await?.remove(0);
+            wish.must_be_in_force(head.version)?;
             let in_force = self.load_version(org, head.version).await?;
             let mut changed = still_standing(&mut write, org, changed).await?;
             // Another version may have come into force since: one commit rates under one version.
@@ -175,7 +175,8 @@ impl Farthing {
             });
             let mut booking = Booking::new(head, in_force, cache);
             booking.intern(&mut write, changed.iter().map(|(booked, rated)| (&booked.event, Some(rated)))).await?;
-            let reason = booking.intern_reason(&mut write, &format!("version {}: {reason}", booking.in_force.version)).await?;
+            let reason =
+                booking.intern_reason(&mut write, &format!("version {}: {}", booking.in_force.version, wish.reason)).await?;
             let before = booking.head.next_sequence;
             for (booked, rated) in &changed {
                 let turn = booked.standing.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
@@ -220,6 +221,15 @@ async fn still_standing(write: &mut Write, org: Org, changed: Vec<(Booked, Rated
 }
 
 impl Wish {
+    fn must_be_in_force(&self, newest: Version) -> Result<(), FlowError> {
+        match self.under {
+            Some(version) if version != newest && !self.dry_run => Err(FlowError::Refused(format!(
+                "version {newest} is in force, not version {version}; look at a dry run of it first"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn wants(&self, event: &UsageEvent) -> bool {
         let product = &event.product;
         self.provider.as_deref().is_none_or(|provider| *product.provider == *provider)

@@ -320,7 +320,7 @@ async fn find(service: &Service, caller: &Caller, version: &str) -> Result<Publi
     found.ok_or_else(|| Problem::not_found(format!("there is no catalog version {version}")))
 }
 
-fn version_parameter(parameters: &mut Parameters, name: &str) -> Result<Option<i64>, Problem> {
+pub fn version_parameter(parameters: &mut Parameters, name: &str) -> Result<Option<i64>, Problem> {
     let Some(value) = parameters.take(name) else { return Ok(None) };
     value.parse().map(Some).map_err(|_| Problem::parameter(name, format!("`{value}` is no version of the catalog")))
 }

@@ -2,9 +2,11 @@
 
 use super::answer::{Json, Parameters, to_the_end};
 use super::caller::Known;
+use super::catalog::version_parameter;
 use super::{App, Problem};
 use crate::flow::access::Scope;
 use crate::flow::rerate::{Rerated, Wish};
+use crate::id::Version;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
@@ -52,7 +54,7 @@ pub async fn create(State(service): App, known: Known, RawQuery(query): RawQuery
         provider: parameters.take("provider"),
         model: parameters.take("model"),
         dry_run,
-        under: None,
+        under: version_parameter(&mut parameters, "version")?.map(Version),
         reason: parameters.take("reason").unwrap_or_else(|| format!("rated again by {}", caller.key)),
     };
     parameters.nothing_else()?;
