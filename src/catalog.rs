@@ -439,6 +439,21 @@ impl Catalog {
         &self.ceilings_everywhere
     }
 
+    /// Where the card or override of this label was read: what it says itself, else what its list says.
+    pub fn origin_of(&self, label: &str) -> Option<Origin> {
+        self.providers.iter().find_map(|provider| {
+            let own = provider.overrides.iter().find(|(_, other)| **other == *label).map(|(it, _)| it.origin.clone());
+            own.or_else(|| {
+                let cards = provider.list.models.iter().zip(&provider.cards);
+                let mut marked = cards.flat_map(|(model, marks)| model.cards.iter().zip(marks.iter()));
+                let (card, _) = marked.find(|(_, mark)| *mark.label == *label)?;
+                let mut origin = card.origin.clone();
+                origin.inherit(&provider.list.origin);
+                Some(origin)
+            })
+        })
+    }
+
     pub fn lists(&self) -> impl Iterator<Item = &List> {
         self.providers.iter().map(|provider| &*provider.list)
     }

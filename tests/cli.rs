@@ -141,6 +141,7 @@ fn prices_explain_themselves_and_what_they_did() {
         "catalog version 1",
         "input                     1000000 x 0.0000025 = 2.5",
         "how version 1 decides it:",
+        "source: https://",
     ] {
         assert!(why.contains(part), "{part} is not in {why}");
     }

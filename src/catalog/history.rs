@@ -201,7 +201,8 @@ impl Card {
 }
 
 impl Origin {
-    fn inherit(&mut self, whole: &Origin) {
+    /// Takes from the whole list what is not said here.
+    pub(crate) fn inherit(&mut self, whole: &Origin) {
         if self.source.is_none() {
             self.source = whole.source.clone();
             self.checked = self.checked.take().or(whole.checked.clone());

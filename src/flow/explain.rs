@@ -1,9 +1,10 @@
 //! Why an event cost what it cost: what it means today, what was booked for it, and how the catalog version it was booked
 //! with decided.
 
+use crate::catalog::Origin;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, Org, Version};
-use crate::rating;
+use crate::rating::{self, Rating};
 use crate::store::{BookedEntry, HeldEvent, Names, StoredEvent};
 
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Explained {
     /// The version it was booked with last; the one in force where it is not booked.
     pub version: Version,
     pub tried: Vec<String>,
+    /// Where the card that decided was read.
+    pub origin: Option<Origin>,
 }
 
 impl Farthing {
@@ -38,8 +41,12 @@ impl Farthing {
         };
         let held = store.held(org, None, EventNumber(number - 1), 1).await?.into_iter().find(|held| held.event.0 == number);
         let catalog = self.catalog_of(org, version).await?;
-        let tried = rating::explain(&standing.event, &catalog).1;
-        Ok(Some(Explained { standing, revisions, held, booked, names, version, tried }))
+        let (rating, tried) = rating::explain(&standing.event, &catalog);
+        let origin = match rating {
+            Rating::Rated(rated) => rated.card.and_then(|card| catalog.origin_of(&card)),
+            Rating::Unpriced(_) => None,
+        };
+        Ok(Some(Explained { standing, revisions, held, booked, names, version, tried, origin }))
     }
 
     /// Everything that entries refer to by number.

@@ -76,7 +76,7 @@ pub fn price(question: &Question, in_force: &InForce, now: Instant) -> Result<Pr
     let mut tried = Vec::new();
     let found = resolution::find(&in_force.catalog, &event, &mut tried);
     let chargeback = found.chargeback.map(|chargeback| (chargeback.label.to_string(), chargeback.it.rates.clone()));
-    let found = match (found.contract, &found.card) {
+    let found: Result<Found, String> = match (found.contract, &found.card) {
         (Some(contract), Ok(found)) if contract.it.currency != found.currency() => {
             let (one, other) = (contract.it.currency, found.currency());
             Err(Unpriced::TwoCurrencies { one, other }.to_string())
@@ -97,6 +97,10 @@ pub fn price(question: &Question, in_force: &InForce, now: Instant) -> Result<Pr
         }
         (None, Err(no_card)) => Err(no_card.to_string()),
     };
+    let found = found.map(|mut found| {
+        found.card.origin = in_force.catalog.origin_of(&found.label).unwrap_or_default();
+        found
+    });
     Ok(Price { version: in_force.version, at, found, tried })
 }
 

@@ -277,6 +277,9 @@ struct RevisionBody {
 struct Explanation {
     catalog_version: i64,
     tried: Vec<String>,
+    /// Where the card that decided was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
 }
 
 pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(String, String)>) -> Result<Response, Problem> {
@@ -309,7 +312,11 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
         event: wire::event(&standing.event),
         revisions: explained.revisions.iter().map(revision).collect(),
         entries,
-        explanation: Explanation { catalog_version: explained.version.0, tried: explained.tried },
+        explanation: Explanation {
+            catalog_version: explained.version.0,
+            tried: explained.tried,
+            source: explained.origin.and_then(|origin| origin.source).map(|source| source.to_string()),
+        },
     };
     Ok(Json(body).into_response())
 }
