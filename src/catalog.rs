@@ -83,7 +83,10 @@ pub struct Insured {
 pub struct Origin {
     pub source: Option<Text>,
     pub checked: Option<Text>,
+    /// What a person has to say of it, which a check takes for an explanation.
     pub note: Option<Text>,
+    /// What an importer had to say of it.
+    pub remark: Option<Text>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

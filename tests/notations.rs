@@ -684,7 +684,7 @@ fn any_reach() -> impl Strategy<Value = (Scope, Pattern, Option<Instant>, Curren
     let from = prop::option::of((0..4_000_000_000_000_000_i64).prop_map(Instant::from_micros));
     let currency = prop::sample::select(vec!["USD", "EUR"]).prop_map(|code| code.parse().unwrap());
     let origin = (prop::option::of(any_text()), prop::option::of(any_text()), prop::option::of(any_text()));
-    let origin = origin.prop_map(|(source, checked, note)| Origin { source, checked, note });
+    let origin = origin.prop_map(|(source, checked, note)| Origin { remark: note.clone(), source, checked, note });
     (any_scope(), model.prop_map(Pattern::of), from, currency, origin)
 }
 

@@ -714,3 +714,20 @@ fn a_rollback_that_is_only_tried_changes_nothing() {
         assert_eq!(farthing.store.head(org).await.unwrap().version.0, 2);
     });
 }
+
+/// What an importer remarks (float noise, rounding) is nobody's word that a price is meant so.
+#[test]
+fn an_importers_remark_explains_no_slip_of_the_unit() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let (farthing, org) = book(&database, ACME).await;
+        for (said, is_refused) in [("remark", true), ("note", false)] {
+            let slip = ACME
+                .replace("[{input_per_1m: \"1\"", &format!("[{{from: 2026-05-01, {said}: float noise, input_per_1m: \"1000\""));
+            let tried = farthing.publish(org, &Wish { dry_run: true, ..wish(&slip) }).await.unwrap();
+            let slips = tried.findings.iter().filter(|finding| finding.kind.name() == "unit-slip");
+            assert_eq!(slips.clone().count(), 1, "{:?}", tried.findings);
+            assert_eq!(slips.clone().any(|finding| finding.severity == Severity::Error), is_refused, "{said}");
+        }
+    });
+}

@@ -500,7 +500,12 @@ fn print_card(card: &Card) {
         println!("  beyond {}:", slice.over);
         print_rates(&slice.rates, "    ");
     }
-    for (name, text) in [("source", &card.origin.source), ("checked", &card.origin.checked), ("note", &card.origin.note)] {
+    for (name, text) in [
+        ("source", &card.origin.source),
+        ("checked", &card.origin.checked),
+        ("note", &card.origin.note),
+        ("remark", &card.origin.remark),
+    ] {
         if let Some(text) = text {
             println!("  {name}: {text}");
         }

@@ -73,7 +73,9 @@ fn print(explained: &Explained) -> Result<(), crate::store::StoreError> {
     println!("\nhow version {} decides it:", explained.version);
     explained.tried.iter().for_each(|step| println!("  {step}"));
     if let Some(origin) = &explained.origin {
-        for (what, text) in [("source", &origin.source), ("checked", &origin.checked), ("note", &origin.note)] {
+        for (what, text) in
+            [("source", &origin.source), ("checked", &origin.checked), ("note", &origin.note), ("remark", &origin.remark)]
+        {
             if let Some(text) = text {
                 println!("  {what}: {text}");
             }

@@ -112,6 +112,8 @@ struct PriceBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     chargeback: Option<ChargebackBody>,
     /// The price in another program's notation, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -288,6 +290,7 @@ pub async fn price_of(State(service): App, known: Known, RawQuery(query): RawQue
         seen_after: found.card.seen_after.map(|at| at.as_date_or_instant()),
         source: source_of(&found.card),
         note: found.card.origin.note.as_deref().map(str::to_owned),
+        remark: found.card.origin.remark.as_deref().map(str::to_owned),
         chargeback: found.chargeback.map(|(card, rates)| ChargebackBody { card, rates: quoted_rates(&rates) }),
         written: written.as_ref().map(|written| written.text.clone()),
         warnings: written.map(|written| written.warnings),

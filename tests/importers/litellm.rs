@@ -111,7 +111,7 @@ fn the_importer_understands_each_habit_of_the_list() {
         cards:
           - input_per_1m: "0.20000000000000002"
             output_per_1m: "0.4"
-            note: "float noise in the source: input_cost_per_token 2.0000000000000002e-07"
+            remark: "float noise in the source: input_cost_per_token 2.0000000000000002e-07"
       - model: odd
         cards:
           - input_per_1m: "1"
@@ -256,7 +256,7 @@ fn routes_of_one_seller_are_one_provider() {
     // The bare name is kept, whichever comes first.
     let [gemini, _] = &list_of(&imported, "vertex").models[..] else { panic!() };
     assert_eq!(gemini.cards[0].rates.get(Meter::Input), Some(Rate::parse("0.000001").unwrap()));
-    assert_eq!(gemini.cards[0].origin.note.as_deref(), Some("not modelled: regional endpoints cost 1.1 times as much"));
+    assert_eq!(gemini.cards[0].origin.remark.as_deref(), Some("not modelled: regional endpoints cost 1.1 times as much"));
 }
 
 #[test]
@@ -268,10 +268,10 @@ fn a_rate_that_is_not_finite_per_unit_is_rounded_and_says_so() {
     assert_eq!(ear.cards[0].rates.get(Meter::Millisecond), Some(Rate::parse("0.000000166666666666666667").unwrap()));
     let note = "float noise in the source: input_cost_per_second 0.000166666666666666666666; \
                 rounded to 24 decimals: input_cost_per_second 0.000166666666666666666666";
-    assert_eq!(ear.cards[0].origin.note.as_deref(), Some(note));
+    assert_eq!(ear.cards[0].origin.remark.as_deref(), Some(note));
     // 12.5 of the smallest unit, half to even.
     assert_eq!(fine.cards[0].when[0].rates.get(Meter::Input), Some(Rate::parse("1.2e-23").unwrap()));
-    assert_eq!(fine.cards[0].origin.note.as_deref(), Some("rounded to 24 decimals: input times 1.25"));
+    assert_eq!(fine.cards[0].origin.remark.as_deref(), Some("rounded to 24 decimals: input times 1.25"));
     assert_eq!(
         imported.notes,
         ["float noise, taken as written: on 1 rows (acme/ear)", "rounded to 24 decimals: on 1 rows (acme/ear)"]

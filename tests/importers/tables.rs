@@ -144,7 +144,7 @@ fn models_dev_has_each_habit_once() {
         cards:
           - input_per_1m: "0.000000000000000002"
             output_per_1m: "1"
-            note: "rounded half to even at the 24th decimal: input."
+            remark: "rounded half to even at the 24th decimal: input."
     provider: openai
     absent: unknown
     source: "https://models.dev/api.json"
@@ -314,12 +314,12 @@ fn genai_prices_has_each_habit_once() {
             audio_cache_read_per_1m: "0.075"
             web_search_each: "0.01"
             source: "https://x.ai/pricing"
-            note: "two lines"
+            remark: "two lines"
       - model: spoken
         cards:
           - millisecond_each: "0.000000833333333333333333"
             source: "https://x.ai/pricing"
-            note: "rounded half to even at the 24th decimal: audio_hours."
+            remark: "rounded half to even at the 24th decimal: audio_hours."
       - model: tiered
         cards:
           - input_per_1m: "1"
@@ -390,7 +390,7 @@ fn a_long_comment_is_cut_between_characters() {
     let file = format!(r#"[{{"id":"acme","models":[{{"id":"m","prices":{{"input_mtok":1}},"price_comments":"x{comment}"}}]}}]"#);
     let imported = genai_prices::read(&file).unwrap();
     // One byte and then two for each: 255 of them fit into 512.
-    assert_eq!(imported.lists[0].models[0].cards[0].origin.note.as_deref(), Some(&*format!("x{}", "é".repeat(255))));
+    assert_eq!(imported.lists[0].models[0].cards[0].origin.remark.as_deref(), Some(&*format!("x{}", "é".repeat(255))));
 }
 
 #[test]
@@ -430,7 +430,7 @@ fn endpoints_are_cards_of_their_own() {
             when:
               - prompt_tokens_over: 200000
                 input_per_1m: "0.4"
-            note: "discount 0.25 listed; not applied"
+            remark: "discount 0.25 listed; not applied"
           - endpoint: Google
             route: google-vertex/global/flex
             service_tier: flex
@@ -739,7 +739,7 @@ fn is_on_a_card(model: &Model, meter: Meter, start: Option<u64>, literal: &str, 
     let is_right = |rate: Rate, card: &Card| {
         let distance = BigInt::from(rate.units()) * BigInt::from(1_000_000) * per - decimal(literal);
         let half: BigInt = BigInt::from(1_000_000) * per / 2_u64;
-        let noted = card.origin.note.as_deref().is_some_and(|note| note.starts_with("rounded half to even"));
+        let noted = card.origin.remark.as_deref().is_some_and(|note| note.starts_with("rounded half to even"));
         distance == BigInt::ZERO || (noted && distance >= -half.clone() && distance <= half)
     };
     model.cards.iter().any(|card| {

@@ -148,7 +148,7 @@ fn read_provider(json: &RawValue, units: &Units, notes: &mut Notes) -> Result<Li
     let ours = PROVIDERS.iter().find(|(theirs, _)| *theirs == &*id).map(|(_, ours)| Text::known(ours));
     Ok(List {
         absent: Absent::Included,
-        origin: Origin { source: Some(Text::known("genai-prices by pydantic")), checked: None, note },
+        origin: Origin { source: Some(Text::known("genai-prices by pydantic")), checked: None, note, remark: None },
         models: models.into_values().collect(),
         ..List::empty(ours.unwrap_or(id))
     })
@@ -479,7 +479,12 @@ fn card_of(phase: &Phase, tier: Option<&Text>, about: &About<'_>) -> Result<Card
         from: phase.from,
         service_tier: tier.cloned(),
         when,
-        origin: Origin { source: about.page.cloned(), checked: None, note: note_on_card(&rounded, about.said.as_deref()) },
+        origin: Origin {
+            source: about.page.cloned(),
+            checked: None,
+            note: None,
+            remark: note_on_card(&rounded, about.said.as_deref()),
+        },
         ..Card::of(base_of(&always))
     };
     // Nothing to pay is what the name says, too.

@@ -137,6 +137,7 @@ fn list(provider: Text, models: BTreeMap<Text, Row>) -> List {
             source: Some(Text::known("LiteLLM model_prices_and_context_window.json")),
             checked: None,
             note: Some(Text::known("per unit in USD, as listed")),
+            remark: None,
         },
         models: models.into_iter().map(model).collect(),
     }

@@ -48,6 +48,7 @@ pub fn read(json: &str) -> Result<Imported, Rejected> {
             source: Some(Text::known("https://models.dev/api.json")),
             checked: None,
             note: Some(Text::known("per million tokens in USD, as listed; without dates")),
+            remark: None,
         },
         models: models.into_values().collect(),
         ..List::empty(provider)
@@ -118,7 +119,7 @@ fn read_cost(mut cost: Object<'_>, row: &Text, notes: &mut Notes) -> Result<Opti
     if rates.is_empty() {
         return Ok(None);
     }
-    let origin = Origin { note: note_on_card(&rounded, None), ..Origin::default() };
+    let origin = Origin { remark: note_on_card(&rounded, None), ..Origin::default() };
     within_bounds(Card { when, origin, ..Card::of(rates) }).map(Some)
 }
 

@@ -104,6 +104,7 @@ fn list(source: Option<Text>, models: Vec<Model>) -> List {
             source,
             checked: None,
             note: Some(Text::known("per unit in USD, as listed; an image rate equal to the prompt rate is taken as per token")),
+            remark: None,
         },
         models,
     }
@@ -116,7 +117,7 @@ fn read_endpoint(row: &RawValue, id: &Text, notes: &mut Notes) -> Result<Card, R
     let mut pricing = row.object("pricing", "data.endpoints.pricing")?.ok_or_else(|| row.wrong("pricing", Problem::Missing))?;
     // One page says that prices are to be multiplied by it, another that those shown already are. It is kept beside them.
     let discount = pricing.take("discount").map(|discount| format!("discount {} listed; not applied", discount.get()));
-    let origin = Origin { note: discount.as_deref().and_then(printable), ..Origin::default() };
+    let origin = Origin { remark: discount.as_deref().and_then(printable), ..Origin::default() };
     let card = read_card(pricing, id, notes)?;
     Ok(Card { endpoint: Some(endpoint), route: Some(route), service_tier, origin, ..card })
 }

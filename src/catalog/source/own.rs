@@ -278,6 +278,7 @@ fn read_origin(fields: &mut Fields<'_>, mistakes: &mut Vec<Mistake>) -> Origin {
         source: fields.text("source", mistakes),
         checked: fields.text("checked", mistakes),
         note: fields.text("note", mistakes),
+        remark: fields.text("remark", mistakes),
     }
 }
 
@@ -465,6 +466,7 @@ fn write_origin(origin: &Origin, indent: &str, yaml: &mut String) {
         let _ = writeln!(yaml, "{indent}checked: {}", if is_date(checked) { checked.to_string() } else { written(checked) });
     }
     field(yaml, indent, "note", origin.note.as_deref());
+    field(yaml, indent, "remark", origin.remark.as_deref());
 }
 
 fn is_date(text: &str) -> bool {

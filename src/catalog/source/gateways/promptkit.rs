@@ -20,6 +20,7 @@ pub fn read(descriptor: &Node, about: &About, stated: &mut Stated, mistakes: &mu
     let origin = Origin {
         source: Some(Text::known("PromptKit pricing descriptor")),
         checked: fields.text("correct_at", mistakes),
+        remark: None,
         note: None,
     };
     let currency = currency(&mut fields, mistakes);

@@ -333,7 +333,7 @@ impl Row<'_> {
         if let Some(factor) = self.regional_endpoints {
             draft.remark("not modelled", format!("regional endpoints cost {factor} times as much"));
         }
-        let origin = Origin { source: self.source.clone(), checked: None, note: draft.note() };
+        let origin = Origin { source: self.source.clone(), checked: None, note: None, remark: draft.note() };
         let rates = rates(draft.table.get(&Place::Base));
         Ok(Card { service_tier: tier.map(Text::known), when, origin, ..Card::of(rates) })
     }
