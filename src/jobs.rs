@@ -63,9 +63,6 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
     let mut tried: HashMap<Org, Version> = HashMap::new();
     loop {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        if !leased(&farthing, "look for unpriced usage", Duration::from_secs(45)).await {
-            continue;
-        }
         let looked = async {
             for (org, _) in farthing.store.orgs().await? {
                 let version = farthing.store.head(org).await?.version;
@@ -73,7 +70,11 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
                     farthing.retry_held(org, None).await?;
                     tried.insert(org, version);
                 }
-                farthing.notice_unpriced(org, now()).await?;
+                // A lease is a write, so it is asked for only where there is something to do.
+                let is_news = farthing.unpriced_news(org, now()).await?.is_some();
+                if is_news && leased(&farthing, "tell of unpriced usage", Duration::from_secs(10)).await {
+                    farthing.notice_unpriced(org, now()).await?;
+                }
             }
             Ok::<_, crate::flow::FlowError>(())
         };
@@ -139,9 +140,15 @@ fn said(refreshed: &Refreshed) -> String {
 async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
     let http = reqwest::Client::new();
     loop {
-        if leased(&farthing, "tell notices", Duration::from_secs(15)).await
-            && let Err(error) = farthing.tell(&http, &webhook).await
-        {
+        let told = async {
+            if !farthing.store.notices_due(now(), 1).await?.is_empty()
+                && leased(&farthing, "tell notices", Duration::from_secs(15)).await
+            {
+                farthing.tell(&http, &webhook).await?;
+            }
+            Ok::<_, crate::flow::FlowError>(())
+        };
+        if let Err(error) = told.await {
             tracing::error!(%error, "notices could not be told");
         }
         tokio::time::sleep(Duration::from_secs(2)).await;

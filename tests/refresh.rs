@@ -349,3 +349,25 @@ fn the_webhook_is_signed_and_told_until_it_takes_it() {
 fn reqwest_client() -> reqwest::Client {
     reqwest::Client::new()
 }
+
+#[test]
+fn notices_that_are_written_at_once_are_all_written() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        block_on(async {
+            let case = Case::new(&database, Policy::Off).await;
+            let store = &case.farthing.store;
+            let written = (0..12).map(|n| {
+                let (store, org) = (store.clone(), case.org);
+                tokio::spawn(async move { store.notify(org, "usage.unpriced", &format!("{{\"n\":{n}}}"), now()).await })
+            });
+            for written in written.collect::<Vec<_>>() {
+                written.await.unwrap().unwrap();
+            }
+            let notices = store.notices(case.org, None, 100).await.unwrap();
+            let mut numbers: Vec<i64> = notices.iter().map(|notice| notice.notice).collect();
+            numbers.sort_unstable();
+            assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+        });
+    }
+}

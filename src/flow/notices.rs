@@ -61,8 +61,15 @@ impl Farthing {
         Ok(self.store.notify(org, kind.name(), &facts.to_string(), now()).await?)
     }
 
-    /// Looks whether usage waits for a price that nobody was told of: a new reason at once, more of a known one by and by.
+    /// Writes a notice where usage waits for a price that nobody was told of.
     pub async fn notice_unpriced(&self, org: Org, now: Instant) -> Result<bool, FlowError> {
+        let Some(facts) = self.unpriced_news(org, now).await? else { return Ok(false) };
+        self.notice(org, Kind::Unpriced, &facts).await?;
+        Ok(true)
+    }
+
+    /// What is to be told of usage that waits for a price: a new reason at once, more of a known one by and by. Only reads.
+    pub async fn unpriced_news(&self, org: Org, now: Instant) -> Result<Option<Value>, FlowError> {
         let counts = self.store.held_counts(org).await?;
         let waiting: Value = counts
             .iter()
@@ -74,19 +81,18 @@ impl Farthing {
         // Whatever is held since the last notice is news, however much of what was held then is posted by now.
         let until = EventNumber(told["until"].as_i64().unwrap_or(0));
         let since = self.held(org, None, until, 500).await?;
-        let Some(newest) = since.last() else { return Ok(false) };
+        let Some(newest) = since.last() else { return Ok(None) };
         let is_new = since.iter().any(|held| told["held"][held.held.reason.name()].as_i64().unwrap_or(0) == 0);
         let is_long_ago = last.is_none_or(|last| now.micros() - last.created_at.micros() >= REMIND_AFTER);
         if !(is_new || is_long_ago) {
-            return Ok(false);
+            return Ok(None);
         }
         let examples: Vec<Value> = since
             .iter()
             .take(3)
             .map(|held| json!({"source": *held.stored.event.source, "id": *held.stored.event.id, "detail": held.held.detail}))
             .collect();
-        self.notice(org, Kind::Unpriced, &json!({"held": waiting, "examples": examples, "until": newest.held.event.0})).await?;
-        Ok(true)
+        Ok(Some(json!({"held": waiting, "examples": examples, "until": newest.held.event.0})))
     }
 
     /// Tells what is due; answers how many were taken and how many were not.

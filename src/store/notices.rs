@@ -2,7 +2,7 @@
 
 use crate::id::Org;
 use crate::store::sql::{Columns, on};
-use crate::store::{Doing, Store, StoreError};
+use crate::store::{Doing, Fault, Store, StoreError};
 use crate::time::Instant;
 
 /// Something to tell.
@@ -23,6 +23,17 @@ const NOTICE: &str = "SELECT org, notice, kind, body, created_at, delivered_at, 
 
 impl Store {
     pub async fn notify(&self, org: Org, kind: &str, body: &str, now: Instant) -> Result<(), StoreError> {
+        // Two processes may take the same number at the same moment; one of them takes the next.
+        for _ in 0..5 {
+            match self.try_notify(org, kind, body, now).await {
+                Err(e) if e.fault() == Fault::Data => {}
+                done => return done,
+            }
+        }
+        self.try_notify(org, kind, body, now).await
+    }
+
+    async fn try_notify(&self, org: Org, kind: &str, body: &str, now: Instant) -> Result<(), StoreError> {
         let text = "INSERT INTO notices (org, notice, kind, body, created_at, attempts, next_at)
                     SELECT CAST($1 AS BIGINT), COALESCE(MAX(notice), 0) + 1, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), 0,
                            CAST($4 AS BIGINT)
