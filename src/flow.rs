@@ -167,19 +167,22 @@ impl Farthing {
     /// The parts of a version by name. What was read before is not read again, whichever version it is in.
     pub async fn parts_of(&self, org: Org, version: Version) -> Result<Vec<(StoredPart, Part)>, FlowError> {
         let stored = self.store.contents(org, version).await?;
-        let known = |hash: &ContentHash| self.catalogs.lock().unwrap_or_else(PoisonError::into_inner).parts.get(hash).cloned();
-        let unknown: Vec<ContentHash> = stored.iter().map(|part| part.hash).filter(|hash| known(hash).is_none()).collect();
+        let mut parts: HashMap<ContentHash, Part> = {
+            let catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+            stored.iter().filter_map(|part| Some((part.hash, catalogs.parts.get(&part.hash)?.clone()))).collect()
+        };
+        let unknown: Vec<ContentHash> = stored.iter().map(|part| part.hash).filter(|hash| !parts.contains_key(hash)).collect();
         // A few at a time: their texts need not all be in memory at once.
         for some in unknown.chunks(8) {
             let texts = self.store.part_texts(some).await?;
             let read = publish::in_parallel(&texts, |(hash, text)| read_part(hash, text));
-            let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
             for ((hash, _), part) in texts.iter().zip(read) {
-                catalogs.parts.insert(*hash, part?);
+                parts.insert(*hash, part?);
             }
         }
+        self.catalogs.lock().unwrap_or_else(PoisonError::into_inner).parts.extend(parts.clone());
         let missing = |part: &StoredPart| StoreError::damaged(format!("catalog part {}", part.name), "its text is not there");
-        stored.into_iter().map(|part| Ok((part.clone(), known(&part.hash).ok_or_else(|| missing(&part))?))).collect()
+        stored.into_iter().map(|part| Ok((part.clone(), parts.get(&part.hash).cloned().ok_or_else(|| missing(&part))?))).collect()
     }
 }
 

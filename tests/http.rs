@@ -525,7 +525,7 @@ fn shutting_down_answers_everything_that_was_taken() {
                             acknowledged.push(id);
                             count.fetch_add(1, Ordering::Relaxed);
                         }
-                        Ok(answer) => assert_eq!(answer.status, 503),
+                        Ok(answer) => assert_eq!(answer.status, 503, "{}", answer.text()),
                         Err(_) => break,
                     }
                 }

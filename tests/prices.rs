@@ -731,3 +731,24 @@ fn an_importers_remark_explains_no_slip_of_the_unit() {
         }
     });
 }
+
+/// Many requests at once may be the first that need the catalog.
+#[test]
+fn a_catalog_that_many_ask_for_at_once_is_there_for_all_of_them() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let org = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap().store.org("main").await.unwrap();
+        for _ in 0..5 {
+            let fresh = std::sync::Arc::new(Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap());
+            let asking: Vec<_> = (0..8)
+                .map(|_| {
+                    let farthing = fresh.clone();
+                    tokio::spawn(async move { farthing.in_force(org).await.map(|in_force| in_force.version) })
+                })
+                .collect();
+            for asked in asking {
+                assert_eq!(asked.await.unwrap().unwrap().0, 1);
+            }
+        }
+    });
+}
