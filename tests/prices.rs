@@ -740,10 +740,14 @@ fn a_catalog_that_many_ask_for_at_once_is_there_for_all_of_them() {
         let org = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap().store.org("main").await.unwrap();
         for _ in 0..5 {
             let fresh = std::sync::Arc::new(Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap());
-            let asking: Vec<_> = (0..8)
-                .map(|_| {
+            // Some come while the first are still reading.
+            let asking: Vec<_> = (0..40)
+                .map(|place| {
                     let farthing = fresh.clone();
-                    tokio::spawn(async move { farthing.in_force(org).await.map(|in_force| in_force.version) })
+                    tokio::spawn(async move {
+                        tokio::time::sleep(std::time::Duration::from_millis(place * 7)).await;
+                        farthing.in_force(org).await.map(|in_force| in_force.version)
+                    })
                 })
                 .collect();
             for asked in asking {
