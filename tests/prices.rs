@@ -5,7 +5,7 @@ use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
 use farthing::catalog::Part;
 use farthing::catalog::check::Severity;
-use farthing::catalog::source::own;
+use farthing::catalog::source::{openrouter, own};
 use farthing::flow::import::{Import, Source};
 use farthing::flow::price::{Price, Question, price};
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
@@ -755,4 +755,17 @@ fn a_catalog_that_many_ask_for_at_once_is_there_for_all_of_them() {
             }
         }
     });
+}
+
+/// The second conditional price of a row is not kept because the first one's unknown condition was named already.
+#[test]
+fn every_conditional_price_with_an_unknown_condition_is_left_out() {
+    let list = r#"{"data":[{"id":"a/x","pricing":{"prompt":"0.000001","completion":"0.000002","overrides":[
+        {"min_prompt_tokens":1000,"max_prompt_tokens":2000,"prompt":"0.000003"},
+        {"min_prompt_tokens":2000,"max_prompt_tokens":4000,"prompt":"0.000004"},
+        {"min_prompt_tokens":9000,"prompt":"0.000005"}]}}]}"#;
+    let imported = openrouter::read(list).unwrap();
+    let when = &imported.lists[0].models[0].cards[0].when;
+    assert_eq!(when.iter().map(|when| when.prompt_tokens_over).collect::<Vec<_>>(), [Some(9000)]);
+    assert!(imported.notes.iter().any(|note| note.starts_with("max_prompt_tokens")), "{:?}", imported.notes);
 }

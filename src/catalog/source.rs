@@ -39,11 +39,6 @@ impl Notes {
         self.add(&format!("left out, {why}"), model);
     }
 
-    /// How many things were not understood, each on each model.
-    pub fn count(&self) -> usize {
-        self.0.values().map(BTreeSet::len).sum()
-    }
-
     pub fn into_lines(self) -> Vec<String> {
         let line = |(what, models): (String, BTreeSet<Text>)| {
             let first: Vec<_> = models.iter().take(3).map(|model| model.to_string()).collect();

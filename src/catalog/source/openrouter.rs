@@ -196,11 +196,11 @@ fn read_override(mut entry: Object<'_>, id: &Text, notes: &mut Notes) -> Result<
             .ok_or_else(|| entry.wrong("utc_days", Problem::Contradiction(format!("{} are not days of the week", days.get()))))
     });
     let days = days.transpose()?;
-    let before = notes.count();
     let rates = read_rates(&mut entry, id, notes)?.unwrap_or_default();
     let conditional = Conditional { prompt_tokens_over, window, days, rates: Rates::new(rates), ..Conditional::default() };
     let has_condition = prompt_tokens_over.is_some() || window.is_some() || days.is_some();
-    if notes.count() > before || !has_condition || conditional.rates.is_empty() {
+    // What is left has just been noted: a condition or a price that nobody here knows.
+    if entry.names().next().is_some() || !has_condition || conditional.rates.is_empty() {
         notes.add("conditional price left out", id);
         return Ok(None);
     }
