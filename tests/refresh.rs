@@ -371,3 +371,21 @@ fn notices_that_are_written_at_once_are_all_written() {
         });
     }
 }
+
+/// A list that can be read and not be stored: an image has two rates per token.
+#[test]
+fn a_list_that_could_not_be_read_back_is_told_like_one_that_cannot_be_read() {
+    let database = TestDatabase::new(Kind::Sqlite);
+    block_on(async {
+        let case = Case::new(&database, Policy::Auto).await;
+        let base = case.version().await;
+        let twice = list("0.000001").replace(
+            "\"prompt\":\"0.000001\",\"completion\":\"0.000004\"",
+            "\"prompt\":\"0.000001\",\"completion\":\"0.000004\",\"image\":\"0.000001\",\"image_token\":\"0.000009\"",
+        );
+        let Refreshed::Failed(why) = case.refreshed([json(twice)]).await else { panic!("it was not refused") };
+        assert!(why.contains("could not be read back") && why.contains("image_input_per_1m"), "{why}");
+        assert_eq!(case.version().await, base);
+        assert_eq!(case.notices().await, ["refresh.failed"]);
+    });
+}

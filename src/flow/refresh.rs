@@ -129,7 +129,7 @@ impl Farthing {
                 self.notice(org, Kind::PricesRefused, &facts(&lines)).await?;
                 Ok(Refreshed::Refused(why))
             }
-            Err(FlowError::Clash(clash)) => self.refresh_failed(org, fetch, clash.to_string()).await,
+            Err(e @ (FlowError::Clash(_) | FlowError::Refused(_))) => self.refresh_failed(org, fetch, e.to_string()).await,
             Err(e) => Err(e),
         }
     }
