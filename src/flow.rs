@@ -24,7 +24,7 @@ use crate::catalog::diff::Change;
 use crate::catalog::{Catalog, Clash, Part, source};
 use crate::flow::booking::NameCache;
 use crate::id::{Org, Version};
-use crate::store::{ContentHash, Store, StoreError, StoreOptions, StoredPart};
+use crate::store::{ContentHash, PublishedVersion, Store, StoreError, StoreOptions, StoredPart};
 use crate::time::Instant;
 use crate::yaml::Mistake;
 use std::collections::HashMap;
@@ -140,7 +140,7 @@ impl Farthing {
             return Ok(known);
         }
         let hash = self.store.version_hash(org, version).await?;
-        let catalog = Arc::new(self.catalog_of(org, version).await?);
+        let catalog = Arc::new(Catalog::build(self.parts(org, version).await?)?);
         let in_force = InForce { version, hash, catalog };
         let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
         catalogs.in_force.insert(org, in_force.clone());
@@ -152,16 +152,25 @@ impl Farthing {
         Ok(in_force)
     }
 
-    /// A version that may not be the one in force.
-    pub async fn published(&self, org: Org, version: Version) -> Result<InForce, FlowError> {
+    /// Who published a version, when and why; an error where there is no such version.
+    pub async fn version(&self, org: Org, version: Version) -> Result<PublishedVersion, FlowError> {
         let known = self.store.versions(org).await?.into_iter().find(|known| known.version == version);
-        let known = known.ok_or_else(|| FlowError::NotThere(format!("there is no catalog version {version}")))?;
-        Ok(InForce { version, hash: known.hash, catalog: Arc::new(self.catalog_of(org, version).await?) })
+        known.ok_or_else(|| FlowError::NotThere(format!("there is no catalog version {version}")))
     }
 
-    /// Any version of an org's catalog, as it was published.
-    pub async fn catalog_of(&self, org: Org, version: Version) -> Result<Catalog, FlowError> {
-        Ok(Catalog::build(self.parts_of(org, version).await?.into_iter().map(|(_, part)| part))?)
+    /// A version that may not be the one in force.
+    pub async fn published(&self, org: Org, version: Version) -> Result<InForce, FlowError> {
+        let in_force = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner).in_force.get(&org).cloned();
+        if let Some(in_force) = in_force.filter(|in_force| in_force.version == version) {
+            return Ok(in_force);
+        }
+        let hash = self.version(org, version).await?.hash;
+        Ok(InForce { version, hash, catalog: Arc::new(Catalog::build(self.parts(org, version).await?)?) })
+    }
+
+    /// What a version says, part by part.
+    pub async fn parts(&self, org: Org, version: Version) -> Result<Vec<Part>, FlowError> {
+        Ok(self.parts_of(org, version).await?.into_iter().map(|(_, part)| part).collect())
     }
 
     /// The parts of a version by name. What was read before is not read again, whichever version it is in.
@@ -175,7 +184,7 @@ impl Farthing {
         // A few at a time: their texts need not all be in memory at once.
         for some in unknown.chunks(8) {
             let texts = self.store.part_texts(some).await?;
-            let read = publish::in_parallel(&texts, |(hash, text)| read_part(hash, text));
+            let read = in_parallel(&texts, |(hash, text)| read_part(hash, text));
             for ((hash, _), part) in texts.iter().zip(read) {
                 parts.insert(*hash, part?);
             }
@@ -184,6 +193,31 @@ impl Farthing {
         let missing = |part: &StoredPart| StoreError::damaged(format!("catalog part {}", part.name), "its text is not there");
         stored.into_iter().map(|part| Ok((part.clone(), parts.get(&part.hash).cloned().ok_or_else(|| missing(&part))?))).collect()
     }
+}
+
+/// Does the same to many things, on as many threads as there are processors; the answers are in their order.
+fn in_parallel<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    if things.len() < 2 || threads < 2 {
+        return things.iter().map(work).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(thing) = things.get(place) else { return done };
+            done.push((place, work(thing)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(things.len())).map(|_| scope.spawn(take)).collect();
+        let mine = take();
+        let others = others.into_iter().flat_map(|other| other.join().expect("the work does not panic"));
+        mine.into_iter().chain(others).collect()
+    });
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn read_part(hash: &ContentHash, text: &str) -> Result<Part, StoreError> {

@@ -6,7 +6,7 @@ use crate::support::provider::{Provider, Say, json, json_with_etag, status};
 use farthing::flow::import::Source;
 use farthing::flow::notices::{Webhook, signature};
 use farthing::flow::price::{Question, price};
-use farthing::flow::publish::CatalogFiles;
+use farthing::flow::publish::{CatalogFiles, Wish};
 use farthing::flow::refresh::{Policy, Refresh, Refreshed};
 use farthing::flow::{Farthing, now};
 use farthing::id::{Org, Version};
@@ -194,9 +194,10 @@ fn what_was_reviewed_holds_from_the_look_that_saw_it() {
         case.refreshed([json(list("0.0000012"))]).await;
         let seen = case.farthing.store.fetches(case.org, None, 9).await.unwrap();
         let (confirmed, reviewed) = (seen[1].clone(), seen[0].clone());
-        let dry = case.farthing.review(case.org, reviewed.fetch, false, true).await.unwrap();
+        let (dry_run, accepted) = (Wish { dry_run: true, ..Wish::default() }, Wish { accept: true, ..Wish::default() });
+        let dry = case.farthing.review(case.org, reviewed.fetch, &dry_run).await.unwrap();
         assert!(dry.version.is_none() && !dry.changes.is_empty());
-        let published = case.farthing.review(case.org, reviewed.fetch, false, false).await.unwrap();
+        let published = case.farthing.review(case.org, reviewed.fetch, &Wish::default()).await.unwrap();
         assert!(published.version.is_some());
         let in_force = case.farthing.newest(case.org).await.unwrap();
         let list = in_force.catalog.lists().next().unwrap();
@@ -204,7 +205,7 @@ fn what_was_reviewed_holds_from_the_look_that_saw_it() {
         assert_eq!((card.from, card.seen_after), (Some(reviewed.first_at), Some(confirmed.last_at)));
         let seen = case.farthing.store.fetches(case.org, None, 9).await.unwrap();
         assert_eq!(seen[0].outcome, FetchOutcome::Published);
-        assert!(case.farthing.review(case.org, reviewed.fetch, true, false).await.is_err(), "it is published already");
+        assert!(case.farthing.review(case.org, reviewed.fetch, &accepted).await.is_err(), "it is published already");
     });
 }
 
@@ -216,8 +217,9 @@ fn what_was_refused_can_be_accepted() {
         let case = Case::new(&database, Policy::Auto).await;
         assert!(matches!(case.refreshed([json(list("0.00001"))]).await, Refreshed::Refused(_)));
         let refused = case.farthing.store.fetches(case.org, None, 1).await.unwrap().remove(0);
-        assert!(case.farthing.review(case.org, refused.fetch, false, false).await.is_err());
-        assert!(case.farthing.review(case.org, refused.fetch, true, false).await.unwrap().version.is_some());
+        let accepted = Wish { accept: true, ..Wish::default() };
+        assert!(case.farthing.review(case.org, refused.fetch, &Wish::default()).await.is_err());
+        assert!(case.farthing.review(case.org, refused.fetch, &accepted).await.unwrap().version.is_some());
         assert_eq!(case.price_now().await, "0.00001");
     });
 }

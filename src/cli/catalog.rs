@@ -197,7 +197,8 @@ impl Catalog {
             }
             Catalog::Fetches => fetches(&farthing, org).await,
             Catalog::Review { fetch, how } => {
-                say(&farthing.review(org, fetch, how.accept, how.dry_run).await?, how.dry_run);
+                let wish = how.wish(Vec::new(), Vec::new(), "");
+                say(&farthing.review(org, fetch, &wish).await?, how.dry_run);
                 Ok(())
             }
         };
@@ -232,7 +233,7 @@ async fn list(farthing: &Farthing, org: Org) -> Outcome {
 }
 
 async fn show(farthing: &Farthing, org: Org, version: Version, part: Option<&str>) -> Outcome {
-    farthing.published(org, version).await?;
+    farthing.version(org, version).await?;
     let parts = farthing.parts_of(org, version).await?;
     match part {
         None => {
@@ -420,7 +421,7 @@ async fn compare(farthing: &Farthing, org: Org, one: &str, other: &str, provider
             Some((source, file)) => Import::new(Source::named(source)?, at).lay_over(&read_text(file)?, &[])?.0,
             None if side == "in-force" => {
                 let version = farthing.store.head(org).await?.version;
-                farthing.parts_of(org, version).await?.into_iter().map(|(_, part)| part).collect()
+                farthing.parts(org, version).await?
             }
             None => return Err(Failure::Usage(format!("write a side as litellm=FILE or in-force, not `{side}`"))),
         };

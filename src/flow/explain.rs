@@ -40,7 +40,7 @@ impl Farthing {
             None => store.head(org).await?.version,
         };
         let held = store.held(org, None, EventNumber(number - 1), 1).await?.into_iter().find(|held| held.event.0 == number);
-        let catalog = self.catalog_of(org, version).await?;
+        let catalog = self.published(org, version).await?.catalog;
         let (rating, tried) = rating::explain(&standing.event, &catalog);
         let origin = match rating {
             Rating::Rated(rated) => rated.card.and_then(|card| catalog.origin_of(&card)),

@@ -169,7 +169,7 @@ impl Farthing {
     /// Reads a list and lays it over what an org's catalog has of it.
     pub async fn import(&self, org: Org, import: &Import, text: &str) -> Result<Read, FlowError> {
         let base = self.store.head(org).await?.version;
-        let parts: Vec<Part> = self.parts_of(org, base).await?.into_iter().map(|(_, part)| part).collect();
+        let parts = self.parts(org, base).await?;
         let (parts, notes) = import.lay_over(text, &parts)?;
         Ok(Read { base, parts, notes })
     }
@@ -178,7 +178,7 @@ impl Farthing {
     /// provider's models are priced into its list.
     pub async fn contracts(&self, org: Org, said: Vec<Part>, from: Instant) -> Result<Read, FlowError> {
         let base = self.store.head(org).await?.version;
-        let parts: Vec<Part> = self.parts_of(org, base).await?.into_iter().map(|(_, part)| part).collect();
+        let parts = self.parts(org, base).await?;
         let of = |part: &Part| parts.iter().find(|earlier| earlier.name() == part.name());
         let lay = |part: Part| match (&part, of(&part)) {
             (Part::Overrides(new), Some(Part::Overrides(earlier))) => Part::Overrides(Arc::new(earlier.with(new, from))),

@@ -8,7 +8,7 @@ use crate::catalog::diff::{self, Change};
 use crate::catalog::source::own;
 use crate::catalog::{Catalog, Part, shipped};
 use crate::flow::held::Retried;
-use crate::flow::{Farthing, FlowError, now};
+use crate::flow::{Farthing, FlowError, in_parallel, now};
 use crate::id::{Org, Version};
 use crate::store::{ContentHash, Head, PublishedVersion, StoredPart, VersionNote, Write};
 use std::collections::BTreeSet;
@@ -158,31 +158,6 @@ impl Contents {
     }
 }
 
-/// Does the same to many things, on as many threads as there are processors; the answers are in their order.
-pub(crate) fn in_parallel<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
-    if things.len() < 2 || threads < 2 {
-        return things.iter().map(work).collect();
-    }
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let take = || {
-        let mut done = Vec::new();
-        loop {
-            let place = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let Some(thing) = things.get(place) else { return done };
-            done.push((place, work(thing)));
-        }
-    };
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(things.len())).map(|_| scope.spawn(take)).collect();
-        let mine = take();
-        let others = others.into_iter().flat_map(|other| other.join().expect("the work does not panic"));
-        mine.into_iter().chain(others).collect()
-    });
-    done.sort_unstable_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 impl Farthing {
     /// Publishes parts as the next version, over the one they were made from.
     pub async fn publish(&self, org: Org, wish: &Wish) -> Result<Published, FlowError> {
@@ -218,9 +193,8 @@ impl Farthing {
         let newest = self.store.head(org).await?.version;
         let base = wish.base.unwrap_or(newest);
         self.must_be_newest(org, base, newest).await?;
-        self.published(org, to).await?;
-        let parts_of = |parts: Vec<(StoredPart, Part)>| parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>();
-        let (before, after) = (parts_of(self.parts_of(org, base).await?), parts_of(self.parts_of(org, to).await?));
+        self.version(org, to).await?;
+        let (before, after) = (self.parts(org, base).await?, self.parts(org, to).await?);
         // What was published once was judged then; whoever goes back to it wants exactly that.
         let (findings, changes) = (check::check(&before, &after), diff::diff(&before, &after));
         let published = Published { base, version: None, findings, changes, retried: Retried::default() };
@@ -233,10 +207,9 @@ impl Farthing {
 
     /// What changed from one version to another.
     pub async fn changes(&self, org: Org, from: Version, until: Version) -> Result<Vec<Change>, FlowError> {
-        self.published(org, from).await?;
-        self.published(org, until).await?;
-        let parts = |parts: Vec<(StoredPart, Part)>| parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>();
-        Ok(diff::diff(&parts(self.parts_of(org, from).await?), &parts(self.parts_of(org, until).await?)))
+        self.version(org, from).await?;
+        self.version(org, until).await?;
+        Ok(diff::diff(&self.parts(org, from).await?, &self.parts(org, until).await?))
     }
 
     /// Somebody else's publish in between is not overwritten unseen.

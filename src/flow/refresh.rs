@@ -135,8 +135,8 @@ impl Farthing {
     }
 
     /// Publishes what a look saw and nobody published yet: what waits for review, or what the checks refused. Its prices hold
-    /// from that look on, not from now.
-    pub async fn review(&self, org: Org, number: i64, accept: bool, dry_run: bool) -> Result<Published, FlowError> {
+    /// from that look on, not from now. The wish says how, and leaves out what.
+    pub async fn review(&self, org: Org, number: i64, wish: &Wish) -> Result<Published, FlowError> {
         let fetches = self.store.fetches(org, None, i64::MAX).await?;
         let place = fetches.iter().position(|fetch| fetch.fetch == number);
         let fetch =
@@ -150,10 +150,12 @@ impl Farthing {
         let published = earlier.filter(|other| other.outcome == FetchOutcome::Published).map(|other| other.last_at);
         let import = Import { before: published.max(), ..Import::new(Source::named(&fetch.source)?, fetch.first_at) };
         let read = self.import(org, &import, &text).await?;
-        let note = Note { author: "review".to_owned(), note: format!("{} as fetched at {}", fetch.source, fetch.first_at) };
-        let wish = Wish { base: Some(read.base), parts: read.parts, accept, dry_run, note, ..Wish::default() };
+        let mut wish = Wish { base: wish.base.or(Some(read.base)), parts: read.parts, ..wish.clone() };
+        if wish.note.note.is_empty() {
+            wish.note.note = format!("{} as fetched at {}", fetch.source, fetch.first_at);
+        }
         let published = self.publish(org, &wish).await?;
-        if !dry_run {
+        if !wish.dry_run {
             self.store.decide_fetch(org, number, FetchOutcome::Published, "published after review").await?;
         }
         Ok(published)

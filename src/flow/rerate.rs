@@ -111,10 +111,7 @@ impl Farthing {
 
     /// These events as they stand, with their charges that stand.
     async fn booked(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Booked>, FlowError> {
-        let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
-        for entry in self.store.entries_of_events(org, events).await? {
-            entries.entry(entry.event.unwrap_or(EventNumber(0))).or_default().push(entry);
-        }
+        let mut entries = by_event(self.store.entries_of_events(org, events).await?);
         let stored = self.store.standing_events(org, events).await?;
         let booked = stored.into_iter().filter_map(|stored| {
             let standing = standing(&entries.remove(&stored.row.event)?);
@@ -202,13 +199,20 @@ impl Farthing {
     }
 }
 
+fn by_event(entries: Vec<Entry>) -> HashMap<EventNumber, Vec<Entry>> {
+    let mut of: HashMap<EventNumber, Vec<Entry>> = HashMap::new();
+    for entry in entries {
+        if let Some(event) = entry.event {
+            of.entry(event).or_default().push(entry);
+        }
+    }
+    of
+}
+
 /// Those events that are as they were when they were rated; another process may have booked some of them meanwhile.
 async fn still_standing(write: &mut Write, org: Org, changed: Vec<(Booked, Rated)>) -> Result<Vec<(Booked, Rated)>, FlowError> {
     let events: Vec<EventNumber> = changed.iter().map(|(booked, _)| booked.number).collect();
-    let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
-    for entry in write.entries_of_events(org, &events).await? {
-        entries.entry(entry.event.unwrap_or(EventNumber(0))).or_default().push(entry);
-    }
+    let entries = by_event(write.entries_of_events(org, &events).await?);
     let mut records: HashMap<EventNumber, i64> = HashMap::with_capacity(events.len());
     for row in write.revisions(org, &events).await?.into_iter().filter(|row| row.state.stands()) {
         records.insert(row.event, row.record);

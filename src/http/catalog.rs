@@ -319,8 +319,7 @@ async fn text(service: &Service, headers: &HeaderMap, body: Body) -> Result<Stri
 
 async fn find(service: &Service, caller: &Caller, version: &str) -> Result<PublishedVersion, Problem> {
     let wanted = number(version, "version of the catalog")?;
-    let found = service.farthing.store.versions(caller.org).await?.into_iter().find(|known| known.version.0 == wanted);
-    found.ok_or_else(|| Problem::not_found(format!("there is no catalog version {version}")))
+    Ok(service.farthing.version(caller.org, Version(wanted)).await?)
 }
 
 pub fn version_parameter(parameters: &mut Parameters, name: &str) -> Result<Option<i64>, Problem> {
