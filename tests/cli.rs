@@ -1,6 +1,7 @@
 //! The command line as a person or a script uses it: what it prints, and how it ends.
 
 use crate::support::database::TestDatabase;
+use crate::support::provider::{Provider, json, status};
 use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -225,6 +226,23 @@ fn a_list_of_somebody_else_becomes_a_file_or_a_version() {
     assert!(written.contains("provider: openrouter") && written.contains("input_per_1m: \"3\""), "{written}");
     std::fs::remove_file(list).unwrap();
     std::fs::remove_file(other).unwrap();
+}
+
+/// The list comes from a real server on loopback: it is busy first, and then answers.
+#[test]
+fn a_list_is_fetched_from_where_it_is_published() {
+    let shell = Shell::new();
+    let provider = Provider::start();
+    let list = r#"{"data":[{"id":"a/one","pricing":{"prompt":"0.000001","completion":"0.000004"}}]}"#;
+    provider.will_say([status(503), json(list)]);
+    let url = format!("{}/models", provider.url);
+    let said = shell.ok(&["catalog", "import", "openrouter", "--url", &url, "--as", "there/", "--publish"], "");
+    assert!(said.contains("published as version 2"), "{said}");
+    assert!(shell.ok(&["catalog", "price", "there/openrouter", "a/one"], "").contains("output_per_1m: 4"));
+    assert_eq!(provider.asked().len(), 2);
+    provider.will_say([status(404)]);
+    let (code, _, stderr) = shell.run(&["catalog", "import", "openrouter", "--url", &url, "--publish"], "");
+    assert!(code == Some(74) && stderr.contains("answered 404"), "{stderr}");
 }
 
 #[test]

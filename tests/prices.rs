@@ -769,3 +769,67 @@ fn every_conditional_price_with_an_unknown_condition_is_left_out() {
     assert_eq!(when.iter().map(|when| when.prompt_tokens_over).collect::<Vec<_>>(), [Some(9000)]);
     assert!(imported.notes.iter().any(|note| note.starts_with("max_prompt_tokens")), "{:?}", imported.notes);
 }
+
+/// A price that follows the clock shows at the top of its row what holds at the moment of the look.
+#[test]
+fn a_schedule_of_prices_is_one_card_however_often_it_is_looked_at() {
+    let start = "provider: openrouter\nabsent: included\nsource: https://openrouter.ai/api/v1/models\nmodels: []\n";
+    let list = |now: &str| {
+        format!(
+            r#"{{"data":[{{"id":"a/clocked","pricing":{{"prompt":"{now}","completion":"0.000003","overrides":[
+                {{"utc_start":1630,"utc_end":30,"prompt":"0.000001"}},{{"utc_start":30,"utc_end":1630,"prompt":"0.000002"}}]}}}}]}}"#
+        )
+    };
+    let (cheap, dear) = (list("0.000001"), list("0.000002"));
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let looks =
+            [("2026-11-01T20:00:00Z", cheap.as_str()), ("2026-11-02T08:00:00Z", dear.as_str()), ("2026-11-02T20:00:00Z", &cheap)];
+        let in_force = laid(&database, start, Source::Openrouter, &looks).await.unwrap();
+        assert_eq!(in_force.catalog.lists().next().unwrap().models[0].cards.len(), 1);
+        assert_eq!(in_force.version.0, 2, "the later looks are no versions");
+    });
+}
+
+#[test]
+fn a_row_of_zeros_is_unpriced_until_somebody_says_that_it_is_free() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let zeros = r#"{"m":{"litellm_provider":"acme","mode":"chat","input_cost_per_token":0,"output_cost_per_token":0}}"#;
+        let in_force = laid(&database, OTHER, Source::Litellm, &[("2026-11-01", zeros)]).await.unwrap();
+        assert!(costs(&in_force, "acme", "m", "2026-11-02").contains("nobody confirmed that it is free"));
+        let (farthing, org) = (Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap(), Org(1));
+        send(&farthing, org, &[("e1", "acme", "m", 5, 5)]).await;
+        assert_eq!(farthing.store.held_counts(org).await.unwrap().len(), 1);
+        let part = farthing.parts(org, in_force.version).await.unwrap().remove(0);
+        let free = own::write(&part).replace("from: 2026-11-01", "from: 2026-09-01\n        free: true");
+        let published = farthing.publish(org, &wish(&free)).await.unwrap();
+        assert_eq!(published.retried.posted, 1);
+        assert_eq!(spent(&farthing, org).await, "0");
+    });
+}
+
+#[test]
+fn lists_are_stored_once_for_all_orgs_and_an_orgs_own_rules_are_its_own() {
+    use sqlx::{Connection, Row};
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let (farthing, one) = book(&database, ACME).await;
+        let file = database.directory().join("acme.yaml");
+        std::fs::write(&file, ACME).unwrap();
+        let two = farthing.create_org("two", &CatalogFiles::At(file)).await.unwrap();
+        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+        let mut stored = async || -> i64 {
+            sqlx::query("SELECT COUNT(*) FROM catalog_parts").fetch_one(&mut connection).await.unwrap().get(0)
+        };
+        assert_eq!(stored().await, 1, "both orgs have the same list");
+
+        let contract = "provider: acme\noverrides:\n  - {kind: contract, model: haiku, pricing: {inputCostPer1K: \"0.0005\"}}\n";
+        farthing.publish(one, &wish(contract)).await.unwrap();
+        assert_eq!(stored().await, 2);
+        assert_eq!(costs(&farthing.newest(one).await.unwrap(), "acme", "haiku", "2026-10-01"), "0.5");
+        assert_eq!(costs(&farthing.newest(two).await.unwrap(), "acme", "haiku", "2026-10-01"), "1");
+        let versions = (farthing.newest(one).await.unwrap().version.0, farthing.newest(two).await.unwrap().version.0);
+        assert_eq!(versions, (2, 1));
+    });
+}
