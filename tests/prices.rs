@@ -440,6 +440,35 @@ fn an_event_that_has_no_price_any_more_keeps_the_one_it_has_and_is_listed() {
 }
 
 #[test]
+fn what_loses_its_price_while_a_rerating_runs_is_listed_too() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let opus = |price: u64| format!("{ACME}  - model: opus\n    cards: [{{note: \"{price}\", input_per_1m: \"{price}\"}}]\n");
+        let (farthing, org) = book(&database, &opus(10)).await;
+        // The last ones come to a page of their own.
+        let ids: Vec<String> = (0..600).map(|id| format!("e{id}")).collect();
+        let events: Vec<_> = ids.iter().map(|id| (id.as_str(), "acme", "opus", 1_000_000, 0)).collect();
+        send(&farthing, org, &events).await;
+        farthing.publish(org, &wish(&opus(11))).await.unwrap();
+
+        let is_first = std::cell::Cell::new(true);
+        let wanted = rerate::Wish { reason: "prices".to_owned(), ..Default::default() };
+        let rerated = farthing.rerate(org, &wanted, |_| {
+            if is_first.replace(false) {
+                tokio::task::block_in_place(|| {
+                    tokio::runtime::Handle::current().block_on(farthing.publish(org, &wish(ACME))).unwrap();
+                });
+            }
+        });
+        let rerated = rerated.await.unwrap();
+        assert_eq!(rerated.version, farthing::id::Version(3));
+        assert_eq!((rerated.examined, rerated.changed + rerated.unpriced), (600, 600));
+        assert!(rerated.changed > 0 && rerated.unpriced > 0, "{rerated:?}");
+        assert_eq!(spent(&farthing, org).await, (6_000 + rerated.changed).to_string());
+    });
+}
+
+#[test]
 fn a_rerating_can_be_kept_to_a_model_and_a_range_of_time() {
     let database = TestDatabase::sqlite();
     block_on(async {

@@ -33,6 +33,7 @@ pub struct Wish {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Rerated {
+    /// The last one that something was rated under: another may come into force during a run.
     pub version: Version,
     pub examined: u64,
     pub changed: u64,
@@ -140,19 +141,21 @@ impl Farthing {
         let (moved, posted) = match (changed.is_empty(), wish.dry_run) {
             (true, _) => return Ok(()),
             (false, true) => (changed, 0),
-            (false, false) => self.book_page_again(org, changed, wish).await?,
+            (false, false) => self.book_page_again(org, changed, wish, total).await?,
         };
         total.posted += posted;
         moved.iter().for_each(|(booked, rated)| total.moved(booked, rated));
         Ok(())
     }
 
-    /// Reverses and charges anew, under the book's lock; answers with what was really changed.
+    /// Reverses and charges anew, under the book's lock; answers with what was really changed. What has no price any more by
+    /// the time the lock is held is left, and told like the rest.
     async fn book_page_again(
         &self,
         org: Org,
         changed: Vec<(Booked, Rated)>,
         wish: &Wish,
+        total: &mut Rerated,
     ) -> Result<(Vec<(Booked, Rated)>, u64), FlowError> {
         let mut books = self.books.lock().await;
         let cache = books.entry(org).or_default();
@@ -168,8 +171,12 @@ impl Farthing {
                     *rated = again;
                     !says_the_same(&booked.standing, rated)
                 }
-                Rating::Unpriced(_) => false,
+                Rating::Unpriced(unpriced) => {
+                    total.leave(&booked.event, unpriced.to_string());
+                    false
+                }
             });
+            total.version = in_force.version;
             let mut booking = Booking::new(head, in_force, cache);
             booking.intern(&mut write, changed.iter().map(|(booked, rated)| (&booked.event, Some(rated)))).await?;
             let reason =
