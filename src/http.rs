@@ -5,6 +5,7 @@ mod answer;
 mod caller;
 mod catalog;
 mod conflicts;
+mod dialects;
 mod docs;
 mod entries;
 mod events;
@@ -14,6 +15,7 @@ mod metrics;
 mod notices;
 mod problem;
 mod quote;
+mod receive;
 mod rejected;
 mod reports;
 mod rerate;
@@ -66,6 +68,7 @@ pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/events", post(events::create))
         .route("/v1/events/{source}/{id}", get(events::show))
+        .route("/v1/ingest/{dialect}", post(dialects::create))
         .route("/v1/quote", post(quote::create))
         .route("/v1/entries", get(entries::list))
         .route("/v1/entries/{id}", get(entries::show))

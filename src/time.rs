@@ -69,6 +69,35 @@ impl Instant {
             .map_err(|_| TimeError::NotAnInstant(text.chars().take(40).collect()))
     }
 
+    /// Reads an instant as programs print it: RFC 3339, the same with a blank or without a zone (then UTC), or a number since
+    /// 1970 whose size tells seconds from milli-, micro- and nanoseconds. Digits past the microsecond are cut.
+    pub fn parse_any(text: &str) -> Result<Instant, TimeError> {
+        let not_one = || TimeError::NotAnInstant(text.chars().take(40).collect());
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !whole.is_empty() && whole.len() <= 19 && digits(whole) && digits(fraction) {
+            let number = |digits: &str| digits.parse::<i128>().map_err(|_| not_one());
+            let millionths = number(whole)? * 1_000_000 + number(&format!("{fraction:0<6}")[..6])?;
+            let micros = match whole.len() {
+                ..12 => millionths,
+                12..15 => millionths / 1_000,
+                15..18 => millionths / 1_000_000,
+                _ => millionths / 1_000_000_000,
+            };
+            return i64::try_from(micros).map(Instant).map_err(|_| not_one());
+        }
+        let naive = |text: &str| {
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().find_map(|format| {
+                chrono::NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc().timestamp_micros())
+            })
+        };
+        let zoned = |text: &str| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z").ok().map(|at| at.timestamp_micros());
+        match Instant::parse(text) {
+            Ok(instant) => Ok(instant),
+            Err(_) => naive(text).or_else(|| zoned(text)).map(Instant).ok_or_else(not_one),
+        }
+    }
+
     /// A date means its first instant in UTC; an instant means itself. For ranges and effective dates.
     pub fn parse_date_or_instant(text: &str) -> Result<Instant, TimeError> {
         match NaiveDate::from_str(text) {
@@ -235,6 +264,28 @@ mod tests {
         assert_eq!(Instant::parse("2026-02-03T10:00:00.123456789Z").unwrap(), utc);
         assert_eq!(utc.to_string(), "2026-02-03T10:00:00.123456Z");
         assert!(Instant::parse("2026-02-03 10:00:00").is_err());
+    }
+
+    #[test]
+    fn every_program_prints_an_instant_its_own_way() {
+        let expected = Instant::parse("2026-02-03T10:00:00.123456Z").unwrap();
+        for text in [
+            "2026-02-03T10:00:00.123456Z",
+            "2026-02-03T10:00:00.123456",
+            "2026-02-03 10:00:00.123456",
+            "2026-02-03 11:00:00.123456+01:00",
+            "2026-02-03 10:00:00.123456+00",
+            "1770112800.123456",
+            "1770112800.12345678",
+            "1770112800123.456",
+            "1770112800123456",
+            "1770112800123456789",
+        ] {
+            assert_eq!(Instant::parse_any(text), Ok(expected), "{text}");
+        }
+        for text in ["", "yesterday", "12:00", "-1770112800", "1770112800.1.2", "99999999999999999999"] {
+            assert!(Instant::parse_any(text).is_err(), "{text}");
+        }
     }
 
     #[test]

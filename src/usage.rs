@@ -12,6 +12,8 @@ pub mod shape;
 
 use crate::money::{Amount, Currency};
 use crate::time::Instant;
+use dialect::Dialect;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
@@ -62,6 +64,8 @@ pub struct UsageEvent {
     pub id: Text,
     /// The gateway installation that sent it.
     pub source: Text,
+    /// How it was written.
+    pub dialect: Dialect,
     pub occurred_at: Instant,
     /// The producer sent no time, so the time of receipt stands in; a replay may then carry another one.
     pub occurred_at_assumed: bool,
@@ -385,7 +389,58 @@ impl Product {
     }
 }
 
+/// The name of a model or provider that a producer left out.
+pub const UNKNOWN: &str = "unknown";
+
 impl UsageEvent {
+    /// The same event after a later word on it: what that says holds, what it leaves out stays.
+    pub fn updated_by(&self, later: &UsageEvent) -> UsageEvent {
+        let known = |later: &Text, earlier: &Text| if &**later == UNKNOWN { earlier.clone() } else { later.clone() };
+        let or = |later: &Option<Text>, earlier: &Option<Text>| later.clone().or_else(|| earlier.clone());
+        let (new, old) = (&later.product, &self.product);
+        let product = Product {
+            provider: known(&new.provider, &old.provider),
+            model: known(&new.model, &old.model),
+            requested_model: or(&new.requested_model, &old.requested_model),
+            served_by: or(&new.served_by, &old.served_by),
+            variant: or(&new.variant, &old.variant),
+            service_tier: or(&new.service_tier, &old.service_tier),
+            region: or(&new.region, &old.region),
+        };
+        let (new, old) = (&later.owner, &self.owner);
+        let owner = Owner {
+            user: or(&new.user, &old.user),
+            team: or(&new.team, &old.team),
+            project: or(&new.project, &old.project),
+            key: or(&new.key, &old.key),
+            app: or(&new.app, &old.app),
+            agent: or(&new.agent, &old.agent),
+            environment: or(&new.environment, &old.environment),
+        };
+        let mut labels: BTreeMap<Text, Text> = self.labels.iter().cloned().collect();
+        labels.extend(later.labels.iter().cloned());
+        let timed = if later.occurred_at_assumed { self } else { later };
+        UsageEvent {
+            id: self.id.clone(),
+            source: self.source.clone(),
+            dialect: later.dialect,
+            occurred_at: timed.occurred_at,
+            occurred_at_assumed: timed.occurred_at_assumed,
+            product,
+            owner,
+            usage: if later.usage == Usage::Missing { &self.usage } else { &later.usage }.clone(),
+            outcome: if later.outcome == Outcome::Succeeded { self.outcome } else { later.outcome },
+            reported: later.reported.clone().or_else(|| self.reported.clone()),
+            claimed: later.claimed.or(self.claimed),
+            calls: if later.calls == 1 { self.calls } else { later.calls },
+            estimated: self.estimated || later.estimated,
+            provider_request_id: or(&later.provider_request_id, &self.provider_request_id),
+            session: or(&later.session, &self.session),
+            labels: labels.into_iter().take(MAX_LABELS).collect(),
+            extra: later.extra.clone().or_else(|| self.extra.clone()),
+        }
+    }
+
     pub fn quantities(&self) -> Option<&Quantities> {
         match &self.usage {
             Usage::Counted(quantities) => Some(quantities),

@@ -299,5 +299,6 @@ fn answer(outcome: &Outcome) -> Answer {
         Outcome::Held { .. } => Answer::Held,
         Outcome::Conflict { .. } => Answer::Conflict,
         Outcome::Rejected(rejected) => panic!("{rejected}"),
+        Outcome::Ignored(why) => panic!("ignored: {why}"),
     }
 }

@@ -562,7 +562,7 @@ fn the_service_says_how_it_is() {
     assert_eq!(open("/readyz").text(), "ready\n");
     let metrics = open("/metrics").text();
     for line in [
-        "farthing_events_total{outcome=\"posted\"} 1",
+        "farthing_events_total{dialect=\"native\",outcome=\"posted\"} 1",
         "farthing_book_entries{org=\"main\"} 1",
         "farthing_catalog_version{org=\"main\"} 1",
     ] {

@@ -4,12 +4,10 @@
 use super::{Failure, Outcome, open, open_input, progress};
 use crate::config::Settings;
 use crate::flow::ingest::Outcome as Became;
-use crate::flow::intake::{self, Framing, Intake, Received};
-use crate::flow::rejected::{Piece, id_of};
+use crate::flow::intake::{self, Framing, Intake, Received, Taken};
 use crate::flow::{Farthing, now};
 use crate::http::wire::{Counts, name_of};
 use crate::id::Org;
-use crate::store::RejectedBody;
 use crate::usage::dialect::{Context, Dialect};
 use crate::usage::reading;
 use clap::Args;
@@ -22,7 +20,7 @@ use tokio::task::JoinHandle;
 pub struct Ingest {
     /// A file of JSON or NDJSON, gzip or not; - is standard input
     file: String,
-    /// How the events are written: native or cloudevents
+    /// How the events are written: native, litellm, ... (GET /docs lists the dialects)
     #[arg(long, default_value = "native")]
     dialect: String,
     /// The source of events that name none
@@ -38,13 +36,6 @@ const BATCH: usize = 2_000;
 const UNDER_WAY: usize = 4;
 /// Problems that are told one by one; the rest are only counted.
 const TOLD: usize = 20;
-
-/// What is told about one event that was not posted.
-struct Told {
-    place: String,
-    id: Option<String>,
-    outcome: Became,
-}
 
 impl Ingest {
     pub async fn run(self, settings: &Settings) -> Outcome {
@@ -99,7 +90,7 @@ impl Run {
         tally: &mut Tally,
         bar: &indicatif::ProgressBar,
     ) -> Outcome {
-        let (mut number, mut index) = (0, 0);
+        let mut number = 0;
         loop {
             let mut lines: Vec<(usize, Vec<u8>)> = Vec::with_capacity(BATCH);
             while lines.len() < BATCH {
@@ -116,48 +107,22 @@ impl Run {
             if lines.is_empty() {
                 return Ok(());
             }
-            let received: Vec<Received<'_>> = lines
-                .iter()
-                .map(|(number, line)| {
-                    index += 1;
-                    intake::read_line(index - 1, *number, line.trim_ascii(), self.dialect, &self.context)
-                })
-                .collect();
+            let mut received = Vec::with_capacity(lines.len());
+            for (number, line) in &lines {
+                intake::read_line(*number, line.trim_ascii(), self.dialect, &self.context, &mut received);
+            }
             self.submit(received, tally, bar).await?;
         }
     }
 
     /// Hands a batch to the committer; waits only when enough batches are under way.
     async fn submit(&self, received: Vec<Received<'_>>, tally: &mut Tally, bar: &indicatif::ProgressBar) -> Outcome {
-        let in_force = self.farthing.in_force(self.org).await?;
-        let (mut prepared, mut places, mut kept, mut size) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for piece in received {
-            let place = piece.line.map_or_else(|| format!("event {}", piece.index + 1), |line| format!("line {line}"));
-            size += piece.json.len();
-            match piece.event {
-                Ok(event) => {
-                    places.push((place, event.id.to_string()));
-                    prepared.push(self.farthing.prepare(self.org, &in_force, event));
-                }
-                Err(why) => {
-                    let source = self.context.source.as_deref();
-                    kept.push(RejectedBody::of(
-                        &Piece { dialect: self.dialect, json: piece.json, why: &why },
-                        source,
-                        self.context.received_at,
-                    ));
-                    tally.add(Told { place, id: id_of(piece.json), outcome: Became::Rejected(why) });
-                }
-            }
-        }
-        if !kept.is_empty() {
-            self.farthing.store.keep_rejected(self.org, &kept).await?;
-        }
+        let size = received.iter().map(|received| received.piece.text().len()).sum();
+        let sorted = self.farthing.sort(self.org, received, self.dialect, &self.context, None).await?;
         let intake = self.intake.clone();
         tally.under_way.push_back(tokio::spawn(async move {
             let room = intake.room(size).await.map_err(|e| e.to_string())?;
-            let outcomes = intake.submit(prepared, room).await.map_err(|e| e.to_string())?;
-            Ok(places.into_iter().zip(outcomes).map(|((place, id), outcome)| Told { place, id: Some(id), outcome }).collect())
+            sorted.commit(&intake, room).await.map_err(|e| e.to_string())
         }));
         while tally.under_way.len() >= UNDER_WAY {
             tally.next(bar).await?;
@@ -170,12 +135,12 @@ impl Run {
 #[derive(Default)]
 struct Tally {
     counts: Counts,
-    told: Vec<Told>,
-    under_way: VecDeque<JoinHandle<Result<Vec<Told>, String>>>,
+    told: Vec<Taken>,
+    under_way: VecDeque<JoinHandle<Result<Vec<Taken>, String>>>,
 }
 
 impl Tally {
-    fn add(&mut self, told: Told) {
+    fn add(&mut self, told: Taken) {
         self.counts.add(&told.outcome);
         let worth_telling = matches!(told.outcome, Became::Held { .. } | Became::Conflict { .. } | Became::Rejected(_));
         if worth_telling && self.told.len() < TOLD {
@@ -211,7 +176,8 @@ impl Tally {
                 Became::Rejected(rejected) => rejected.to_string(),
                 _ => String::new(),
             };
-            eprintln!("{}{id}: {}: {why}", told.place, name_of(&told.outcome));
+            let place = told.line.map_or_else(|| format!("event {}", told.index + 1), |line| format!("line {line}"));
+            eprintln!("{place}{id}: {}: {why}", name_of(&told.outcome));
         }
         let counts = &self.counts;
         let lines = [
@@ -221,6 +187,7 @@ impl Tally {
             ("held", counts.held),
             ("conflict", counts.conflict),
             ("rejected", counts.rejected),
+            ("ignored", counts.ignored),
         ];
         println!("received         {}", counts.received);
         for (name, count) in lines.into_iter().filter(|(_, count)| *count > 0) {

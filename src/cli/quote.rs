@@ -7,7 +7,7 @@ use crate::flow::now;
 use crate::flow::quote::quote;
 use crate::flow::rejected::id_of;
 use crate::http::wire::QuoteBody;
-use crate::usage::dialect::{Context, Dialect};
+use crate::usage::dialect::{Context, Dialect, Told};
 use crate::usage::reading;
 use clap::Args;
 
@@ -38,9 +38,10 @@ impl Quote {
         let mut unanswered = 0;
         for piece in received {
             let version = in_force.version.0;
-            let body = match piece.event {
-                Ok(event) => QuoteBody::new(piece.index, piece.line, version, Ok(&quote(event, &in_force))),
-                Err(why) => QuoteBody::new(piece.index, piece.line, version, Err((&why, id_of(piece.json)))),
+            let body = match piece.told.map(Told::into_event) {
+                Ok(Some(event)) => QuoteBody::new(piece.index, piece.line, version, Ok(&quote(event, &in_force))),
+                Ok(None) => continue,
+                Err(why) => QuoteBody::new(piece.index, piece.line, version, Err((&why, id_of(&piece.piece)))),
             };
             unanswered += usize::from(body.outcome != "rated");
             match self.format.as_str() {

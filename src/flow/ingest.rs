@@ -11,9 +11,10 @@ use crate::id::{EventNumber, Org, Sequence, Version};
 use crate::ledger::seal::{EventRow, State};
 use crate::money::{Amount, Currency};
 use crate::rating::{HeldReason, Rated, Rating, rate};
-use crate::store::{Conflict, Fault, HeldEvent, OnceKey, StoreError, Write};
+use crate::store::{Conflict, Fault, HeldEvent, OnceKey, StoreError, StoredEvent, Write};
 use crate::usage::UsageEvent;
 use crate::usage::reading::{Problem, Rejected};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// An event that is ready to be committed: read, rated, and hashed.
@@ -27,6 +28,8 @@ pub struct Prepared {
     pub call: Option<OnceKey>,
     pub version: Version,
     pub rating: Rating,
+    /// It only says what changed; the rest is what the event said before.
+    pub is_update: bool,
 }
 
 /// What became of an event.
@@ -52,6 +55,8 @@ pub enum Outcome {
         fields: Vec<String>,
     },
     Rejected(Rejected),
+    /// It tells of nothing that somebody pays for.
+    Ignored(&'static str),
 }
 
 /// Why a whole group could not be committed.
@@ -81,7 +86,7 @@ impl Farthing {
         let key = self.store.event_key(org, &event.source, &event.id);
         let call = event.provider_request_id.as_ref().filter(|_| !event.outcome.is_free());
         let call = call.map(|call| self.store.call_key(org, &event.product.provider, call));
-        Prepared { org, event, content, key, call, version: in_force.version, rating }
+        Prepared { org, event, content, key, call, version: in_force.version, rating, is_update: false }
     }
 
     /// Commits events of any orgs, in the order given; the answers are in that order too. A group that cannot be written
@@ -196,12 +201,20 @@ impl Farthing {
     ) -> Result<Vec<Step>, NotCommitted> {
         let (mut steps, firsts) = within_group(events);
         let known = self.look_up(write, booking.org(), events, &firsts).await?;
+        let mut events: Vec<Cow<'_, Prepared>> = events.iter().map(|event| Cow::Borrowed(*event)).collect();
+        for (&place, known) in firsts.iter().zip(&known) {
+            if let (true, Some(stored)) = (events[place].is_update, &known.event) {
+                let standing = self.standing(booking.org(), stored).await?;
+                let whole = standing.event.updated_by(&events[place].event);
+                events[place] = Cow::Owned(self.prepare(booking.org(), &booking.in_force, whole));
+            }
+        }
 
         // What each first occurrence is, before anything is written.
         let mut plans: Vec<(usize, Plan)> = Vec::with_capacity(firsts.len());
         let mut calls: HashMap<OnceKey, usize> = HashMap::new();
         for (&place, known) in firsts.iter().zip(&known) {
-            let prepared = events[place];
+            let prepared = &*events[place];
             let meeting = match &known.event {
                 None => Meeting::New,
                 Some(stored) => self.meet(booking.org(), stored, prepared).await?,
@@ -249,7 +262,7 @@ impl Farthing {
 
         let mut booked: HashMap<usize, EventNumber> = HashMap::new();
         for (place, plan) in plans {
-            let prepared = events[place];
+            let prepared = &*events[place];
             let outcome = match plan {
                 Plan::Known(outcome) => outcome,
                 Plan::Conflict { event, revision, fields } => {
@@ -323,6 +336,13 @@ impl Farthing {
         Ok(known)
     }
 
+    /// What an event means today.
+    async fn standing(&self, org: Org, stored: &Stored) -> Result<StoredEvent, NotCommitted> {
+        let standing = stored.revisions.iter().rev().find(|row| row.state != State::Conflict).cloned();
+        let only_conflicts = || StoreError::damaged(format!("event {}", stored.revisions[0].event), "it has only conflicts");
+        Ok(self.store.with_names(org, vec![standing.ok_or_else(only_conflicts)?]).await?.remove(0))
+    }
+
     /// An event meets what is stored under its id.
     async fn meet(&self, org: Org, stored: &Stored, prepared: &Prepared) -> Result<Meeting, NotCommitted> {
         let event = stored.revisions[0].event;
@@ -332,9 +352,7 @@ impl Farthing {
             (None, conflict) => conflict.map(|row| row.record),
         };
         // Another hash is only a suspicion: compare what is meant, field by field.
-        let standing = stored.revisions.iter().rev().find(|row| row.state != State::Conflict);
-        let standing = standing.ok_or_else(|| StoreError::damaged(format!("event {event}"), "it has only conflicts"))?.clone();
-        let standing = self.store.with_names(org, vec![standing]).await?.remove(0);
+        let standing = self.standing(org, stored).await?;
         if (&standing.event.source, &standing.event.id) != (&prepared.event.source, &prepared.event.id) {
             let why = format!("its key is taken by the event {} of {}", standing.event.id, standing.event.source);
             return Err(NotCommitted::Data(why));
@@ -470,7 +488,7 @@ fn again(first: &Outcome) -> Outcome {
         Outcome::Posted { .. } | Outcome::Held { .. } | Outcome::Evidence { .. } | Outcome::AlreadyPresent => {
             Outcome::AlreadyPresent
         }
-        Outcome::Conflict { .. } | Outcome::Rejected(_) => first.clone(),
+        Outcome::Conflict { .. } | Outcome::Rejected(_) | Outcome::Ignored(_) => first.clone(),
     }
 }
 

@@ -2,25 +2,46 @@
 //! commit waits for the disk the next one gathers, so the batches grow with the load and there is no timer. The queue is
 //! bounded in bytes; a request waits for room before its body is even read.
 
-use crate::flow::Farthing;
 use crate::flow::ingest::{NotCommitted, Outcome, Prepared};
-use crate::usage::UsageEvent;
-use crate::usage::dialect::{Context, Dialect};
-use crate::usage::reading::{Problem, Rejected, kind};
+use crate::flow::rejected::id_of;
+use crate::flow::{Farthing, FlowError};
+use crate::id::Org;
+use crate::store::RejectedBody;
+use crate::usage::Text;
+use crate::usage::dialect::{Context, Dialect, Piece, Told};
+use crate::usage::reading::{Problem, Rejected};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// A piece of a body that should be an event.
+/// A piece of a body, and what it tells.
 #[derive(Debug)]
 pub struct Received<'a> {
     pub index: usize,
     /// The line it is on, where lines are what separates events.
     pub line: Option<usize>,
-    pub json: &'a str,
-    pub event: Result<UsageEvent, Rejected>,
+    pub piece: Piece<'a>,
+    pub told: Result<Told, Rejected>,
+}
+
+/// A piece with what became of it.
+#[derive(Debug)]
+pub struct Taken {
+    pub index: usize,
+    pub line: Option<usize>,
+    pub id: Option<String>,
+    pub outcome: Outcome,
+}
+
+/// A body's pieces, sorted into events that are ready to be committed and what needs no commit.
+#[derive(Debug)]
+pub struct Sorted {
+    taken: Vec<Taken>,
+    prepared: Vec<Prepared>,
+    /// Where in `taken` each prepared event's answer goes.
+    places: Vec<usize>,
 }
 
 /// A body that cannot be cut into events at all.
@@ -50,40 +71,46 @@ pub fn read<'a>(body: &'a [u8], framing: Framing, dialect: Dialect, context: &Co
 }
 
 fn read_json<'a>(text: &'a str, dialect: Dialect, context: &Context) -> Result<Vec<Received<'a>>, Unreadable> {
-    let unreadable = |e: serde_json::Error| {
+    let whole: &RawValue = serde_json::from_str(text).map_err(|e| {
         let said = e.to_string();
         let what = said.split(" at line ").next().unwrap_or_default();
         Unreadable { what: format!("broken JSON: {what}"), line: e.line(), column: e.column() }
-    };
-    let pieces: Vec<&RawValue> = match kind(text) {
-        "an array" => serde_json::from_str(text).map_err(unreadable)?,
-        _ => vec![serde_json::from_str(text).map_err(unreadable)?],
-    };
-    let read = |(index, piece): (usize, &'a RawValue)| Received {
-        index,
-        line: None,
-        json: piece.get(),
-        event: dialect.read(piece.get(), context),
-    };
-    Ok(pieces.into_iter().enumerate().map(read).collect())
+    })?;
+    let mut received = Vec::new();
+    read_pieces(whole.get(), None, dialect, context, &mut received);
+    Ok(received)
 }
 
 fn read_lines<'a>(body: &'a [u8], dialect: Dialect, context: &Context) -> Vec<Received<'a>> {
     let lines = body.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
-    lines.enumerate().map(|(index, (line, number))| read_line(index, number, line.trim_ascii(), dialect, context)).collect()
+    let mut received = Vec::new();
+    lines.for_each(|(line, number)| read_line(number, line.trim_ascii(), dialect, context, &mut received));
+    received
 }
 
 /// One line of a body of lines.
-pub fn read_line<'a>(index: usize, number: usize, line: &'a [u8], dialect: Dialect, context: &Context) -> Received<'a> {
-    let broken = |what: String| Rejected::new(format!("line {number}"), Problem::Syntax(what));
-    let (json, event) = match std::str::from_utf8(line) {
-        Err(e) => ("", Err(broken(format!("not UTF-8 at byte {}", e.valid_up_to() + 1)))),
+pub fn read_line<'a>(number: usize, line: &'a [u8], dialect: Dialect, context: &Context, received: &mut Vec<Received<'a>>) {
+    let broken = |what: String| Err(Rejected::new(format!("line {number}"), Problem::Syntax(what)));
+    let (json, told) = match std::str::from_utf8(line) {
+        Err(e) => ("", broken(format!("not UTF-8 at byte {}", e.valid_up_to() + 1))),
         Ok(json) => match serde_json::from_str::<&RawValue>(json) {
-            Err(e) => (json, Err(broken(format!("column {}: {e}", e.column())))),
-            Ok(piece) => (json, dialect.read(piece.get(), context)),
+            Err(e) => (json, broken(format!("column {}: {e}", e.column()))),
+            Ok(whole) => return read_pieces(whole.get(), Some(number), dialect, context, received),
         },
     };
-    Received { index, line: Some(number), json, event }
+    received.push(Received { index: received.len(), line: Some(number), piece: Piece::Json(json), told });
+}
+
+/// All that a JSON text tells of. One that cannot be cut is one piece that tells nothing.
+fn read_pieces<'a>(json: &'a str, line: Option<usize>, dialect: Dialect, context: &Context, received: &mut Vec<Received<'a>>) {
+    let mut add = |piece: Piece<'a>, told| received.push(Received { index: received.len(), line, piece, told });
+    match dialect.cut(json) {
+        Ok(pieces) => pieces.into_iter().for_each(|piece| {
+            let told = dialect.read(&piece, context);
+            add(piece, told);
+        }),
+        Err(why) => add(Piece::Json(json), Err(why)),
+    }
 }
 
 fn text(body: &[u8]) -> Result<&str, Unreadable> {
@@ -93,6 +120,69 @@ fn text(body: &[u8]) -> Result<&str, Unreadable> {
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         Unreadable { what: "not UTF-8".to_owned(), line, column }
     })
+}
+
+impl Farthing {
+    /// Rates what is an event and keeps what is not, without its content. A caller that is bound to a source cannot speak
+    /// for another.
+    pub async fn sort(
+        &self,
+        org: Org,
+        received: Vec<Received<'_>>,
+        dialect: Dialect,
+        context: &Context,
+        bound_to: Option<&Text>,
+    ) -> Result<Sorted, FlowError> {
+        let in_force = self.in_force(org).await?;
+        let (mut taken, mut prepared) = (Vec::with_capacity(received.len()), Vec::with_capacity(received.len()));
+        let (mut places, mut kept) = (Vec::with_capacity(received.len()), Vec::new());
+        for Received { index, line, piece, told } in received {
+            // A large body must not keep the others from being served.
+            if index % 256 == 255 {
+                tokio::task::yield_now().await;
+            }
+            let (event, is_update) = match told.and_then(|told| from_own_source(told, bound_to)) {
+                Ok(Told::Event(event)) => (*event, false),
+                Ok(Told::Update(event)) => (*event, true),
+                Ok(Told::Nothing(why)) => {
+                    taken.push(Taken { index, line, id: None, outcome: Outcome::Ignored(why) });
+                    continue;
+                }
+                Err(why) => {
+                    kept.push(RejectedBody::of(dialect, &piece, &why, context));
+                    taken.push(Taken { index, line, id: id_of(&piece), outcome: Outcome::Rejected(why) });
+                    continue;
+                }
+            };
+            places.push(taken.len());
+            taken.push(Taken { index, line, id: Some(event.id.to_string()), outcome: Outcome::AlreadyPresent });
+            prepared.push(Prepared { is_update, ..self.prepare(org, &in_force, event) });
+        }
+        if !kept.is_empty() {
+            self.store.keep_rejected(org, &kept).await?;
+        }
+        Ok(Sorted { taken, prepared, places })
+    }
+}
+
+fn from_own_source(told: Told, bound_to: Option<&Text>) -> Result<Told, Rejected> {
+    match (&told, bound_to) {
+        (Told::Event(event) | Told::Update(event), Some(own)) if event.source != *own => {
+            let why = format!("this key sends as {own}, not as {}", event.source);
+            Err(Rejected::new("source", Problem::Contradiction(why)))
+        }
+        _ => Ok(told),
+    }
+}
+
+impl Sorted {
+    /// Commits what is to be committed; the answers are in the order of the body.
+    pub async fn commit(mut self, intake: &Intake, room: Room) -> Result<Vec<Taken>, NotTaken> {
+        for (place, outcome) in self.places.into_iter().zip(intake.submit(self.prepared, room).await?) {
+            self.taken[place].outcome = outcome;
+        }
+        Ok(self.taken)
+    }
 }
 
 /// The queue in front of the committer.
@@ -266,9 +356,9 @@ mod tests {
     fn a_broken_line_is_one_rejected_event() {
         let body = format!("{GOOD}\n\n{{oops\n{GOOD}\r\n");
         let received = read(body.as_bytes(), Framing::Lines, Dialect::Native, &context()).unwrap();
-        let outcomes: Vec<_> = received.iter().map(|piece| (piece.index, piece.line, piece.event.is_ok())).collect();
+        let outcomes: Vec<_> = received.iter().map(|piece| (piece.index, piece.line, piece.told.is_ok())).collect();
         assert_eq!(outcomes, [(0, Some(1), true), (1, Some(3), false), (2, Some(4), true)]);
-        let why = received[1].event.as_ref().unwrap_err().to_string();
+        let why = received[1].told.as_ref().unwrap_err().to_string();
         assert!(why.starts_with("line 3: broken JSON: column 2: key must be a string"), "{why}");
     }
 
@@ -276,7 +366,7 @@ mod tests {
     fn one_bad_event_does_not_stop_the_others() {
         let body = format!("[{GOOD}, 7, {GOOD}]");
         let received = read(body.as_bytes(), Framing::Json, Dialect::Native, &context()).unwrap();
-        let ok: Vec<_> = received.iter().map(|piece| piece.event.is_ok()).collect();
+        let ok: Vec<_> = received.iter().map(|piece| piece.told.is_ok()).collect();
         assert_eq!(ok, [true, false, true]);
     }
 
@@ -284,6 +374,6 @@ mod tests {
     fn absurd_nesting_is_an_event_that_is_no_object() {
         let body = "[".repeat(100_000) + &"]".repeat(100_000);
         let received = read(body.as_bytes(), Framing::Json, Dialect::Native, &context()).unwrap();
-        assert_eq!(received[0].event.as_ref().unwrap_err().to_string(), "event: expected an object, found an array");
+        assert_eq!(received[0].told.as_ref().unwrap_err().to_string(), "event: expected an object, found an array");
     }
 }

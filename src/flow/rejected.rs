@@ -1,46 +1,40 @@
 //! What was sent and is no event: kept without its content, and tried again after somebody mended the reader.
 
+use crate::flow::ingest::Prepared;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
 use crate::store::RejectedBody;
-use crate::time::Instant;
-use crate::usage::content;
-use crate::usage::dialect::{Context, Dialect};
+use crate::usage::dialect::{Context, Dialect, Piece, Told};
 use crate::usage::reading::{Object, Rejected, string};
-
-/// A piece of a body that is no event, as it was received.
-#[derive(Clone, Debug)]
-pub struct Piece<'a> {
-    pub dialect: Dialect,
-    pub json: &'a str,
-    pub why: &'a Rejected,
-}
 
 /// Larger bodies are kept by their hash and size alone.
 const MAX_KEPT: usize = 16_384;
 
 impl RejectedBody {
-    pub fn of(piece: &Piece<'_>, source: Option<&str>, received_at: Instant) -> RejectedBody {
-        let body = Some(piece.json).filter(|json| json.len() <= MAX_KEPT * 4).and_then(content::strip);
+    /// A piece of a body that is no event, as it may be kept.
+    pub fn of(dialect: Dialect, piece: &Piece<'_>, why: &Rejected, context: &Context) -> RejectedBody {
+        let text = piece.text();
+        let body = Some(piece).filter(|_| text.len() <= MAX_KEPT * 4).and_then(Piece::without_content);
         let body = body.filter(|body| body.len() <= MAX_KEPT);
         RejectedBody {
-            rejected: blake3::hash(piece.json.as_bytes()).to_hex()[..24].to_owned(),
-            dialect: piece.dialect.name().to_owned(),
-            source: source.map(str::to_owned),
-            event_id: id_of(piece.json),
-            field: storable(&piece.why.field),
-            detail: storable(&piece.why.problem.to_string()),
+            rejected: blake3::hash(text.as_bytes()).to_hex()[..24].to_owned(),
+            dialect: dialect.name().to_owned(),
+            source: context.source.as_deref().map(str::to_owned),
+            event_id: id_of(piece),
+            field: storable(&why.field),
+            detail: storable(&why.problem.to_string()),
             body,
-            size: piece.json.len() as i64,
+            size: text.len() as i64,
             times: 1,
-            received_at,
+            received_at: context.received_at,
         }
     }
 }
 
 /// The id that a broken event may still have.
-pub fn id_of(json: &str) -> Option<String> {
-    let id = Object::parse(json, "").ok()?.take("id").and_then(|id| string(id).map(|id| id.into_owned()))?;
+pub fn id_of(piece: &Piece<'_>) -> Option<String> {
+    let text = piece.text();
+    let id = Object::parse(&text, "").ok()?.take("id").and_then(|id| string(id).map(|id| id.into_owned()))?;
     (!id.is_empty() && id.len() <= crate::usage::MAX_TEXT && !id.contains(char::is_control)).then_some(id)
 }
 
@@ -71,16 +65,25 @@ impl Farthing {
                 let source = body.source.as_deref().and_then(|source| crate::usage::reading::text("source", source).ok());
                 let context = Context { received_at: now(), source, strict: false };
                 let dialect = Dialect::named(&body.dialect);
-                let read = body.body.as_deref().zip(dialect).map(|(json, dialect)| dialect.read(json, &context));
-                let Some(Ok(event)) = read else {
+                let read = body.body.as_deref().zip(dialect).map(|(json, dialect)| read_again(json, dialect, &context));
+                let Some(Ok(told)) = read else {
                     mended.still_rejected += 1;
                     continue;
                 };
-                let prepared = self.prepare(org, &in_force, event);
-                self.commit_events(&[prepared], || false).await.map_err(crate::flow::held::refused)?;
+                let prepared = told.into_iter().filter_map(|told| match told {
+                    Told::Event(event) => Some(self.prepare(org, &in_force, *event)),
+                    Told::Update(event) => Some(Prepared { is_update: true, ..self.prepare(org, &in_force, *event) }),
+                    Told::Nothing(_) => None,
+                });
+                let prepared: Vec<Prepared> = prepared.collect();
+                self.commit_events(&prepared, || false).await.map_err(crate::flow::held::refused)?;
                 self.store.forget_rejected(org, &body.rejected).await?;
                 mended.accepted += 1;
             }
         }
     }
+}
+
+fn read_again(json: &str, dialect: Dialect, context: &Context) -> Result<Vec<Told>, Rejected> {
+    dialect.cut(json)?.iter().map(|piece| dialect.read(piece, context)).collect()
 }

@@ -7,6 +7,8 @@ use crate::flow::access::{Caller, Scope};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,13 +51,10 @@ impl FromRequestParts<Arc<Service>> for Known {
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Known, Problem> {
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let whole = authorization.and_then(|value| {
-            let (scheme, key) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
-        });
-        let Some(whole) = whole else {
+        let Some(whole) = authorization.and_then(key_of) else {
             return Err(unknown("the request has no bearer key", "send `Authorization: Bearer far_...`"));
         };
+        let whole = &*whole;
         let name = *blake3::hash(whole.as_bytes()).as_bytes();
         if let Some(caller) = service.callers.remembered(&name) {
             return Ok(Known(caller));
@@ -68,6 +67,18 @@ impl FromRequestParts<Arc<Service>> for Known {
             None => Err(unknown("the key is unknown or revoked", "farthing keys list shows the keys there are")),
         }
     }
+}
+
+/// The key of an `Authorization` header: a bearer's, or the password of a client that only knows Basic (Langfuse calls it the
+/// secret key; the user name may be anything).
+fn key_of(authorization: &str) -> Option<Cow<'_, str>> {
+    let (scheme, value) = authorization.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Cow::Borrowed(value.trim()));
+    }
+    let basic = scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(value.trim()).ok())??;
+    let (_, password) = std::str::from_utf8(&basic).ok()?.split_once(':')?;
+    Some(Cow::Owned(password.to_owned()))
 }
 
 fn unknown(detail: &str, hint: &str) -> Problem {

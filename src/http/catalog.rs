@@ -3,7 +3,7 @@
 
 use super::answer::{Json, Parameters, number, to_the_end, typed};
 use super::caller::Known;
-use super::events::read_body;
+use super::receive::read_body;
 use super::{App, Problem, Service};
 use crate::catalog::check::Finding;
 use crate::catalog::diff::Change;

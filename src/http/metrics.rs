@@ -5,6 +5,7 @@ use super::answer::typed;
 use super::{App, Problem, Service};
 use crate::flow::ingest::Outcome;
 use crate::http::wire::name_of;
+use crate::usage::dialect::Dialect;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub struct Metrics {
-    events: Mutex<BTreeMap<&'static str, u64>>,
+    events: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     requests: Mutex<BTreeMap<(String, u16), u64>>,
     /// How many requests took at most as long as each bound, and how long all took together.
     durations: [AtomicU64; BOUNDS.len()],
@@ -28,8 +29,9 @@ pub struct Metrics {
 const BOUNDS: [u64; 9] = [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
 
 impl Metrics {
-    pub fn event(&self, outcome: &Outcome) {
-        *self.events.lock().unwrap_or_else(PoisonError::into_inner).entry(name_of(outcome)).or_default() += 1;
+    pub fn event(&self, dialect: Dialect, outcome: &Outcome) {
+        let key = (dialect.name(), name_of(outcome));
+        *self.events.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
     }
 
     fn request(&self, route: &str, status: u16, took: Duration) {
@@ -67,9 +69,9 @@ fn describe(text: &mut String, name: &str, kind: &str, help: &str) {
 
 fn write_counted(service: &Service, text: &mut String) {
     let metrics = &service.metrics;
-    describe(text, "farthing_events_total", "counter", "Events received, by what became of them.");
-    for (outcome, count) in metrics.events.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        let _ = writeln!(text, "farthing_events_total{{outcome=\"{outcome}\"}} {count}");
+    describe(text, "farthing_events_total", "counter", "Events received, by dialect and by what became of them.");
+    for ((dialect, outcome), count) in metrics.events.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let _ = writeln!(text, "farthing_events_total{{dialect=\"{dialect}\",outcome=\"{outcome}\"}} {count}");
     }
     describe(text, "farthing_http_requests_total", "counter", "Requests, by route and status.");
     for ((route, status), count) in metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {

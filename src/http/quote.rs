@@ -2,7 +2,7 @@
 
 use super::answer::{Json, Parameters};
 use super::caller::Known;
-use super::events::read_body;
+use super::receive::read_body;
 use super::wire::QuoteBody;
 use super::{App, Problem};
 use crate::flow::access::Scope;
@@ -10,7 +10,7 @@ use crate::flow::intake::{self, Framing};
 use crate::flow::now;
 use crate::flow::quote::quote;
 use crate::flow::rejected::id_of;
-use crate::usage::dialect::{Context, Dialect};
+use crate::usage::dialect::{Context, Dialect, Told};
 use crate::usage::reading;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -40,12 +40,12 @@ pub async fn create(
     let source = caller.source.clone().or_else(|| reading::text("source", "quote").ok());
     let context = Context { received_at: now(), source, strict: false };
     let received = intake::read(&bytes, framing, Dialect::Native, &context)?;
-    let results = received.into_iter().map(|piece| {
+    let results = received.into_iter().filter_map(|piece| {
         let (index, line, version) = (piece.index, piece.line, in_force.version.0);
-        match piece.event {
-            Ok(event) => QuoteBody::new(index, line, version, Ok(&quote(event, &in_force))),
-            Err(why) => QuoteBody::new(index, line, version, Err((&why, id_of(piece.json)))),
-        }
+        Some(match piece.told.map(Told::into_event) {
+            Ok(event) => QuoteBody::new(index, line, version, Ok(&quote(event?, &in_force))),
+            Err(why) => QuoteBody::new(index, line, version, Err((&why, id_of(&piece.piece)))),
+        })
     });
     Ok(Json(Quotes { results: results.collect() }))
 }

@@ -85,6 +85,7 @@ impl Result {
                 result.detail = Some(rejected.problem.to_string());
                 result.hint = rejected.hint();
             }
+            Outcome::Ignored(why) => result.detail = Some((*why).to_owned()),
         }
         result
     }
@@ -98,6 +99,7 @@ pub const fn name_of(outcome: &Outcome) -> &'static str {
         Outcome::Held { .. } => "held",
         Outcome::Conflict { .. } => "conflict",
         Outcome::Rejected(_) => "rejected",
+        Outcome::Ignored(_) => "ignored",
     }
 }
 
@@ -111,6 +113,7 @@ pub struct Counts {
     pub held: usize,
     pub conflict: usize,
     pub rejected: usize,
+    pub ignored: usize,
 }
 
 impl Counts {
@@ -123,6 +126,7 @@ impl Counts {
             Outcome::Held { .. } => &mut self.held,
             Outcome::Conflict { .. } => &mut self.conflict,
             Outcome::Rejected(_) => &mut self.rejected,
+            Outcome::Ignored(_) => &mut self.ignored,
         } += 1;
     }
 }

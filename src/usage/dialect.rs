@@ -1,41 +1,42 @@
 //! A dialect is one producer's way of writing a usage event; reading it gives events with disjoint meters, or says which
-//! field is wrong. One small file per dialect.
+//! field is wrong. One small file per dialect. A body is first cut into pieces, each of which tells of one call at most:
+//! producers put many into an array, into an envelope, or (OpenTelemetry) into a tree of spans.
 
 pub mod cloudevents;
+pub mod labels;
+pub mod litellm;
+pub mod names;
 pub mod native;
 
 use crate::time::Instant;
-use crate::usage::reading::Rejected;
-use crate::usage::{Text, UsageEvent};
+use crate::usage::reading::{Object, Problem, Rejected, kind};
+use crate::usage::{Outcome, Owner, Product, Quantities, Text, Usage, UsageEvent, content};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
-/// The ways of writing an event that are understood.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The ways of writing an event that are understood. The numbers are in stored events.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
 pub enum Dialect {
-    Native,
-    CloudEvents,
+    Native = 0,
+    CloudEvents = 1,
+    Litellm = 2,
 }
 
-impl Dialect {
-    pub const ALL: [Dialect; 2] = [Dialect::Native, Dialect::CloudEvents];
+/// What a piece of a body tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    Event(Box<UsageEvent>),
+    /// What changed of an event that was told before; whatever it leaves out stays as it was.
+    Update(Box<UsageEvent>),
+    /// Nothing that somebody pays for, and why: the other half of a pair, a span around spans, a start without an end.
+    Nothing(&'static str),
+}
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Dialect::Native => "native",
-            Dialect::CloudEvents => "cloudevents",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Dialect> {
-        Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
-    }
-
-    /// Reads one event.
-    pub fn read(self, json: &str, context: &Context) -> Result<UsageEvent, Rejected> {
-        match self {
-            Dialect::Native => native::read(json, context),
-            Dialect::CloudEvents => cloudevents::read(json, context),
-        }
-    }
+/// A piece of a body that should tell of one call.
+#[derive(Clone, Debug)]
+pub enum Piece<'a> {
+    Json(&'a str),
 }
 
 /// What a reader needs to know beside the text.
@@ -46,4 +47,129 @@ pub struct Context {
     pub source: Option<Text>,
     /// Refuse unknown fields instead of keeping them.
     pub strict: bool,
+}
+
+impl Dialect {
+    pub const ALL: [Dialect; 3] = [Dialect::Native, Dialect::CloudEvents, Dialect::Litellm];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dialect::Native => "native",
+            Dialect::CloudEvents => "cloudevents",
+            Dialect::Litellm => "litellm",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Dialect> {
+        Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
+
+    pub fn from_number(number: u8) -> Option<Dialect> {
+        Dialect::ALL.into_iter().find(|dialect| *dialect as u8 == number)
+    }
+
+    /// The field of an envelope that holds the events, for producers that send one.
+    const fn envelope(self) -> Option<&'static str> {
+        match self {
+            Dialect::Native | Dialect::CloudEvents | Dialect::Litellm => None,
+        }
+    }
+
+    /// Cuts a JSON text into pieces: the elements of an array, of an envelope's list, or the text itself.
+    pub fn cut(self, json: &str) -> Result<Vec<Piece<'_>>, Rejected> {
+        match kind(json) {
+            "an array" => elements(json, "event"),
+            "an object" => match self.envelope() {
+                Some(list) => match Object::parse(json, "")?.take(list) {
+                    Some(events) => elements(events.get(), list),
+                    None => Ok(vec![Piece::Json(json)]),
+                },
+                None => Ok(vec![Piece::Json(json)]),
+            },
+            _ => Ok(vec![Piece::Json(json)]),
+        }
+    }
+
+    /// Reads one piece.
+    pub fn read(self, piece: &Piece<'_>, context: &Context) -> Result<Told, Rejected> {
+        let Piece::Json(json) = piece;
+        match self {
+            Dialect::Native => native::read(json, context).map(Told::event),
+            Dialect::CloudEvents => cloudevents::read(json, context).map(Told::event),
+            Dialect::Litellm => litellm::read(json, context),
+        }
+    }
+}
+
+fn elements<'a>(json: &'a str, field: &str) -> Result<Vec<Piece<'a>>, Rejected> {
+    let wrong = |_| Rejected::new(field, Problem::WrongType { expected: "an array", found: kind(json) });
+    let elements: Vec<&RawValue> = serde_json::from_str(json).map_err(wrong)?;
+    Ok(elements.into_iter().map(|element| Piece::Json(element.get())).collect())
+}
+
+impl Told {
+    pub fn event(event: UsageEvent) -> Told {
+        Told::Event(Box::new(event))
+    }
+
+    pub fn into_event(self) -> Option<UsageEvent> {
+        match self {
+            Told::Event(event) | Told::Update(event) => Some(*event),
+            Told::Nothing(_) => None,
+        }
+    }
+}
+
+impl<'a> Piece<'a> {
+    /// What may be kept of it: everything but what people wrote.
+    pub fn without_content(&self) -> Option<String> {
+        match self {
+            Piece::Json(json) => content::strip(json),
+        }
+    }
+
+    /// What was received, as text.
+    pub fn text(&self) -> Cow<'a, str> {
+        match self {
+            Piece::Json(json) => Cow::Borrowed(json),
+        }
+    }
+}
+
+impl Context {
+    /// Who sends, for producers that cannot say so themselves: the key's source, or else the name of the dialect.
+    pub fn source(&self, dialect: Dialect) -> Text {
+        self.source.clone().unwrap_or_else(|| Text::known(dialect.name()))
+    }
+
+    /// An event of which only the least is known: a call that succeeded. The dialect adds what its producer says.
+    pub fn event(&self, dialect: Dialect, id: Text, occurred_at: Option<Instant>, provider: Text, model: Text) -> UsageEvent {
+        UsageEvent {
+            id,
+            source: self.source(dialect),
+            dialect,
+            occurred_at: occurred_at.unwrap_or(self.received_at),
+            occurred_at_assumed: occurred_at.is_none(),
+            product: Product {
+                provider,
+                model,
+                requested_model: None,
+                served_by: None,
+                variant: None,
+                service_tier: None,
+                region: None,
+            },
+            owner: Owner::default(),
+            usage: Usage::Counted(Quantities::NONE),
+            outcome: Outcome::Succeeded,
+            reported: None,
+            claimed: None,
+            calls: 1,
+            estimated: false,
+            provider_request_id: None,
+            session: None,
+            labels: Vec::new(),
+            extra: None,
+        }
+    }
 }

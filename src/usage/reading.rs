@@ -4,6 +4,7 @@
 
 use crate::money::{Amount, MoneyError};
 use crate::time::{Instant, TimeError};
+use crate::usage::dialect::labels;
 use crate::usage::{MAX_COUNT, MAX_TEXT, Text};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -177,6 +178,28 @@ impl<'a> Object<'a> {
         let text = string(value).ok_or_else(|| self.wrong_type(name, "a string", value))?;
         let instant = Instant::parse(&text).and_then(|instant| instant.as_usage_date(received_at));
         instant.map(Some).map_err(|e| self.wrong(name, Problem::Date(e)))
+    }
+
+    /// A name or a remark, mended where it could not be stored as it is; anything but a string or a number is none.
+    pub fn loose(&mut self, name: &str) -> Option<Text> {
+        labels::loose(&labels::plain(self.take(name)?)?)
+    }
+
+    /// An instant however it is written: RFC 3339 with or without a zone (then UTC), or a number of seconds,
+    /// milliseconds, microseconds or nanoseconds since 1970, told apart by their size.
+    pub fn moment(&mut self, name: &str, received_at: Instant) -> Result<Option<Instant>, Rejected> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let text = labels::plain(value).ok_or_else(|| self.wrong_type(name, "an instant", value))?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let instant = Instant::parse_any(&text).and_then(|instant| instant.as_usage_date(received_at));
+        instant.map(Some).map_err(|e| self.wrong(name, Problem::Date(e)))
+    }
+
+    /// A nested object that only has remarks in it; anything else in its place is none.
+    pub fn inner(&mut self, name: &str) -> Option<Object<'a>> {
+        Object::parse(self.take(name)?.get(), "").ok()
     }
 
     /// A nested object; `at` is its whole path.

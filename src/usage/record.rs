@@ -5,6 +5,7 @@ use crate::bytes::{Damaged, Reader, Writer};
 use crate::id::{NameId, OwnerId, ProductId};
 use crate::money::{Amount, Currency};
 use crate::time::Instant;
+use crate::usage::dialect::Dialect;
 use crate::usage::{Claimed, Meter, Outcome, Owner, Product, Quantities, Reported, Text, Usage, UsageEvent};
 
 const FORMAT: u8 = 1;
@@ -23,7 +24,8 @@ mod flag {
     pub const SESSION: u64 = 512;
     pub const LABELS: u64 = 1024;
     pub const EXTRA: u64 = 2048;
-    pub const ALL: u64 = 4095;
+    pub const DIALECT: u64 = 4096;
+    pub const ALL: u64 = 8191;
 }
 
 /// A stored event whose dimensions are still numbers.
@@ -38,6 +40,7 @@ pub struct Record {
 /// Everything of an event that is not interned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rest {
+    dialect: Dialect,
     occurred_at: Instant,
     occurred_at_assumed: bool,
     usage: Usage,
@@ -78,6 +81,7 @@ fn write_rest(event: &UsageEvent, purpose: Purpose, to: &mut Writer) {
     let storage = purpose == Purpose::Storage;
     let reported = event.reported.as_ref();
     let extra = event.extra.as_deref().filter(|_| storage);
+    let dialect = Some(event.dialect).filter(|dialect| storage && *dialect != Dialect::Native);
     let flags = [
         (flag::ASSUMED_TIME, event.occurred_at_assumed),
         (flag::REPORTED, reported.is_some()),
@@ -91,6 +95,7 @@ fn write_rest(event: &UsageEvent, purpose: Purpose, to: &mut Writer) {
         (flag::SESSION, event.session.is_some()),
         (flag::LABELS, !event.labels.is_empty()),
         (flag::EXTRA, extra.is_some()),
+        (flag::DIALECT, dialect.is_some()),
     ];
     to.number(flags.into_iter().filter(|(_, set)| *set).map(|(bit, _)| bit).sum());
 
@@ -141,6 +146,9 @@ fn write_rest(event: &UsageEvent, purpose: Purpose, to: &mut Writer) {
     if let Some(extra) = extra {
         to.text(extra);
     }
+    if let Some(dialect) = dialect {
+        to.byte(dialect as u8);
+    }
 }
 
 impl Record {
@@ -160,6 +168,7 @@ impl Record {
         UsageEvent {
             id,
             source,
+            dialect: rest.dialect,
             occurred_at: rest.occurred_at,
             occurred_at_assumed: rest.occurred_at_assumed,
             product,
@@ -223,7 +232,12 @@ fn read_rest(from: &mut Reader<'_>) -> Result<Rest, Damaged> {
         }
     }
     let extra = has(flag::EXTRA).then(|| from.text().map(Box::from)).transpose()?;
+    let dialect = match has(flag::DIALECT) {
+        true => Dialect::from_number(from.byte()?).ok_or(Damaged("a dialect is unknown"))?,
+        false => Dialect::Native,
+    };
     Ok(Rest {
+        dialect,
         occurred_at,
         occurred_at_assumed: has(flag::ASSUMED_TIME),
         usage,

@@ -5,6 +5,7 @@
 mod anthropic;
 mod bedrock;
 mod gemini;
+mod litellm;
 mod openai_chat;
 mod openai_responses;
 mod openrouter;
@@ -21,6 +22,7 @@ pub enum Shape {
     Gemini,
     Bedrock,
     Openrouter,
+    Litellm,
 }
 
 /// What a usage block says: counts, and sometimes what the provider charged and which tier served.
@@ -44,13 +46,14 @@ type Counted = Result<Quantities, Unread>;
 const MAX_RAW: usize = 4_096;
 
 impl Shape {
-    pub const ALL: [(&'static str, Shape); 6] = [
+    pub const ALL: [(&'static str, Shape); 7] = [
         ("openai-chat", Shape::OpenaiChat),
         ("openai-responses", Shape::OpenaiResponses),
         ("anthropic", Shape::Anthropic),
         ("gemini", Shape::Gemini),
         ("bedrock", Shape::Bedrock),
         ("openrouter", Shape::Openrouter),
+        ("litellm", Shape::Litellm),
     ];
 
     pub fn read(self, json: &str, at: &'static str) -> Result<Read, Rejected> {
@@ -63,6 +66,7 @@ impl Shape {
             Shape::Gemini => gemini::read(block),
             Shape::Bedrock => bedrock::read(block),
             Shape::Openrouter => openrouter::read(block, &mut read),
+            Shape::Litellm => litellm::read(block),
         };
         match counted {
             Ok(quantities) => read.usage = Usage::Counted(quantities),
@@ -139,6 +143,7 @@ struct Inclusive {
     cached: u64,
     cached_audio: u64,
     cache_write: u64,
+    cache_write_1h: u64,
     audio_in: u64,
     image_in: u64,
     video_in: u64,
@@ -155,7 +160,7 @@ impl Inclusive {
             self.prompt,
             &[
                 ("cached_tokens", self.cached),
-                ("cache_write_tokens", self.cache_write),
+                ("cache_write_tokens", self.cache_write + self.cache_write_1h),
                 ("audio_tokens", audio_in),
                 ("image_tokens", self.image_in),
                 ("video_tokens", self.video_in),
@@ -176,6 +181,7 @@ impl Inclusive {
             (Meter::Input, input),
             (Meter::CacheRead, text_cached),
             (Meter::CacheWrite, self.cache_write),
+            (Meter::CacheWrite1h, self.cache_write_1h),
             (Meter::Output, output),
             (Meter::Reasoning, self.reasoning),
             (Meter::AudioInput, audio_in),
@@ -212,6 +218,7 @@ impl Inclusive {
             cached: count(&mut inside_prompt, "cached_tokens")?,
             cached_audio: count(&mut cached_by_kind, "audio_tokens")?,
             cache_write: count(&mut inside_prompt, "cache_write_tokens")?,
+            cache_write_1h: 0,
             audio_in: count(&mut inside_prompt, "audio_tokens")?,
             image_in: count(&mut inside_prompt, "image_tokens")?,
             video_in: count(&mut inside_prompt, "video_tokens")?,

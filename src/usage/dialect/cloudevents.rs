@@ -1,7 +1,7 @@
 //! CloudEvents 1.0 around a native event: `data` is the event, and the envelope's `id`, `source` and `time` stand in for
 //! fields it leaves out. (source, id) is what CloudEvents calls a duplicate, and so do we.
 
-use super::{Context, native};
+use super::{Context, Dialect, native};
 use crate::usage::UsageEvent;
 use crate::usage::reading::{Object, Problem, Rejected};
 
@@ -16,7 +16,7 @@ pub fn read(json: &str, context: &Context) -> Result<UsageEvent, Rejected> {
     let source = envelope.required_text("source")?;
     let occurred_at = envelope.instant("time", context.received_at)?;
     let data = envelope.take("data").ok_or_else(|| envelope.wrong("data", Problem::Missing))?;
-    let envelope = native::Envelope { id: Some(id), source: Some(source), occurred_at };
+    let envelope = native::Envelope { dialect: Dialect::CloudEvents, id: Some(id), source: Some(source), occurred_at };
     native::read_in(data.get(), context, envelope)
         .map_err(|rejected| Rejected { field: format!("data.{}", rejected.field), ..rejected })
 }

@@ -1,7 +1,7 @@
 //! Our own way to write a usage event, one JSON object. Everything optional may be absent or null; usage is disjoint
 //! meters, or a provider's usage block with its shape named, or such a block whose keys leave no doubt.
 
-use super::Context;
+use super::{Context, Dialect};
 use crate::money::Currency;
 use crate::time::Instant;
 use crate::usage::reading::{self, Object, Problem, Rejected, string};
@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 pub fn read(json: &str, context: &Context) -> Result<UsageEvent, Rejected> {
-    read_in(json, context, Envelope::default())
+    read_in(json, context, Envelope { dialect: Dialect::Native, id: None, source: None, occurred_at: None })
 }
 
 /// What an envelope around an event says already; the event's own fields win.
-#[derive(Default)]
 pub struct Envelope {
+    pub dialect: Dialect,
     pub id: Option<Text>,
     pub source: Option<Text>,
     pub occurred_at: Option<Instant>,
@@ -84,6 +84,7 @@ pub fn read_in(json: &str, context: &Context, envelope: Envelope) -> Result<Usag
     Ok(UsageEvent {
         id,
         source,
+        dialect: envelope.dialect,
         occurred_at: occurred_at.unwrap_or(context.received_at),
         occurred_at_assumed: occurred_at.is_none(),
         product,
@@ -174,7 +175,7 @@ fn read_labels(labels: Object<'_>) -> Result<Vec<(Text, Text)>, Rejected> {
 }
 
 /// Unknown fields as one JSON object, as many as fit, in the order in which they came.
-fn keep_unknown(unknown: &[(Cow<'_, str>, &RawValue)]) -> Option<Box<str>> {
+pub(super) fn keep_unknown(unknown: &[(Cow<'_, str>, &RawValue)]) -> Option<Box<str>> {
     let mut kept = String::new();
     for (name, value) in unknown {
         if name.len() + value.get().len() > MAX_EXTRA {

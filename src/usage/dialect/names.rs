@@ -1,0 +1,127 @@
+//! Other people's names for providers and models. The lists that prices stand in have one name for each provider; SDKs,
+//! gateways and conventions have several. Only exact names are translated; one that nobody knows is left as it is, finds no
+//! list, and the event is held with that name in its reason.
+
+use crate::usage::Text;
+use crate::usage::dialect::labels::loose;
+
+/// Provider names of OpenTelemetry's conventions, LiteLLM, the Vercel AI SDK and Langfuse, and ours.
+const PROVIDERS: [(&str, &str); 41] = [
+    ("amazon-bedrock", "bedrock"),
+    ("amazon_bedrock", "bedrock"),
+    ("aws.bedrock", "bedrock"),
+    ("aws_bedrock", "bedrock"),
+    ("az.ai.inference", "azure_ai"),
+    ("az.ai.openai", "azure"),
+    ("azure-openai", "azure"),
+    ("azure.ai.inference", "azure_ai"),
+    ("azure.ai.openai", "azure"),
+    ("azure_openai", "azure"),
+    ("azure_text", "azure"),
+    ("bedrock_converse", "bedrock"),
+    ("claude", "anthropic"),
+    ("cohere_chat", "cohere"),
+    ("gcp.gemini", "google"),
+    ("gcp.gen_ai", "google"),
+    ("gcp.vertex_ai", "vertex"),
+    ("gemini", "google"),
+    ("google-gemini", "google"),
+    ("google-vertex", "vertex"),
+    ("google-vertex-anthropic", "vertex"),
+    ("google.generative-ai", "google"),
+    ("google.vertex", "vertex"),
+    ("google_genai", "google"),
+    ("google_vertex", "vertex"),
+    ("google_vertexai", "vertex"),
+    ("mistral_ai", "mistral"),
+    ("mistralai", "mistral"),
+    ("open_ai", "openai"),
+    ("open_router", "openrouter"),
+    ("openai_responses", "openai"),
+    ("text-completion-codestral", "codestral"),
+    ("text-completion-inception", "inception"),
+    ("text-completion-openai", "openai"),
+    ("vertex-ai", "vertex"),
+    ("vertex.anthropic", "vertex"),
+    ("vertex_ai", "vertex"),
+    ("vertexai", "vertex"),
+    ("x-ai", "xai"),
+    ("x.ai", "xai"),
+    ("x_ai", "xai"),
+];
+
+/// A provider by the name that price lists have for it: `gcp.vertex_ai` is `vertex`, and so are `vertex_ai-llama_models`
+/// (LiteLLM names a route within a provider) and `google.vertex.chat` (the Vercel AI SDK names an API of it).
+pub fn provider(name: &str) -> Option<Text> {
+    let lower = name.trim().to_ascii_lowercase();
+    let mut known = ours(&lower);
+    let mut stem = lower.as_str();
+    while known.is_none() {
+        let Some((shorter, _)) = stem.rsplit_once(['.', '-']) else { break };
+        stem = shorter;
+        known = ours(stem).or_else(|| APIS_AFTER_A_POINT.contains(&stem).then_some(stem));
+    }
+    loose(known.unwrap_or(&lower))
+}
+
+/// Providers under whose own name the Vercel AI SDK writes an API: `openai.chat`, `anthropic.messages`.
+const APIS_AFTER_A_POINT: [&str; 10] =
+    ["anthropic", "azure", "cohere", "deepseek", "groq", "mistral", "openai", "openrouter", "perplexity", "xai"];
+
+fn ours(name: &str) -> Option<&'static str> {
+    PROVIDERS.binary_search_by_key(&name, |(theirs, _)| theirs).ok().map(|place| PROVIDERS[place].1)
+}
+
+/// A model without the provider's name in front, under any of the provider's names: `openrouter/openai/gpt-4o` at
+/// `openrouter` is `openai/gpt-4o`. A name in front that is not the provider's belongs to the model, and so does that of
+/// OpenRouter's own routers, such as `openrouter/auto`.
+pub fn model(name: &str, provider: &str) -> Option<Text> {
+    let is_own = |front: &str| front == provider || self::provider(front).is_some_and(|front| &*front == provider);
+    let bare = name.split_once('/').filter(|(front, rest)| !rest.is_empty() && is_own(front));
+    let bare = bare.filter(|(_, rest)| provider != "openrouter" || rest.contains('/'));
+    loose(bare.map_or(name, |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_for_the_search() {
+        assert!(PROVIDERS.is_sorted());
+    }
+
+    #[test]
+    fn a_provider_has_one_name_whoever_names_it() {
+        let ours = |name: &str| provider(name).unwrap().to_string();
+        for (theirs, expected) in [
+            ("openai", "openai"),
+            ("OpenAI", "openai"),
+            ("openai.chat", "openai"),
+            ("anthropic.messages", "anthropic"),
+            ("google.generative-ai", "google"),
+            ("google.vertex.chat", "vertex"),
+            ("vertex_ai-llama_models", "vertex"),
+            ("gcp.vertex_ai", "vertex"),
+            ("aws.bedrock", "bedrock"),
+            ("azure.ai.openai", "azure"),
+            ("x_ai", "xai"),
+            ("fireworks_ai", "fireworks_ai"),
+            ("together-ai.chat", "together-ai.chat"),
+            ("acme", "acme"),
+        ] {
+            assert_eq!(ours(theirs), expected, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn only_the_providers_own_name_is_taken_off_a_model() {
+        let bare = |name: &str, provider: &str| model(name, provider).unwrap().to_string();
+        assert_eq!(bare("openrouter/openai/gpt-4o", "openrouter"), "openai/gpt-4o");
+        assert_eq!(bare("openai/gpt-4o", "openrouter"), "openai/gpt-4o");
+        assert_eq!(bare("vertex_ai/gemini-2.5-pro", "vertex"), "gemini-2.5-pro");
+        assert_eq!(bare("gpt-4o", "openai"), "gpt-4o");
+        assert_eq!(bare("openrouter/auto", "openrouter"), "openrouter/auto");
+        assert_eq!(bare("openrouter/", "openrouter"), "openrouter/");
+    }
+}
