@@ -147,7 +147,7 @@ impl Farthing {
         // Lists that no catalog in memory is made of any more need not be kept; they can be read again.
         catalogs.parts.retain(|_, part| match part {
             Part::List(list) => Arc::strong_count(list) > 1,
-            Part::Overrides(_) => true,
+            Part::Overrides(_) | Part::Rules(_) => true,
         });
         Ok(in_force)
     }

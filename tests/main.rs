@@ -17,6 +17,7 @@ mod peers;
 mod prices;
 mod refresh;
 mod replay;
+mod rules;
 mod store;
 mod stories;
 mod support;

@@ -6,6 +6,7 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, Org, Version};
 use crate::rating::{self, Rating};
 use crate::store::{BookedEntry, HeldEvent, Names, StoredEvent};
+use crate::usage::Owner;
 
 #[derive(Clone, Debug)]
 pub struct Explained {
@@ -22,6 +23,16 @@ pub struct Explained {
     pub tried: Vec<String>,
     /// Where the card that decided was read.
     pub origin: Option<Origin>,
+}
+
+impl Explained {
+    /// Who bears it: as it was booked last, which a rule may have decided; before that whom its producer names.
+    pub fn owner(&self) -> Result<Owner, FlowError> {
+        match self.booked.last() {
+            Some(booked) => Ok(self.names.owner(booked.entry.owner)?),
+            None => Ok(self.standing.event.owner.clone()),
+        }
+    }
 }
 
 impl Farthing {

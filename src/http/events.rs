@@ -88,7 +88,7 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
     let missing = || Problem::not_found(format!("no event {id} of {source}"));
     let explained = service.farthing.explain(caller.org, &source, &id).await?.ok_or_else(missing)?;
     let standing = &explained.standing;
-    if caller.team.is_some() && standing.event.owner.team != caller.team {
+    if caller.team.is_some() && explained.owner()?.team != caller.team {
         return Err(missing());
     }
     let reference = EventRef { source: source.clone(), id: id.clone() };

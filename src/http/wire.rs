@@ -354,6 +354,7 @@ impl QuoteBody {
             }
             Rating::Rated(rated) => {
                 let money = |amount: Option<crate::money::Amount>| amount.map(|amount| amount.to_string());
+                let owner = rated.owner(&quote.event);
                 body.outcome = "rated";
                 body.amount = Some(rated.amount.to_string());
                 body.rated_amount = money(rated.rated);
@@ -366,8 +367,8 @@ impl QuoteBody {
                     .charges
                     .iter()
                     .map(|charge| ChargeBody {
-                        owner: ledger::account(charge.debit, &quote.event),
-                        payee: ledger::account(charge.credit, &quote.event),
+                        owner: ledger::account(charge.debit, owner, &quote.event.product),
+                        payee: ledger::account(charge.credit, owner, &quote.event.product),
                         amount: charge.amount.to_string(),
                     })
                     .collect();
