@@ -14,6 +14,7 @@ mod rejected;
 mod report;
 mod rerate;
 mod serve;
+mod suspects;
 mod verify;
 
 use crate::config::{ConfigError, Flags, ServeFlags, Settings};
@@ -50,6 +51,9 @@ enum Command {
     /// Ids that mean two things
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
+    /// What may have been charged twice
+    #[command(subcommand)]
+    Suspects(suspects::Suspects),
     /// What was sent and is no event
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -120,6 +124,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Report(report) => report.run(&settings).await,
             Command::Held(held) => held.run(&settings).await,
             Command::Conflicts(conflicts) => conflicts.run(&settings).await,
+            Command::Suspects(suspects) => suspects.run(&settings).await,
             Command::Rejected(rejected) => rejected.run(&settings).await,
             Command::Catalog(catalog) => catalog.run(&settings).await,
             Command::Explain(explain) => explain.run(&settings).await,

@@ -17,6 +17,7 @@ pub mod refresh;
 pub mod rejected;
 pub mod report;
 pub mod rerate;
+pub mod suspects;
 pub mod verify;
 
 use crate::catalog::check::Finding;

@@ -20,6 +20,7 @@ mod rejected;
 mod reports;
 mod rerate;
 mod service;
+mod suspects;
 pub mod wire;
 
 pub use metrics::Metrics;
@@ -77,6 +78,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/conflicts", get(conflicts::list))
         .route("/v1/conflicts/{id}/accept", post(conflicts::accept))
         .route("/v1/conflicts/{id}/dismiss", post(conflicts::dismiss))
+        .route("/v1/suspects", get(suspects::list))
+        .route("/v1/suspects/{id}/accept", post(suspects::accept))
+        .route("/v1/suspects/{id}/dismiss", post(suspects::dismiss))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/retry", post(rejected::retry))
         .route("/v1/reports/spend", get(reports::spend))

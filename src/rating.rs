@@ -37,7 +37,7 @@ pub struct Rated {
     /// The ceiling that this is above.
     pub above: Option<Arc<str>>,
     /// Who bears it, where a rule names somebody else than the producer does.
-    pub owner: Option<Owner>,
+    pub owner: Option<Box<Owner>>,
     /// Never empty; the first one carries the call and its meters.
     pub charges: Vec<Charge>,
 }
@@ -126,7 +126,7 @@ fn rate_traced(event: &UsageEvent, catalog: &Catalog, trace: &mut impl Trace) ->
     let event = ruled.as_ref().unwrap_or(event);
     match try_rate(event, catalog, trace) {
         Ok(mut rated) => {
-            rated.owner = owner;
+            rated.owner = owner.map(Box::new);
             rated.above = ceiling::exceeded(event, &rated, catalog).map(Arc::from);
             if let Some(above) = &rated.above {
                 trace.note(|| format!("above a ceiling: {above}"));
@@ -442,7 +442,7 @@ fn whole(amount: Amount) -> LineItem {
 impl Rated {
     /// Who bears an event that was rated so.
     pub fn owner<'a>(&'a self, event: &'a UsageEvent) -> &'a Owner {
-        self.owner.as_ref().unwrap_or(&event.owner)
+        self.owner.as_deref().unwrap_or(&event.owner)
     }
 }
 

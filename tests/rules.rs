@@ -164,3 +164,169 @@ fn rules_are_one_part_and_are_carried_over_by_other_publishes() {
         assert!(farthing.newest(org).await.unwrap().catalog.rules().is_empty());
     });
 }
+
+// ---- two sources, one call
+
+/// A gateway's word on call c1: a million tokens, 1 USD.
+const GATEWAY: &str = r#""usage":{"input":1000000},"provider_request_id":"c1","team":"search""#;
+/// The router's own: two million, 2 USD.
+const ROUTER: &str = r#""usage":{"input":2000000},"provider_request_id":"c1""#;
+const RANKED: &str = "ranking: [router, gw]\n";
+
+#[test]
+fn the_call_of_two_sources_is_charged_once_on_the_word_that_is_ranked_first() {
+    both(async |database| {
+        for (org_name, order) in [("in-order", ["gw", "router"]), ("turned-round", ["router", "gw"])] {
+            let (farthing, _) = book(database).await;
+            let org = farthing.create_org(org_name, &CatalogFiles::Shipped).await.unwrap();
+            publish(&farthing, org, ACME).await;
+            publish(&farthing, org, RANKED).await;
+            for source in order {
+                let word = if source == "gw" { GATEWAY } else { ROUTER };
+                send(&farthing, org, source, "e", word).await;
+            }
+            assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"], "{org_name}");
+            // Whoever is asked leads to the same entries.
+            for (source, other) in [("gw", "router"), ("router", "gw")] {
+                let explained = farthing.explain(org, source, "e").await.unwrap().unwrap();
+                let sum: farthing::money::Amount = explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum();
+                let together = explained.booked_with.as_ref().map(|stored| stored.event.source.to_string());
+                if order == ["gw", "router"] {
+                    assert_eq!((sum.to_string().as_str(), together.as_deref()), ("2", Some(other)), "{source}");
+                }
+            }
+            // Nothing of it moves when everything comes again, in whatever order.
+            for source in ["router", "gw", "gw", "router"] {
+                let word = if source == "gw" { GATEWAY } else { ROUTER };
+                assert_eq!(send(&farthing, org, source, "e", word).await, Outcome::AlreadyPresent);
+            }
+            assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+            let again =
+                farthing.rerate(org, &rerate::Wish { reason: "again".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
+            assert_eq!((again.examined, again.changed), (1, 0), "{org_name}");
+        }
+    });
+}
+
+#[test]
+fn without_a_ranking_the_first_word_stays_and_the_second_is_evidence() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        assert!(matches!(send(&farthing, org, "router", "e", ROUTER).await, Outcome::Evidence { .. }));
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:search/- 1".to_owned()], 1));
+    });
+}
+
+#[test]
+fn a_promotion_is_a_correction_that_one_can_see() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        assert!(matches!(send(&farthing, org, "router", "r", ROUTER).await, Outcome::Posted { .. }));
+        let explained = farthing.explain(org, "gw", "e").await.unwrap().unwrap();
+        let entries: Vec<_> = explained
+            .booked
+            .iter()
+            .map(|booked| (booked.entry.kind, booked.entry.turn, booked.entry.posting.amount().to_string()))
+            .collect();
+        let expected = [(EntryKind::Charge, 0, "1"), (EntryKind::Reversal, 1, "1"), (EntryKind::Charge, 1, "2")];
+        assert_eq!(entries, expected.map(|(kind, turn, amount)| (kind, turn, amount.to_owned())));
+        let reason = explained.names.text(explained.booked[1].entry.reason.unwrap()).unwrap();
+        assert_eq!(reason, "the word of router counts for more than that of gw");
+        // A rerating works on the word that is booked.
+        publish(&farthing, org, &ACME.replace("\"1\"", "\"3\"")).await;
+        let done =
+            farthing.rerate(org, &rerate::Wish { reason: "dearer".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
+        assert_eq!((done.examined, done.changed), (1, 1));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 6"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn the_only_word_that_has_a_price_is_booked_whoever_says_it() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        // The router knows of the call and not what it used; the gateway, ranked below it, does.
+        let silent = r#""outcome":"failed","provider_request_id":"c1""#;
+        assert!(matches!(send(&farthing, org, "router", "r", silent).await, Outcome::Held { .. }));
+        assert!(matches!(send(&farthing, org, "gw", "e", GATEWAY).await, Outcome::Posted { .. }));
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:search/- 1".to_owned()], 1));
+        assert_eq!(farthing.held(org, None, EventNumber(0), 10).await.unwrap().len(), 0);
+        // When the router learns what it used, its word counts for more again.
+        assert!(matches!(send(&farthing, org, "router", "r", ROUTER).await, Outcome::Posted { .. }));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"]);
+        // Ranked below, it would only have been evidence.
+        let less = r#""outcome":"failed","provider_request_id":"c2""#;
+        send(&farthing, org, "gw", "f", less).await;
+        send(&farthing, org, "router", "s", &ROUTER.replace("c1", "c2")).await;
+        let late = GATEWAY.replace("c1", "c2");
+        assert!(matches!(send(&farthing, org, "gw", "f", &late).await, Outcome::Evidence { .. }));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 4"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn both_words_in_one_group_or_at_the_same_instant_are_charged_once() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        let mut expected = 0;
+        // In one group, in both orders.
+        for (call, order) in [("g1", ["gw", "router"]), ("g2", ["router", "gw"])] {
+            let mut group = Vec::new();
+            for source in order {
+                let word = if source == "gw" { GATEWAY } else { ROUTER }.replace("c1", call);
+                group.push(prepared(&farthing, org, source, call, &word).await);
+            }
+            farthing.commit_events(&group, || false).await.unwrap();
+            expected += 2;
+            assert_eq!(borne(&farthing, org).await.0, [format!("cost:-/- {expected}")], "{call}");
+        }
+        // From two connections at once, each with a farthing of its own.
+        let other = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        for round in 0..40 {
+            let call = format!("r{round}");
+            let one = prepared(&farthing, org, "gw", &call, &GATEWAY.replace("c1", &call)).await;
+            let two = prepared(&other, org, "router", &call, &ROUTER.replace("c1", &call)).await;
+            let (one, two) = ([one], [two]);
+            let (one, two) = tokio::join!(farthing.commit_events(&one, || true), other.commit_events(&two, || true));
+            assert!(one.is_ok() && two.is_ok());
+            expected += 2;
+        }
+        assert_eq!(borne(&farthing, org).await.0, [format!("cost:-/- {expected}")]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn one_source_with_two_ids_for_a_call_is_charged_twice_and_suspected() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        assert!(matches!(send(&farthing, org, "gw", "f", GATEWAY).await, Outcome::Posted { .. }));
+        // Also where both come in one group.
+        let one = prepared(&farthing, org, "gw", "g", &GATEWAY.replace("c1", "c2")).await;
+        let two = prepared(&farthing, org, "gw", "h", &GATEWAY.replace("c1", "c2")).await;
+        farthing.commit_events(&[one, two], || false).await.unwrap();
+        let suspects = farthing.suspects(org, true, 0, 10).await.unwrap();
+        let pairs: Vec<_> = suspects.iter().map(|found| (&*found.event.event.id, &*found.about.event.id)).collect();
+        assert_eq!(pairs, [("f", "e"), ("h", "g")]);
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 4"]);
+
+        farthing.accept_suspect(org, suspects[0].suspect.event, "ann").await.unwrap();
+        farthing.dismiss_suspect(org, suspects[1].suspect.event, "ann").await.unwrap();
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 3"]);
+        assert!(farthing.suspects(org, true, 0, 10).await.unwrap().is_empty());
+        assert!(farthing.accept_suspect(org, suspects[1].suspect.event, "bo").await.is_err(), "it is decided");
+        // Neither sending it again nor rating it again brings the charge back.
+        assert_eq!(send(&farthing, org, "gw", "f", GATEWAY).await, Outcome::AlreadyPresent);
+        farthing.rerate(org, &rerate::Wish { reason: "again".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 3"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}

@@ -202,7 +202,7 @@ ranking: [broadcast, gw-*]
     fn rules_are_written_as_they_are_read() {
         let part = own::read(RULES).unwrap().remove(0);
         let text = own::write(&part);
-        assert_eq!(own::read(&text).unwrap(), [part.clone()]);
+        assert_eq!(own::read(&text).unwrap(), std::slice::from_ref(&part));
         assert_eq!(own::write(&own::read(&text).unwrap()[0]), text);
         assert_eq!(
             rules(RULES).lines(),

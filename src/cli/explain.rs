@@ -42,6 +42,9 @@ fn print(explained: &Explained) -> Result<(), crate::store::StoreError> {
     let event = &explained.standing.event;
     println!("{} of {}, {} at {}", event.id, event.source, event.outcome.name(), event.occurred_at);
     println!("  {}/{}", event.product.provider, event.product.model);
+    if let Some(other) = &explained.booked_with {
+        println!("  booked together with {} of {}", other.event.id, other.event.source);
+    }
     if let Some(held) = &explained.held {
         println!("  held ({}): {}", held.reason.name(), held.detail);
     }

@@ -9,7 +9,7 @@ use crate::ledger::seal::{self, BlockHash, Dimensions, EventRow, Header, Sealer,
 use crate::ledger::{self, Entry, EntryKind, Posting};
 use crate::rating::{Party, RATER, Rated};
 use crate::store::{
-    Block, Conflict, Head, HeldEvent, NameKind, NewName, OWNER_KINDS, OnceKey, PRODUCT_KINDS, Store, StoreError, Write,
+    Block, Conflict, Head, HeldEvent, NameKind, NewName, OWNER_KINDS, OnceKey, PRODUCT_KINDS, Store, StoreError, Suspect, Write,
 };
 use crate::time::Instant;
 use crate::usage::record::write_record;
@@ -106,6 +106,7 @@ pub struct Booking<'c> {
     held: Vec<HeldEvent>,
     released: Vec<EventNumber>,
     conflicts: Vec<Conflict>,
+    suspects: Vec<Suspect>,
     keys: Vec<(Org, OnceKey, i64)>,
     /// Salts of new names come from this, so that one question to the operating system is enough.
     salt: [u8; 32],
@@ -129,6 +130,7 @@ impl<'c> Booking<'c> {
             held: Vec::new(),
             released: Vec::new(),
             conflicts: Vec::new(),
+            suspects: Vec::new(),
             keys: Vec::new(),
             salt,
             scratch: Writer::with_capacity(256),
@@ -153,7 +155,7 @@ impl<'c> Booking<'c> {
         let (mut seen_owners, mut seen_products) = (HashSet::new(), HashSet::new());
         for (event, rated) in events.clone() {
             // Whom the producer names, and who bears it by rule.
-            for owner in std::iter::once(&event.owner).chain(rated.and_then(|rated| rated.owner.as_ref())) {
+            for owner in std::iter::once(&event.owner).chain(rated.and_then(|rated| rated.owner.as_deref())) {
                 if self.cache.owners.contains_key(owner) || !seen_owners.insert(owner) {
                     continue;
                 }
@@ -368,6 +370,10 @@ impl<'c> Booking<'c> {
         self.conflicts.push(conflict);
     }
 
+    pub fn suspect(&mut self, suspect: Suspect) {
+        self.suspects.push(suspect);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.entries.is_empty()
     }
@@ -416,6 +422,7 @@ impl<'c> Booking<'c> {
         write.release(org, &self.released).await?;
         write.hold(org, &self.held).await?;
         write.insert_conflicts(org, &self.conflicts).await?;
+        write.insert_suspects(org, &self.suspects).await?;
 
         let occurred = self.entries.iter().map(|entry| entry.occurred_at);
         let block = Block {

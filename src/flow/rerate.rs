@@ -7,6 +7,7 @@ use crate::flow::booking::Booking;
 use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, InForce, now};
 use crate::id::{EventNumber, Org, Version};
+use crate::ledger::seal::{EventRow, State, decides};
 use crate::ledger::{Entry, book_again, says_the_same};
 use crate::money::{Amount, Currency};
 use crate::rating::{Rated, Rating, rate};
@@ -236,12 +237,15 @@ fn by_event(entries: Vec<Entry>) -> HashMap<EventNumber, Vec<Entry>> {
 async fn still_standing(write: &mut Write, org: Org, changed: Vec<(Booked, Rated)>) -> Result<Vec<(Booked, Rated)>, FlowError> {
     let events: Vec<EventNumber> = changed.iter().map(|(booked, _)| booked.number).collect();
     let entries = by_event(write.entries_of_events(org, &events).await?);
-    let mut records: HashMap<EventNumber, i64> = HashMap::with_capacity(events.len());
-    for row in write.revisions(org, &events).await?.into_iter().filter(|row| row.state.stands()) {
-        records.insert(row.event, row.record);
+    let mut rows: HashMap<EventNumber, Vec<EventRow>> = HashMap::with_capacity(events.len());
+    let promoted = write.promoted(org, &events).await?;
+    for row in write.revisions(org, &events).await?.into_iter().chain(promoted) {
+        let event = if row.state == State::Promoted { row.about.unwrap_or(row.event) } else { row.event };
+        rows.entry(event).or_default().push(row);
     }
     let as_it_was = |(booked, _): &(Booked, Rated)| {
-        records.get(&booked.number) == Some(&booked.record)
+        let rows = rows.get(&booked.number).map_or(&[][..], Vec::as_slice);
+        decides(booked.number, rows).is_some_and(|row| row.record == booked.record)
             && entries.get(&booked.number).is_some_and(|entries| standing(entries) == booked.standing)
     };
     Ok(changed.into_iter().filter(as_it_was).collect())

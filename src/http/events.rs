@@ -59,6 +59,9 @@ struct EventBody {
     detail: Option<String>,
     /// What holds today.
     event: Box<serde_json::value::RawValue>,
+    /// The event of another source on whose word its call is booked, or that holds the call which is booked on its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booked_with: Option<EventRef>,
     /// Earlier and contradicting contents.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     revisions: Vec<RevisionBody>,
@@ -112,6 +115,10 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
         reason: explained.held.as_ref().map(|held| held.reason.name()),
         detail: explained.held.map(|held| held.detail),
         event: wire::event(&standing.event),
+        booked_with: explained
+            .booked_with
+            .as_ref()
+            .map(|other| EventRef { source: other.event.source.to_string(), id: other.event.id.to_string() }),
         revisions: explained.revisions.iter().map(revision).collect(),
         entries,
         explanation: Explanation {

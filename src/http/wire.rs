@@ -5,7 +5,7 @@ use crate::flow::quote::Quote;
 use crate::ledger;
 use crate::ledger::items::Item;
 use crate::rating::{LineItem, Rating};
-use crate::store::{BookedEntry, Names, StoreError};
+use crate::store::{BookedEntry, Decision, Names, StoreError};
 use crate::usage::dialect::native;
 use crate::usage::reading::Rejected;
 use crate::usage::{Owner, Product, UsageEvent};
@@ -188,6 +188,24 @@ pub struct EntryBody {
     #[serde(flatten)]
     pub dimensions: BTreeMap<&'static str, String>,
     pub line_items: Vec<LineItemBody>,
+}
+
+/// What a person decided, when, and who that was.
+#[derive(Serialize)]
+pub struct DecisionBody {
+    accepted: bool,
+    decided_at: String,
+    decided_by: String,
+}
+
+impl DecisionBody {
+    pub fn of(decision: &Decision) -> DecisionBody {
+        DecisionBody {
+            accepted: decision.accepted,
+            decided_at: decision.decided_at.to_string(),
+            decided_by: decision.decided_by.clone(),
+        }
+    }
 }
 
 /// An event by the name its producer gave it.

@@ -68,6 +68,11 @@ impl Dialect {
         Dialect::ALL.into_iter().find(|dialect| *dialect as u8 == number)
     }
 
+    /// Its producers make an event's id up as they send it, so that the same call sent again comes under another id.
+    pub const fn makes_up_ids(self) -> bool {
+        false
+    }
+
     /// The field of an envelope that holds the events, for producers that send one.
     const fn envelope(self) -> Option<&'static str> {
         match self {
