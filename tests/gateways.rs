@@ -441,7 +441,9 @@ fn what_people_wrote_is_stored_nowhere_whichever_gateway_sends_it() {
         let mut event = event.clone();
         for place in places {
             let fields = event.pointer_mut(place).unwrap().as_object_mut().unwrap();
-            content.as_object().unwrap().iter().for_each(|(name, value)| drop(fields.entry(name).or_insert(value.clone())));
+            for (name, value) in content.as_object().unwrap() {
+                fields.entry(name).or_insert(value.clone());
+            }
         }
         event
     };
@@ -480,4 +482,25 @@ fn what_people_wrote_is_stored_nowhere_whichever_gateway_sends_it() {
     let has = |text: &str| kept.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(has("nobody-knows"), "what was sent beside it is there");
     assert!(!has(CANARY), "in the database");
+}
+
+/// The example on each gateway's page is what its dialect reads.
+#[test]
+fn the_examples_in_the_papers_are_events() {
+    let gateways = [Dialect::Omnia, Dialect::Promptkit, Dialect::Pai, Dialect::Oceans, Dialect::LlmProxy, Dialect::Keeptrusts];
+    let expected = [
+        "openrouter/anthropic/claude-sonnet-4: input 1200, cache_read 800, output 340 = 0.00894",
+        "anthropic/claude-sonnet-4-5: input 1200, cache_read 800, output 300 = 0.00834",
+        "openrouter/openai/gpt-4o-mini: input 1000, cache_read 8000, output 700 = 0.00117",
+        "openrouter/openai/gpt-4o-mini: input 1000, cache_read 8000, output 650, reasoning 50 = 0.00117",
+        "openrouter/anthropic/claude-sonnet-4: input 1200, cache_read 800, output 240, reasoning 100 = 0.00894",
+        "openrouter/openai/gpt-4o: input 800, output 120 = 0.0032",
+    ];
+    for (dialect, expected) in gateways.into_iter().zip(expected) {
+        let path = format!("{}/docs/gateways/{}.md", env!("CARGO_MANIFEST_DIR"), dialect.name());
+        let page = std::fs::read_to_string(path).unwrap();
+        let examples: Vec<&str> = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(examples.len(), 1, "{}", dialect.name());
+        assert_eq!(says(dialect, examples[0], &prices()), [expected], "{}", dialect.name());
+    }
 }

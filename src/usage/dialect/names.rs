@@ -76,8 +76,11 @@ pub fn exact(name: &str) -> Option<Text> {
 }
 
 /// The provider that an operator's own name for an endpoint begins with: `openrouter-prod` is `openrouter`, `claude.eu` is
-/// `anthropic`, and `our-models` says nothing.
+/// `anthropic`, and `our-models` says nothing. What is compatible with a provider is another one.
 pub fn begins(name: &str) -> Option<Text> {
+    if name.to_ascii_lowercase().contains("compatible") {
+        return None;
+    }
     let stems = std::iter::successors(Some(name), |stem| stem.rsplit_once(['.', '-']).map(|(shorter, _)| shorter));
     stems.into_iter().find_map(exact)
 }
@@ -138,6 +141,7 @@ mod tests {
         assert_eq!(read("openrouter-prod-eu"), (None, Some("openrouter".to_owned())));
         assert_eq!(read("gemini-cli-oauth-personal"), (None, Some("google".to_owned())));
         assert_eq!(read("our-openrouter"), (None, None));
+        assert_eq!(read("openai-compatible"), (None, None));
     }
 
     #[test]
