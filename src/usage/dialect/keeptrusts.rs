@@ -54,7 +54,8 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     };
     let target = Target::of(body.text("provider")?, body.text("model")?)?;
     let mut event = context.event(DIALECT, id, occurred_at, target.provider.clone(), target.model.clone());
-    event.product.requested_model = body.text("requested_model")?.filter(|asked| *asked != event.product.model);
+    event.product.requested_model = body.loose("requested_model").filter(|asked| *asked != event.product.model);
+    event.provider_request_id = of_metadata("provider_request_id");
 
     let decision = body.loose("decision").or(of_metadata("decision"));
     let from_cache =
@@ -74,19 +75,12 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
 
     let catalog_source = body.loose("catalog_pricing_source");
     let pricing_source = body.loose("pricing_source").or(catalog_source);
-    let cost = match body.amount("total_cost")? {
-        Some(cost) => Some(cost),
-        None => body.amount("cost")?,
-    };
-    let currency = match body.text("currency")? {
-        Some(code) => code.parse().map_err(|e| body.wrong("currency", Problem::Money(e)))?,
-        None => Currency::USD,
-    };
-    match (cost, pricing_source.as_deref()) {
-        (Some((amount, rounded)), Some("upstream")) => {
-            event.reported = Some(Reported { amount, currency, byok: false, upstream_amount: None, rounded });
-        }
-        (cost, _) => event.claimed = cost.map(|(amount, _)| Claimed { amount, currency }),
+    if pricing_source.as_deref() == Some("upstream") {
+        event.reported = read_cost(&mut body)?;
+    } else {
+        // A claim is a remark: one that cannot be read costs no event.
+        let cost = read_cost(&mut body).ok().flatten();
+        event.claimed = cost.map(|cost| Claimed { amount: cost.amount, currency: cost.currency });
     }
 
     let mut labels = Labels::default();
@@ -121,6 +115,16 @@ fn check(said: &str, payload: &str) -> Result<(), Rejected> {
     }
     let why = format!("the payload's bytes have the hash {found}; something changed them on their way");
     Err(Rejected::new("payload_sha256", Problem::Contradiction(why)))
+}
+
+fn read_cost(body: &mut Object<'_>) -> Result<Option<Reported>, Rejected> {
+    let name = if body.has("total_cost") { "total_cost" } else { "cost" };
+    let Some((amount, rounded)) = body.amount(name)? else { return Ok(None) };
+    let currency = match body.text("currency")? {
+        Some(code) => code.parse().map_err(|e| body.wrong("currency", Problem::Money(e)))?,
+        None => Currency::USD,
+    };
+    Ok(Some(Reported { amount, currency, byok: false, upstream_amount: None, rounded }))
 }
 
 /// What was called: `openrouter:chat:openai/gpt-4o` in one field, or provider and model in two.
@@ -277,6 +281,10 @@ mod tests {
             let event = spend(&[("upstream", source)]);
             assert_eq!((event.claimed.unwrap().amount.to_string().as_str(), event.reported), ("0.0032", None));
         }
+        let unreadable = spend(&[("upstream", "catalog"), ("\"total_cost\":0.0032", "\"total_cost\":-1")]);
+        assert_eq!((unreadable.claimed, unreadable.reported), (None, None));
+        let upstream = told(&SPEND.replace("0.0032", "-1")).unwrap_err();
+        assert_eq!(upstream.to_string(), "total_cost: -1 is negative; it cannot be");
         let by_catalog = spend(&[("\"pricing_source\"", "\"catalog_pricing_source\"")]);
         assert!(by_catalog.reported.is_some());
     }
@@ -327,5 +335,7 @@ mod tests {
             assert!(spend(&[("provider_reported", source)]).estimated);
         }
         assert!(spend(&[("\"cache_hit\":false", "\"usage_estimated\":true")]).estimated);
+        let named = spend(&[("\"cache_hit\":false", "\"provider_request_id\":\"gen-1\"")]);
+        assert_eq!(named.provider_request_id.as_deref(), Some("gen-1"));
     }
 }

@@ -30,6 +30,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let mut event = context.event(DIALECT, id, occurred_at, provider, model);
     event.product.requested_model = row.text("model_key")?.filter(|asked| *asked != event.product.model);
 
+    event.provider_request_id = row.loose("provider_request_id");
     let status = row.loose("pricing_status");
     let raw = ["provider_usage", "provider_usage_json"].into_iter().find_map(|name| row.take(name)).and_then(text_of);
     let raw = raw.and_then(|raw| read_raw(&raw));
@@ -179,6 +180,19 @@ mod tests {
         assert_eq!((event.owner.app.as_deref(), event.owner.key.as_deref()), (Some("1b2e"), Some("a7")));
         let labels: Vec<_> = event.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(labels, ["oceans.pricing_status=priced", "service_account=1b2e"]);
+    }
+
+    #[test]
+    fn what_is_joined_to_a_row_is_read_too() {
+        let joined = ROW.replace(
+            "\"occurred_at\"",
+            "\"provider_request_id\":\"gen-1\",\"caller_service\":\"search\",\"caller_env\":\"prod\",\"tags\":{\"feature\":\"answers\"},\"occurred_at\"",
+        );
+        let event = event(&joined);
+        let of = |name: &Option<Text>| name.as_deref().unwrap_or_default().to_owned();
+        let read = [of(&event.provider_request_id), of(&event.owner.app), of(&event.owner.environment)];
+        assert_eq!(read, ["gen-1", "search", "prod"]);
+        assert!(event.labels.iter().any(|(key, value)| (&**key, &**value) == ("feature", "answers")));
     }
 
     #[test]

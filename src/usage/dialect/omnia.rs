@@ -48,7 +48,10 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     labels.add("workspace", loose(&mut row, "workspaceName", "workspace_name"));
     labels.add("provider_name", named);
     labels.add("source", row.loose("source"));
-    labels.add_all("", row.inner("labels"));
+    let mut theirs = row.inner("labels");
+    // Nothing in a row names the provider's call; whoever can label a call may do it here.
+    event.provider_request_id = theirs.as_mut().and_then(|labels| labels.loose("provider_request_id"));
+    labels.add_all("", theirs);
     event.labels = labels.into_sorted();
     event.owner = Owner { project: namespace, agent: loose(&mut row, "agentName", "agent_name"), ..Owner::default() };
     event.session = loose(&mut row, "sessionId", "session_id");
@@ -120,6 +123,13 @@ mod tests {
         let labels: Vec<_> = call.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(labels, ["namespace=agents", "provider_name=openrouter", "run=r9", "source=judge"]);
         assert_eq!(call.extra.as_deref(), Some(r#"{"durationMs":2110,"finishReason":"stop","toolCallCount":0}"#));
+    }
+
+    #[test]
+    fn a_label_may_name_the_providers_call() {
+        let named = event(&CALL.replace("\"run\":\"r9\"", "\"provider_request_id\":\"gen-1\""));
+        assert_eq!(named.provider_request_id.as_deref(), Some("gen-1"));
+        assert!(named.labels.iter().all(|(key, _)| &**key != "provider_request_id"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     if let (None, Some(source)) = (&context.source, source) {
         event.source = source;
     }
+    event.provider_request_id = body.loose("provider_request_id");
     event.product.requested_model = asked.filter(|asked| *asked != event.product.model);
     let usage = body.take("usage").map(native::read_usage).transpose()?;
     let (outcome, usage) = status::settle(status::outcome(body.count("http_status")?), usage);
@@ -113,6 +114,8 @@ mod tests {
         assert_eq!(event(&again).id, one.id);
         assert_ne!(event(&CALL.replace("260", "261").replace("5360", "5361")).id, one.id);
         assert_eq!(&*event(&CALL.replace("\"event_id\":null", "\"event_id\":\"e-1\"")).id, "e-1");
+        let named = event(&CALL.replace("\"event_id\":null", "\"provider_request_id\":\"gen-1\""));
+        assert_eq!(named.provider_request_id.as_deref(), Some("gen-1"));
     }
 
     #[test]

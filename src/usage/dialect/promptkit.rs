@@ -64,7 +64,9 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     labels.add("source", data.loose("Source"));
     labels.add("execution_id", execution);
     labels.add("conversation_id", envelope.loose("conversation_id"));
-    labels.add_all("", data.inner("Labels"));
+    let mut theirs = data.inner("Labels");
+    event.provider_request_id = theirs.as_mut().and_then(|labels| labels.loose("provider_request_id"));
+    labels.add_all("", theirs);
     event.labels = labels.into_sorted();
     event.owner = Owner { user: envelope.loose("user_id"), ..Owner::default() };
     event.session = session;
@@ -180,6 +182,8 @@ mod tests {
         assert_eq!(&*event(&named).id, "s-1/call-9");
         let sessionless = COMPLETED.replace("\"session_id\":\"s-1\",", "");
         assert_eq!(&*event(&sessionless).id, "x-1/17@2026-09-02T10:11:12.500Z");
+        let traced = event(&COMPLETED.replace("\"run\":\"r9\"", "\"provider_request_id\":\"gen-1\""));
+        assert_eq!(traced.provider_request_id.as_deref(), Some("gen-1"));
         let nameless = COMPLETED.replace("\"sequence\":17,", "");
         assert_eq!(told(&nameless).unwrap_err().to_string(), "sequence: missing");
     }
