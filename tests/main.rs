@@ -7,6 +7,7 @@ mod checks;
 mod cli;
 mod crash;
 mod exactness;
+mod gateways;
 mod golden;
 mod http;
 mod importers;

@@ -3,6 +3,7 @@
 
 use super::answer::Json;
 use super::caller::Known;
+use super::dialects::{self, DELIVERY_ID};
 use super::receive::{Post, Wanted, reply};
 use super::wire::{self, EntryBody, EventRef};
 use super::{App, Problem};
@@ -24,6 +25,10 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    // Keeptrusts has a route of this name too, and its deliveries say what they are.
+    if headers.contains_key(DELIVERY_ID) {
+        return dialects::deliver(&service, known, &headers, body).await;
+    }
     let (framing, dialect) = content_type(&headers)?;
     let wanted = Wanted::of(query.as_deref())?;
     let post = Post::receive(&service, known, &headers, body).await?;

@@ -3,10 +3,18 @@
 //! producers put many into an array, into an envelope, or (OpenTelemetry) into a tree of spans.
 
 pub mod cloudevents;
+pub mod derived;
+pub mod keeptrusts;
 pub mod labels;
 pub mod litellm;
+pub mod llm_proxy;
 pub mod names;
 pub mod native;
+pub mod oceans;
+pub mod omnia;
+pub mod pai;
+pub mod promptkit;
+pub mod status;
 
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind};
@@ -21,6 +29,12 @@ pub enum Dialect {
     Native = 0,
     CloudEvents = 1,
     Litellm = 2,
+    Omnia = 3,
+    Promptkit = 4,
+    Pai = 5,
+    Oceans = 6,
+    LlmProxy = 7,
+    Keeptrusts = 8,
 }
 
 /// What a piece of a body tells.
@@ -50,13 +64,29 @@ pub struct Context {
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 3] = [Dialect::Native, Dialect::CloudEvents, Dialect::Litellm];
+    pub const ALL: [Dialect; 9] = [
+        Dialect::Native,
+        Dialect::CloudEvents,
+        Dialect::Litellm,
+        Dialect::Omnia,
+        Dialect::Promptkit,
+        Dialect::Pai,
+        Dialect::Oceans,
+        Dialect::LlmProxy,
+        Dialect::Keeptrusts,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Dialect::Native => "native",
             Dialect::CloudEvents => "cloudevents",
             Dialect::Litellm => "litellm",
+            Dialect::Omnia => "omnia",
+            Dialect::Promptkit => "promptkit",
+            Dialect::Pai => "pai",
+            Dialect::Oceans => "oceans",
+            Dialect::LlmProxy => "llm-proxy",
+            Dialect::Keeptrusts => "keeptrusts",
         }
     }
 
@@ -76,7 +106,9 @@ impl Dialect {
     /// The field of an envelope that holds the events, for producers that send one.
     const fn envelope(self) -> Option<&'static str> {
         match self {
+            Dialect::LlmProxy => Some("records"),
             Dialect::Native | Dialect::CloudEvents | Dialect::Litellm => None,
+            Dialect::Omnia | Dialect::Promptkit | Dialect::Pai | Dialect::Oceans | Dialect::Keeptrusts => None,
         }
     }
 
@@ -102,6 +134,12 @@ impl Dialect {
             Dialect::Native => native::read(json, context).map(Told::event),
             Dialect::CloudEvents => cloudevents::read(json, context).map(Told::event),
             Dialect::Litellm => litellm::read(json, context),
+            Dialect::Omnia => omnia::read(json, context),
+            Dialect::Promptkit => promptkit::read(json, context),
+            Dialect::Pai => pai::read(json, context),
+            Dialect::Oceans => oceans::read(json, context),
+            Dialect::LlmProxy => llm_proxy::read(json, context),
+            Dialect::Keeptrusts => keeptrusts::read(json, context),
         }
     }
 }

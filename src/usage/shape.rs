@@ -70,10 +70,7 @@ impl Shape {
         };
         match counted {
             Ok(quantities) => read.usage = Usage::Counted(quantities),
-            Err(Unread::Contradiction(detail)) => {
-                let raw = content::numbers(json).filter(|raw| raw.len() <= MAX_RAW).unwrap_or_default().into();
-                read.usage = Usage::Contradictory { detail, raw };
-            }
+            Err(Unread::Contradiction(detail)) => read.usage = contradiction(detail, json),
             Err(Unread::Rejected(rejected)) => return Err(rejected),
         }
         Ok(read)
@@ -105,6 +102,12 @@ impl From<Rejected> for Unread {
     fn from(rejected: Rejected) -> Unread {
         Unread::Rejected(rejected)
     }
+}
+
+/// Counts that do not fit together, with the numbers that were sent.
+pub fn contradiction(detail: String, json: &str) -> Usage {
+    let raw = content::numbers(json).filter(|raw| raw.len() <= MAX_RAW).unwrap_or_default().into();
+    Usage::Contradictory { detail, raw }
 }
 
 /// A count that the block must have.
