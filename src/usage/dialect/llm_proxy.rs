@@ -7,7 +7,7 @@ use super::labels::Labels;
 use super::{Context, Dialect, Told, names, native, status};
 use crate::usage::reading::{self, Object, Problem, Rejected, kind, string};
 use crate::usage::shape::Read;
-use crate::usage::{Owner, Reported, Text};
+use crate::usage::{Owner, Reported, Text, Usage};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -108,8 +108,7 @@ fn sold_by(backend: &str) -> Option<Text> {
     }
 }
 
-/// The reported usage. The proxy drops OpenRouter's `is_byok`; but with the caller's own key `cost` is only a small fee, and the
-/// upstream's charge is more than it, which never is so otherwise.
+/// The reported usage, if it is a block with counts.
 fn read_usage(block: &str) -> Result<Option<Read>, Rejected> {
     if kind(block) != "an object" {
         return Ok(None);
@@ -118,20 +117,29 @@ fn read_usage(block: &str) -> Result<Option<Read>, Rejected> {
         Ok(value) => value,
         Err(e) => return Err(Rejected::new("backend_reported_usage", Problem::Syntax(e.to_string()))),
     };
-    let mut fields = Object::parse(block, "backend_reported_usage")?;
+    let fields = Object::parse(block, "backend_reported_usage")?;
     if !["prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens"].into_iter().any(|name| fields.has(name)) {
         return Ok(None);
     }
     let mut read = native::read_usage(value)?;
-    if let (Some(reported), false) = (&read.reported, fields.has("is_byok")) {
-        let upstream =
-            fields.inner("cost_details").and_then(|mut details| details.amount("upstream_inference_cost").ok().flatten());
-        if let Some((upstream, rounded)) = upstream.filter(|(upstream, _)| *upstream > reported.amount) {
-            let rounded = rounded || reported.rounded;
-            read.reported = Some(Reported { byok: true, upstream_amount: Some(upstream), rounded, ..reported.clone() });
-        }
+    let answered = matches!(&read.usage, Usage::Counted(counts) if counts.has_output());
+    if let Some(reported) = read.reported.take() {
+        read.reported = Some(if fields.has("is_byok") { reported } else { with_own_key(reported, fields, answered) });
     }
     Ok(Some(read))
+}
+
+/// The proxy drops OpenRouter's `is_byok`. But with the caller's own key `cost` is only a small fee, or nothing, and the upstream's
+/// charge is more than it, which is so otherwise only where OpenRouter takes nothing for a call without an answer.
+fn with_own_key(reported: Reported, mut usage: Object<'_>, answered: bool) -> Reported {
+    let mut details = usage.inner("cost_details");
+    let upstream = details.as_mut().and_then(|details| details.amount("upstream_inference_cost").ok().flatten());
+    match upstream {
+        Some((upstream, rounded)) if upstream > reported.amount && (answered || !reported.amount.is_zero()) => {
+            Reported { byok: true, upstream_amount: Some(upstream), rounded: rounded || reported.rounded, ..reported }
+        }
+        _ => reported,
+    }
 }
 
 fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
@@ -142,7 +150,7 @@ fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
     use crate::time::Instant;
-    use crate::usage::{Meter, Outcome, Quantities, Usage, UsageEvent};
+    use crate::usage::{Meter, Outcome, Quantities, UsageEvent};
 
     fn told(json: &str) -> Result<Told, Rejected> {
         let received_at = Instant::parse("2026-09-03T12:00:00Z").unwrap();
@@ -221,6 +229,12 @@ mod tests {
         // Without it the upstream's figure is the same money again.
         let same = ROW.replace("\"upstream_inference_cost\":null", "\"upstream_inference_cost\":0.0070122");
         assert_eq!(event(&same).reported, event(ROW).reported);
+        // Nothing answered, nothing taken: the zero holds, whatever the upstream asks of the router.
+        let empty =
+            own_key.replace("0.00035", "0").replace("\"completion_tokens\":191,\"total_tokens\":2495", "\"completion_tokens\":0");
+        let empty = empty.replace("\"reasoning_tokens\":64", "\"reasoning_tokens\":0");
+        assert!(!event(&empty).reported.unwrap().byok);
+        assert!(event(&own_key.replace("0.00035", "0")).reported.unwrap().byok);
     }
 
     #[test]
