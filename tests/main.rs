@@ -16,6 +16,7 @@ mod notations;
 mod parquet;
 mod peers;
 mod prices;
+mod pull;
 mod refresh;
 mod replay;
 mod rules;

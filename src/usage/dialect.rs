@@ -100,7 +100,7 @@ impl Dialect {
 
     /// Its producers make an event's id up as they send it, so that the same call sent again comes under another id.
     pub const fn makes_up_ids(self) -> bool {
-        false
+        matches!(self, Dialect::Omnia)
     }
 
     /// The field of an envelope that holds the events, for producers that send one.
