@@ -20,6 +20,7 @@ mod rejected;
 mod reports;
 mod rerate;
 mod service;
+mod traces;
 pub mod wire;
 
 pub use metrics::Metrics;
@@ -69,6 +70,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/events", post(events::create))
         .route("/v1/events/{source}/{id}", get(events::show))
         .route("/v1/ingest/{dialect}", post(dialects::create))
+        .route("/v1/traces", post(traces::create))
+        .route("/api/public/otel/v1/traces", post(traces::create))
         .route("/v1/quote", post(quote::create))
         .route("/v1/entries", get(entries::list))
         .route("/v1/entries/{id}", get(entries::show))

@@ -7,6 +7,7 @@ mod checks;
 mod cli;
 mod crash;
 mod exactness;
+mod field;
 mod golden;
 mod http;
 mod importers;

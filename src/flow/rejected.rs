@@ -24,7 +24,7 @@ impl RejectedBody {
             field: storable(&why.field),
             detail: storable(&why.problem.to_string()),
             body,
-            size: text.len() as i64,
+            size: piece.size() as i64,
             times: 1,
             received_at: context.received_at,
         }
@@ -33,6 +33,9 @@ impl RejectedBody {
 
 /// The id that a broken event may still have.
 pub fn id_of(piece: &Piece<'_>) -> Option<String> {
+    if let Piece::Span(span) = piece {
+        return span.read().ok().and_then(|span| span.id());
+    }
     let text = piece.text();
     let id = Object::parse(&text, "").ok()?.take("id").and_then(|id| string(id).map(|id| id.into_owned()))?;
     (!id.is_empty() && id.len() <= crate::usage::MAX_TEXT && !id.contains(char::is_control)).then_some(id)

@@ -2,8 +2,8 @@
 //! find that path here too, and are answered as they expect, so that an operator changes a URL and a key and nothing else.
 
 use super::caller::Known;
-use super::receive::{Post, Wanted, reply};
-use super::{App, Problem};
+use super::receive::{Post, Received, Wanted, reply};
+use super::{App, Problem, traces};
 use crate::flow::intake::Framing;
 use crate::usage::dialect::Dialect;
 use axum::body::Body;
@@ -27,7 +27,10 @@ pub async fn create(
     })?;
     let wanted = Wanted::of(query.as_deref())?;
     let post = Post::receive(&service, known, &headers, body).await?;
-    let framing = framing(&post.bytes);
+    if traces::is_trial(&headers, &post.bytes) {
+        return Ok(reply(Received::nothing(), &wanted));
+    }
+    let framing = if traces::is_protobuf(&headers) { Framing::Protobuf } else { framing(&post.bytes) };
     Ok(reply(post.take_in(&service, framing, dialect, wanted.strict).await?, &wanted))
 }
 

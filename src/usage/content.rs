@@ -95,11 +95,23 @@ fn copy_field(name: &str, json: &str, kept: &mut String, depth: usize, keep: Kee
     if keep == Keep::Counts || scalar {
         return copy(json, kept, depth, keep);
     }
-    let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect();
-    let is_content = CONTENT.binary_search(&plain.as_str()).is_ok()
-        || ["prompt", "completion", "message", "content"].iter().any(|word| plain.ends_with(word));
+    let plain = plain_name(name);
     let keep = if CONTAINERS.binary_search(&plain.as_str()).is_ok() { Keep::Numbers } else { keep };
-    !is_content && copy(json, kept, depth, keep)
+    !names_content(&plain) && copy(json, kept, depth, keep)
+}
+
+/// Whether a text under this name is something that people wrote.
+pub fn is_content(name: &str) -> bool {
+    names_content(&plain_name(name))
+}
+
+fn plain_name(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+fn names_content(plain: &str) -> bool {
+    CONTENT.binary_search(&plain).is_ok()
+        || ["prompt", "completion", "message", "content"].iter().any(|word| plain.ends_with(word))
 }
 
 /// Copies `json` to the end of `kept`; leaves `kept` as it was and says no where nothing of it may stay.

@@ -3,14 +3,18 @@
 //! producers put many into an array, into an envelope, or (OpenTelemetry) into a tree of spans.
 
 pub mod cloudevents;
+pub mod hosts;
 pub mod labels;
+pub mod langfuse;
 pub mod litellm;
 pub mod names;
 pub mod native;
+pub mod openrouter;
+pub mod otlp;
 
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind};
-use crate::usage::{Outcome, Owner, Product, Quantities, Text, Usage, UsageEvent, content};
+use crate::usage::{Outcome, Owner, Product, Quantities, Text, Usage, UsageEvent, content, otlp as otlp_export};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -21,6 +25,9 @@ pub enum Dialect {
     Native = 0,
     CloudEvents = 1,
     Litellm = 2,
+    Openrouter = 9,
+    Otlp = 11,
+    Langfuse = 12,
 }
 
 /// What a piece of a body tells.
@@ -37,6 +44,7 @@ pub enum Told {
 #[derive(Clone, Debug)]
 pub enum Piece<'a> {
     Json(&'a str),
+    Span(otlp_export::Unread<'a>),
 }
 
 /// What a reader needs to know beside the text.
@@ -50,13 +58,17 @@ pub struct Context {
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 3] = [Dialect::Native, Dialect::CloudEvents, Dialect::Litellm];
+    pub const ALL: [Dialect; 6] =
+        [Dialect::Native, Dialect::CloudEvents, Dialect::Litellm, Dialect::Openrouter, Dialect::Otlp, Dialect::Langfuse];
 
     pub const fn name(self) -> &'static str {
         match self {
             Dialect::Native => "native",
             Dialect::CloudEvents => "cloudevents",
             Dialect::Litellm => "litellm",
+            Dialect::Openrouter => "openrouter",
+            Dialect::Otlp => "otlp",
+            Dialect::Langfuse => "langfuse",
         }
     }
 
@@ -72,13 +84,16 @@ impl Dialect {
     const fn envelope(self) -> Option<&'static str> {
         match self {
             Dialect::Native | Dialect::CloudEvents | Dialect::Litellm => None,
+            Dialect::Openrouter | Dialect::Otlp | Dialect::Langfuse => None,
         }
     }
 
-    /// Cuts a JSON text into pieces: the elements of an array, of an envelope's list, or the text itself.
+    /// Cuts a JSON text into pieces: the elements of an array, of an envelope's list, the spans of a trace export (whichever
+    /// dialect it is sent as), or the text itself.
     pub fn cut(self, json: &str) -> Result<Vec<Piece<'_>>, Rejected> {
         match kind(json) {
             "an array" => elements(json, "event"),
+            "an object" if let Some(spans) = otlp_export::json::cut(json)? => Ok(spans.into_iter().map(Piece::Span).collect()),
             "an object" => match self.envelope() {
                 Some(list) => match Object::parse(json, "")?.take(list) {
                     Some(events) => elements(events.get(), list),
@@ -92,11 +107,16 @@ impl Dialect {
 
     /// Reads one piece.
     pub fn read(self, piece: &Piece<'_>, context: &Context) -> Result<Told, Rejected> {
-        let Piece::Json(json) = piece;
+        let json = match piece {
+            Piece::Json(json) => json,
+            // A span says itself in whose words it is.
+            Piece::Span(span) => return otlp::read(&span.read()?, context),
+        };
         match self {
             Dialect::Native => native::read(json, context).map(Told::event),
             Dialect::CloudEvents => cloudevents::read(json, context).map(Told::event),
             Dialect::Litellm => litellm::read(json, context),
+            Dialect::Openrouter | Dialect::Otlp | Dialect::Langfuse => Err(Rejected::new("resourceSpans", Problem::Missing)),
         }
     }
 }
@@ -125,13 +145,23 @@ impl<'a> Piece<'a> {
     pub fn without_content(&self) -> Option<String> {
         match self {
             Piece::Json(json) => content::strip(json),
+            Piece::Span(span) => span.read().ok().map(|span| span.without_content()),
         }
     }
 
-    /// What was received, as text.
+    /// What was received, as text; of a span only what may be kept of it, because protobuf is no text.
     pub fn text(&self) -> Cow<'a, str> {
         match self {
             Piece::Json(json) => Cow::Borrowed(json),
+            Piece::Span(_) => Cow::Owned(self.without_content().unwrap_or_default()),
+        }
+    }
+
+    /// How many bytes were received.
+    pub fn size(&self) -> usize {
+        match self {
+            Piece::Json(json) => json.len(),
+            Piece::Span(span) => span.size(),
         }
     }
 }
