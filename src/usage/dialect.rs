@@ -3,12 +3,14 @@
 //! producers put many into an array, into an envelope, or (OpenTelemetry) into a tree of spans.
 
 pub mod cloudevents;
+pub mod helicone;
 pub mod hosts;
 pub mod labels;
 pub mod langfuse;
 pub mod litellm;
 pub mod names;
 pub mod native;
+pub mod openmeter;
 pub mod openrouter;
 pub mod otlp;
 
@@ -26,8 +28,10 @@ pub enum Dialect {
     CloudEvents = 1,
     Litellm = 2,
     Openrouter = 9,
+    Helicone = 10,
     Otlp = 11,
     Langfuse = 12,
+    Openmeter = 13,
 }
 
 /// What a piece of a body tells.
@@ -58,8 +62,16 @@ pub struct Context {
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 6] =
-        [Dialect::Native, Dialect::CloudEvents, Dialect::Litellm, Dialect::Openrouter, Dialect::Otlp, Dialect::Langfuse];
+    pub const ALL: [Dialect; 8] = [
+        Dialect::Native,
+        Dialect::CloudEvents,
+        Dialect::Litellm,
+        Dialect::Openrouter,
+        Dialect::Helicone,
+        Dialect::Otlp,
+        Dialect::Langfuse,
+        Dialect::Openmeter,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,6 +81,8 @@ impl Dialect {
             Dialect::Openrouter => "openrouter",
             Dialect::Otlp => "otlp",
             Dialect::Langfuse => "langfuse",
+            Dialect::Helicone => "helicone",
+            Dialect::Openmeter => "openmeter",
         }
     }
 
@@ -84,7 +98,8 @@ impl Dialect {
     const fn envelope(self) -> Option<&'static str> {
         match self {
             Dialect::Native | Dialect::CloudEvents | Dialect::Litellm => None,
-            Dialect::Openrouter | Dialect::Otlp | Dialect::Langfuse => None,
+            Dialect::Openrouter | Dialect::Helicone | Dialect::Otlp | Dialect::Openmeter => None,
+            Dialect::Langfuse => Some("batch"),
         }
     }
 
@@ -116,7 +131,11 @@ impl Dialect {
             Dialect::Native => native::read(json, context).map(Told::event),
             Dialect::CloudEvents => cloudevents::read(json, context).map(Told::event),
             Dialect::Litellm => litellm::read(json, context),
-            Dialect::Openrouter | Dialect::Otlp | Dialect::Langfuse => Err(Rejected::new("resourceSpans", Problem::Missing)),
+            Dialect::Openrouter => openrouter::read(json, context),
+            Dialect::Helicone => helicone::read(json, context),
+            Dialect::Otlp => Err(Rejected::new("resourceSpans", Problem::Missing)),
+            Dialect::Langfuse => langfuse::ingestion::read(json, context),
+            Dialect::Openmeter => openmeter::read(json, context),
         }
     }
 }
@@ -144,6 +163,8 @@ impl<'a> Piece<'a> {
     /// What may be kept of it: everything but what people wrote.
     pub fn without_content(&self) -> Option<String> {
         match self {
+            // An export that could not be cut: which of its texts are content is said by names in other places of it.
+            Piece::Json(json) if otlp_export::json::may_be_one(json) => None,
             Piece::Json(json) => content::strip(json),
             Piece::Span(span) => span.read().ok().map(|span| span.without_content()),
         }

@@ -282,21 +282,23 @@ const USAGE_BLOCKS: [&str; 5] = [
 fn is_known(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     KNOWN.binary_search(&name).is_ok()
-        || LABELS.iter().any(|prefix| name.starts_with(prefix)) && !content::is_content(last) && !content::is_content(name)
+        || !name.starts_with("trace.metadata.openrouter")
+            && LABELS.iter().any(|prefix| name.starts_with(prefix))
+            && !content::is_content(last)
+            && !content::is_content(name)
 }
 
 /// Namespaces of labels that a caller chose.
-pub const LABELS: [&str; 7] = [
+const LABELS: [&str; 6] = [
     "ai.telemetry.metadata.",
     "farthing.",
     "langfuse.trace.metadata.",
-    "openrouter.",
     "promptkit.label.",
     "trace.metadata.",
     "traceloop.association.properties.",
 ];
 
-const KNOWN: [&str; 68] = [
+const KNOWN: [&str; 81] = [
     "HTTP-Referer",
     "ai.model.id",
     "ai.model.provider",
@@ -334,6 +336,8 @@ const KNOWN: [&str; 68] = [
     "http_referer",
     "langfuse.environment",
     "langfuse.observation.level",
+    "langfuse.observation.metadata.ls_provider",
+    "langfuse.observation.metadata.provider",
     "langfuse.observation.model.name",
     "langfuse.observation.type",
     "langfuse.release",
@@ -348,6 +352,7 @@ const KNOWN: [&str; 68] = [
     "llm.system",
     "openai.response.service_tier",
     "openinference.span.kind",
+    "openrouter.trace.id",
     "operation.cost",
     "promptkit.provider.cost",
     "promptkit.provider.source",
@@ -361,8 +366,197 @@ const KNOWN: [&str; 68] = [
     "span.type",
     "telemetry.sdk.language",
     "telemetry.sdk.name",
+    "trace.metadata.openrouter.api_key_name",
+    "trace.metadata.openrouter.app_title",
+    "trace.metadata.openrouter.creator_user_id",
+    "trace.metadata.openrouter.provider_name",
+    "trace.metadata.openrouter.provider_slug",
+    "trace.metadata.openrouter_generation.app.title",
+    "trace.metadata.openrouter_generation.byok_usage_inference",
+    "trace.metadata.openrouter_generation.external_user",
+    "trace.metadata.openrouter_generation.service_tier",
+    "trace.metadata.openrouter_generation.usage",
     "trace.name",
     "traceloop.span.kind",
     "user.id",
     "user_id",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::dialect::{Context, otlp};
+    use proptest::prelude::*;
+
+    fn context() -> Context {
+        Context { received_at: Instant::parse("2026-10-02T00:00:00Z").unwrap(), source: None, strict: false }
+    }
+
+    fn attribute(name: &str, value: &str) -> String {
+        format!(r#"{{"key":"{name}","value":{value}}}"#)
+    }
+
+    fn text(name: &str, value: &str) -> String {
+        attribute(name, &format!(r#"{{"stringValue":{}}}"#, quoted(value)))
+    }
+
+    fn export(resource: &[String], span: &[String]) -> String {
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{}]}},"scopeSpans":[{{"scope":{{"name":"test"}},"spans":[
+               {{"traceId":"0A","spanId":"01","name":"LLM Generation","startTimeUnixNano":"1790812800000000000","attributes":[{}]}}]}}]}}]}}"#,
+            resource.join(","),
+            span.join(",")
+        )
+    }
+
+    fn only(json: &str) -> Unread<'_> {
+        let [span] = <[Unread<'_>; 1]>::try_from(json::cut(json).unwrap().unwrap()).unwrap();
+        span
+    }
+
+    #[test]
+    fn names_are_sorted_for_the_search() {
+        assert!(KNOWN.is_sorted());
+    }
+
+    #[test]
+    fn both_spellings_and_numbers_in_quotes_are_read() {
+        let json = r#"{"resource_spans":[{"resource":null,"scope_spans":[{"spans":[{"trace_id":"0a","span_id":"01","extra":{"a":1},
+            "start_time_unix_nano":1790812800000000000,"status":{"code":"STATUS_CODE_ERROR"},"attributes":[
+            {"key":"a","value":{"int_value":"13"}},{"key":"b","value":{"intValue":14}},{"key":"c","value":{"doubleValue":3E-7}},
+            {"key":"d","value":{"doubleValue":"NaN"}},{"key":"e","value":{"bool_value":true}},{"key":"f"},{"value":{"intValue":1}},
+            {"key":"g","value":{"arrayValue":{"values":[{"stringValue":"x"},{"intValue":2}]}}},
+            {"key":"h","value":{"kvlist_value":{"values":[{"key":"i","value":{"intValue":5}}]}}}]}]}]}]}"#;
+        let unread = only(json);
+        let span = unread.read().unwrap();
+        let plain = |name: &str| span.attributes.plain(name);
+        assert_eq!(
+            (plain("a"), plain("b"), plain("c"), plain("d"), plain("e")),
+            (Some("13"), Some("14"), Some("3E-7"), None, Some("true"))
+        );
+        assert_eq!(span.attributes.get("g").unwrap().texts(), ["x", "2"]);
+        assert_eq!(span.attributes.get("h").unwrap().entries().unwrap().plain("i"), Some("5"));
+        assert_eq!((span.id().as_deref(), span.is_error, span.start), (Some("0a/01"), true, 1_790_812_800_000_000_000));
+    }
+
+    /// What is kept of a span that is rejected must tell the same once the reader is mended.
+    #[test]
+    fn what_is_kept_reads_back_as_the_same_event() {
+        let number = |name: &str, value: &str| attribute(name, &format!("{{\"doubleValue\":{value}}}"));
+        let spans = [
+            export(
+                &[text("service.name", "ide"), text("farthing.team", "search"), text("process.command_line", "secret")],
+                &[
+                    text("gen_ai.operation.name", "chat"),
+                    text("gen_ai.provider.name", "openai"),
+                    text("gen_ai.response.model", "gpt-4o"),
+                    text("gen_ai.prompt", "secret"),
+                    text("ai.telemetry.metadata.plan", "pro"),
+                    text("ai.telemetry.metadata.prompt", "secret"),
+                    text("user.id", "ann"),
+                    number("gen_ai.usage.input_tokens", "1000"),
+                    number("gen_ai.usage.output_tokens", "10"),
+                    number("gen_ai.usage.cost", "0.00000885"),
+                ],
+            ),
+            export(
+                &[],
+                &[
+                    text("langfuse.observation.type", "generation"),
+                    text("langfuse.observation.model.name", "gpt-4o"),
+                    text("langfuse.observation.metadata.ls_provider", "openai"),
+                    text("langfuse.observation.input", "secret"),
+                    text("langfuse.observation.usage_details", r#"{"input":5,"input_cached_tokens":3,"note":"secret"}"#),
+                    text("langfuse.observation.cost_details", r#"{"total":0.5}"#),
+                ],
+            ),
+            export(
+                &[text("service.name", "openrouter")],
+                &[
+                    text("gen_ai.response.id", "gen-1"),
+                    text("gen_ai.response.model", "openai/gpt-4o"),
+                    text("trace.input", "secret"),
+                    text("trace.metadata.tenant", "acme"),
+                    text("trace.metadata.openrouter.provider_name", "Azure"),
+                    text("trace.metadata.openrouter_generation.upstream_raw_response_usage", "secret"),
+                    text(
+                        "trace.metadata.openrouter_generation.cache_creation",
+                        r#"{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":2}"#,
+                    ),
+                    number("gen_ai.usage.input_tokens", "10"),
+                    number("gen_ai.usage.total_cost", "1.5e-3"),
+                ],
+            ),
+        ];
+        for sent in spans {
+            let unread = only(&sent);
+            let span = unread.read().unwrap();
+            let kept = span.without_content();
+            assert!(!kept.contains("secret"), "{kept}");
+            let again = only(&kept);
+            let again = otlp::read(&again.read().unwrap(), &context()).unwrap().into_event().unwrap();
+            let first = otlp::read(&span, &context()).unwrap().into_event().unwrap();
+            assert_eq!(first, again);
+        }
+    }
+
+    #[test]
+    fn broken_bytes_are_told_with_their_place() {
+        let said = |bytes: &[u8]| protobuf::cut(bytes).unwrap_err().to_string();
+        assert_eq!(said(&[0x0a, 0x05, 0x12]), "broken protobuf: a field runs past the end, at byte 2");
+        assert_eq!(said(&[0x0b]), "broken protobuf: a field of a kind that traces do not have, at byte 0");
+        assert_eq!(said(&[0x00, 0x00]), "broken protobuf: no field has this number, at byte 0");
+        assert_eq!(said(&[0xff; 11]), "broken protobuf: a number of more than ten bytes, at byte 0");
+        let endless = [&[0x0a][..], &[0xff; 9], &[0x01]].concat();
+        assert_eq!(said(&endless), "broken protobuf: a field runs past the end, at byte 11");
+        // Fields that nobody knows are passed over: a varint, eight bytes, four bytes, a text.
+        let unknown = [0x98, 0x06, 0x05, 0x91, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0x95, 0x06, 0, 0, 0, 0, 0x9a, 0x06, 0x01, 0x78];
+        assert!(protobuf::cut(&unknown).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_body_of_empty_spans_is_given_up() {
+        let many = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}{{}}]}}]}}]}}"#, "{},".repeat(MAX_SPANS));
+        assert!(json::cut(&many).is_err());
+        let spans = [0x12, 0x00].repeat(MAX_SPANS + 1);
+        let field = |tag: u8, inner: &[u8]| {
+            let mut bytes = vec![tag];
+            let mut length = inner.len();
+            while length >= 128 {
+                bytes.push((length % 128) as u8 + 128);
+                length /= 128;
+            }
+            bytes.push(length as u8);
+            [bytes, inner.to_vec()].concat()
+        };
+        let body = field(0x0a, &field(0x12, &spans));
+        assert!(protobuf::cut(&body).unwrap_err().to_string().starts_with("broken protobuf: too many spans"));
+    }
+
+    proptest! {
+        /// No bytes make the reader panic; what can be cut can be asked everything.
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in prop::collection::vec(prop_oneof![Just(0x0a_u8), Just(0x12), Just(0x4a), Just(0x05), Just(0x32), any::<u8>()], 0..200),
+        ) {
+            for unread in protobuf::cut(&bytes).unwrap_or_default() {
+                if let Ok(span) = unread.read() {
+                    let _ = (span.without_content(), otlp::read(&span, &context()));
+                }
+            }
+            // The same bytes as the inside of a span.
+            let length = [(bytes.len() % 128) as u8 | 128, (bytes.len() / 128) as u8];
+            let outer = |tag: u8, length: &[u8], inner: &[u8]| [&[tag], length, inner].concat();
+            let scope = outer(0x12, &length, &bytes);
+            let two = |inner: &[u8]| [(inner.len() % 128) as u8 | 128, (inner.len() / 128) as u8];
+            let resource = outer(0x12, &two(&scope), &scope);
+            let body = outer(0x0a, &two(&resource), &resource);
+            let [unread] = <[Unread<'_>; 1]>::try_from(protobuf::cut(&body).unwrap()).unwrap();
+            if let Ok(span) = unread.read() {
+                let kept = span.without_content();
+                prop_assert!(json::cut(&kept).unwrap().is_some(), "{kept}");
+                let _ = otlp::read(&span, &context());
+            }
+        }
+    }
+}

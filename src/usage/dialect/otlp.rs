@@ -168,7 +168,16 @@ fn provider_of(span: &Span<'_>) -> Text {
         return ours;
     }
     let seller = span.attributes.plain("server.address").and_then(hosts::seller).map(Text::known);
-    let said = ["gen_ai.provider.name", "gen_ai.system", "llm.provider", "ai.model.provider", "llm.system", "llm.vendor"];
+    let said = [
+        "gen_ai.provider.name",
+        "gen_ai.system",
+        "llm.provider",
+        "ai.model.provider",
+        "llm.system",
+        "llm.vendor",
+        "langfuse.observation.metadata.ls_provider",
+        "langfuse.observation.metadata.provider",
+    ];
     let said = || span.attributes.first_plain(&said).filter(|name| *name != "_OTHER").and_then(names::provider);
     seller.or_else(said).unwrap_or(Text::known(UNKNOWN))
 }
@@ -206,13 +215,24 @@ const SESSION: [&str; 8] = [
     "session_id",
 ];
 
+/// Where callers attach what they like; a dimension's own name in there is that dimension.
+const METADATA: [&str; 5] = [
+    "ai.telemetry.metadata.",
+    "langfuse.trace.metadata.",
+    "promptkit.label.",
+    "trace.metadata.",
+    "traceloop.association.properties.",
+];
+
 /// Who bears it. `farthing.team` and its kin, on a span or once for a whole program on its resource, go before everything
 /// else; the conventions have no team, no project and no key.
 pub(super) fn owner_of(span: &Span<'_>) -> Owner {
     let dimension = |name: &str, of_span: &[&str], of_resource: &[&str]| {
         let ours = format!("farthing.{name}");
         let said = span.attributes.plain(&ours).or_else(|| span.resource().plain(&ours));
-        let said = said.or_else(|| span.attributes.first_plain(of_span)).or_else(|| span.resource().first_plain(of_resource));
+        let said = said.or_else(|| span.attributes.first_plain(of_span));
+        let in_metadata = || METADATA.iter().find_map(|prefix| span.attributes.plain(&format!("{prefix}{name}")));
+        let said = said.or_else(in_metadata).or_else(|| span.resource().first_plain(of_resource));
         // What an SDK writes when nobody named the program.
         said.filter(|name| !name.starts_with("unknown_service")).and_then(labels::loose)
     };

@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 /// Cuts an export into spans; nothing where the text is no export.
 pub fn cut(json: &str) -> Result<Option<Vec<Unread<'_>>>, Rejected> {
-    // Looking for the word is much cheaper than reading the object, and every object that is posted is asked.
-    if !json.contains("resourceSpans") && !json.contains("resource_spans") {
+    if !may_be_one(json) {
         return Ok(None);
     }
     let Export { resource_spans: Present(Some(resources)) } = read_as(json, "resourceSpans")? else { return Ok(None) };
@@ -37,6 +36,11 @@ pub fn cut(json: &str) -> Result<Option<Vec<Unread<'_>>>, Rejected> {
         }
     }
     Ok(Some(spans))
+}
+
+/// Whether the word is in there. Looking for it is much cheaper than reading, and every object that is posted is asked.
+pub fn may_be_one(json: &str) -> bool {
+    json.contains("resourceSpans") || json.contains("resource_spans")
 }
 
 pub(super) fn read<'a>(json: &'a str, around: Arc<Around<'a>>) -> Result<Span<'a>, Rejected> {

@@ -9,11 +9,12 @@ use crate::usage::shape::Shape;
 use crate::usage::{Claimed, Meter, Quantities, Usage, content};
 
 /// The names that clients use, in the order of the alphabet.
-const METERS: [(&str, Meter); 30] = [
+const METERS: [(&str, Meter); 32] = [
     ("cache_creation_input_tokens", Meter::CacheWrite),
     ("cache_read_input_tokens", Meter::CacheRead),
     ("cached_tokens", Meter::CacheRead),
     ("completion", Meter::Output),
+    ("completionTokens", Meter::Output),
     ("input", Meter::Input),
     ("input_audio", Meter::AudioInput),
     ("input_audio_tokens", Meter::AudioInput),
@@ -38,12 +39,13 @@ const METERS: [(&str, Meter); 30] = [
     ("output_reasoning_tokens", Meter::Reasoning),
     ("output_text_tokens", Meter::Output),
     ("prompt", Meter::Input),
+    ("promptTokens", Meter::Input),
     ("reasoning_tokens", Meter::Reasoning),
     ("web_search_requests", Meter::WebSearch),
 ];
 
 /// Details that say how other counts came about, and count nothing more.
-const REMARKS: [&str; 4] = ["accepted_prediction_tokens", "output_accepted_prediction_tokens", "total", "unit"];
+const REMARKS: [&str; 2] = ["accepted_prediction_tokens", "output_accepted_prediction_tokens"];
 
 pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
     let mut details = Object::parse(json, "usage")?;
@@ -59,14 +61,24 @@ pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
         return shape.read(json, "usage").map(|read| Some(read.usage));
     }
     let mut counts = Quantities::NONE;
-    let total = details.count("total")?;
     let contradiction = |detail: String| Usage::Contradictory { detail, raw: content::numbers(json).unwrap_or_default().into() };
+    if let Some(unit) = details.loose("unit").filter(|unit| !unit.eq_ignore_ascii_case("tokens")) {
+        return Ok(Some(contradiction(format!("the counts are in {unit}, and which meter that is depends on the model"))));
+    }
+    let total = match details.count("total")? {
+        Some(total) => Some(total),
+        None => details.count("totalTokens")?,
+    };
     for name in named.iter().filter(|name| !REMARKS.contains(&name.as_str()) && !name.ends_with("Cost")) {
-        let Some(count) = details.count(name)?.filter(|count| *count > 0) else { continue };
         let Ok(place) = METERS.binary_search_by_key(&name.as_str(), |(name, _)| name) else {
+            // A text under a free name is a remark.
+            if !matches!(details.count(name), Ok(Some(1..))) {
+                continue;
+            }
             let name: String = name.chars().take(60).collect();
             return Ok(Some(contradiction(format!("nobody knows what {name} counts, or what it is part of"))));
         };
+        let Some(count) = details.count(name)? else { continue };
         let meter = METERS[place].1;
         counts.set(meter, counts.get(meter).saturating_add(count));
     }
@@ -79,6 +91,12 @@ pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
         }));
     }
     Ok(Some(Usage::Counted(counts)).filter(|_| !counts.is_empty()))
+}
+
+/// The cost inside a usage object, where the oldest clients put it.
+pub fn read_total_cost(json: &str) -> Option<Claimed> {
+    let (amount, _) = Object::parse(json, "usage").ok()?.amount("totalCost").ok()??;
+    Some(Claimed { amount, currency: Currency::USD })
 }
 
 /// The total of the costs, or the sum of its parts.
