@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod exactness;
 mod gateways;
+mod field;
 mod golden;
 mod http;
 mod importers;

@@ -9,7 +9,7 @@ use crate::id::Org;
 use crate::store::RejectedBody;
 use crate::usage::dialect::{Context, Dialect, Piece, Told};
 use crate::usage::reading::{Problem, Rejected};
-use crate::usage::{Claimed, Text};
+use crate::usage::{Claimed, Text, otlp};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +62,8 @@ pub enum Framing {
     Json,
     /// One object a line; a broken line is one rejected event.
     Lines,
+    /// A trace export in protobuf.
+    Protobuf,
 }
 
 /// Cuts a body into events and reads each of them. A bad event never stops the others.
@@ -69,7 +71,23 @@ pub fn read<'a>(body: &'a [u8], framing: Framing, dialect: Dialect, context: &Co
     match framing {
         Framing::Json => read_json(text(body)?, dialect, context),
         Framing::Lines => Ok(read_lines(body, dialect, context)),
+        Framing::Protobuf => read_protobuf(body, dialect, context),
     }
+}
+
+fn read_protobuf<'a>(body: &'a [u8], dialect: Dialect, context: &Context) -> Result<Vec<Received<'a>>, Unreadable> {
+    // A body without lines is one long line.
+    let spans = otlp::protobuf::cut(body).map_err(|e| Unreadable {
+        what: format!("broken protobuf: {}", e.what),
+        line: 1,
+        column: e.at + 1,
+    })?;
+    let read = |(index, span)| {
+        let piece = Piece::Span(span);
+        let told = dialect.read(&piece, context);
+        Received { index, line: None, piece, told }
+    };
+    Ok(spans.into_iter().enumerate().map(read).collect())
 }
 
 fn read_json<'a>(text: &'a str, dialect: Dialect, context: &Context) -> Result<Vec<Received<'a>>, Unreadable> {

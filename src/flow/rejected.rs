@@ -24,7 +24,7 @@ impl RejectedBody {
             field: storable(&why.field),
             detail: storable(&why.problem.to_string()),
             body,
-            size: text.len() as i64,
+            size: piece.size() as i64,
             times: 1,
             received_at: context.received_at,
         }
@@ -33,6 +33,9 @@ impl RejectedBody {
 
 /// The id that a broken event may still have.
 pub fn id_of(piece: &Piece<'_>) -> Option<String> {
+    if let Piece::Span(span) = piece {
+        return span.read().ok().and_then(|span| span.id());
+    }
     let text = piece.text();
     let mut body = Object::parse(&text, "").ok()?;
     let id = NAMES_OF_IDS.into_iter().find_map(|name| string(body.take(name)?).map(|id| id.into_owned()))?;
