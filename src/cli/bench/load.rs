@@ -2,6 +2,7 @@
 //! as it can, because it shares the machine with what it measures.
 
 use super::sample::{ID, Random, Sample, renew};
+use super::wire::{Body, Fresh, Wire};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -9,6 +10,7 @@ use tokio::net::TcpStream;
 /// What to send.
 #[derive(Clone, Copy)]
 pub struct Load {
+    pub wire: Wire,
     pub connections: usize,
     /// Events a request.
     pub batch: usize,
@@ -47,8 +49,9 @@ pub fn run(target: &Target, load: Load, seed: u64, sample: impl Fn(u64) -> Sampl
             let until = Instant::now() + Duration::from_secs(load.seconds);
             let started = Instant::now();
             let connections = (0..load.connections as u64).map(|number| {
-                let request = Request::new(&target, &mut sample(seed + number), load.batch);
-                tokio::spawn(connection(target.address.clone(), request, Random::new(seed * 1_000_003 + number), until))
+                let mut random = Random::new(seed * 1_000_003 + number);
+                let request = Request::new(&target, &mut sample(seed + number), &mut random, load);
+                tokio::spawn(connection(target.address.clone(), request, random, until))
             });
             let connections: Vec<_> = connections.collect();
             let mut took: Vec<Duration> = Vec::new();
@@ -69,30 +72,38 @@ pub fn run(target: &Target, load: Load, seed: u64, sample: impl Fn(u64) -> Sampl
     thread.join().map_err(|_| std::io::Error::other("the load broke off"))?
 }
 
-/// A request whose ids are changed in place before it is sent again.
+/// A request in which what must be new is changed in place before it is sent again.
 struct Request {
     bytes: Vec<u8>,
-    ids: Vec<usize>,
+    fresh: Vec<Fresh>,
+    load: Load,
 }
 
 impl Request {
-    fn new(target: &Target, sample: &mut Sample, batch: usize) -> Request {
-        let (mut body, mut ids) = (Vec::new(), Vec::with_capacity(batch));
-        body.extend_from_slice(if batch == 1 { b"" } else { b"[" });
-        for place in 0..batch {
-            body.extend_from_slice(if place > 0 { b"," } else { b"" });
-            ids.push(sample.write(&mut body));
-        }
-        body.extend_from_slice(if batch == 1 { b"" } else { b"]" });
+    fn new(target: &Target, sample: &mut Sample, random: &mut Random, load: Load) -> Request {
+        let Body { bytes: body, mut fresh, path, content_type } = load.wire.body(sample, random, load.batch);
         let head = format!(
-            "POST /v1/events?results=problems HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             target.address,
             target.key,
             body.len()
         );
-        ids.iter_mut().for_each(|place| *place += head.len());
-        Request { bytes: [head.as_bytes(), &body].concat(), ids }
+        fresh.iter_mut().for_each(|fresh| fresh.shift(head.len()));
+        Request { bytes: [head.as_bytes(), &body].concat(), fresh, load }
+    }
+
+    fn renew(&mut self, random: &mut Random) {
+        for fresh in &self.fresh {
+            match *fresh {
+                Fresh::Hex(place) => renew(&mut self.bytes[place..place + ID], random),
+                Fresh::Bytes(place, length) => {
+                    for bytes in self.bytes[place..place + length].chunks_mut(8) {
+                        bytes.copy_from_slice(&random.next().to_le_bytes()[..bytes.len()]);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -106,15 +117,12 @@ async fn connection(
     stream.set_nodelay(true)?;
     let (mut took, mut errors, mut answer) = (Vec::new(), 0, Vec::with_capacity(4096));
     while Instant::now() < until {
-        for &place in &request.ids {
-            renew(&mut request.bytes[place..place + ID], &mut random);
-        }
+        request.renew(&mut random);
         let started = Instant::now();
         stream.write_all(&request.bytes).await?;
         read_answer(&mut stream, &mut answer).await?;
         took.push(started.elapsed());
-        let ok = answer.starts_with(b"HTTP/1.1 20") && (request.ids.len() == 1 || contains(&answer, b"\"results\":[]"));
-        errors += u64::from(!ok);
+        errors += u64::from(!request.load.wire.is_success(&answer, request.load.batch));
     }
     Ok((took, errors))
 }
@@ -139,8 +147,4 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> std::io::R
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
-}
-
-fn contains(bytes: &[u8], what: &[u8]) -> bool {
-    find(bytes, what).is_some()
 }
