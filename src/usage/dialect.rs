@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod labels;
 pub mod langfuse;
 pub mod litellm;
+pub mod makers;
 pub mod names;
 pub mod native;
 pub mod openmeter;
