@@ -11,6 +11,7 @@ pub mod labels;
 pub mod langfuse;
 pub mod litellm;
 pub mod llm_proxy;
+pub mod makers;
 pub mod names;
 pub mod native;
 pub mod oceans;

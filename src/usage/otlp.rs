@@ -100,12 +100,9 @@ impl<'a> Unread<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    fn of(mut attributes: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Attributes<'a>, Rejected> {
-        if attributes.len() > MAX_ATTRIBUTES {
-            return Err(Rejected::new("attributes", Problem::TooManyOf(MAX_ATTRIBUTES)));
-        }
+    fn of(mut attributes: Vec<(Cow<'a, str>, Value<'a>)>) -> Attributes<'a> {
         attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(Attributes(attributes))
+        Attributes(attributes)
     }
 
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
@@ -531,6 +528,13 @@ mod tests {
         };
         let body = field(0x0a, &field(0x12, &spans));
         assert!(protobuf::cut(&body).unwrap_err().to_string().starts_with("broken protobuf: too many spans"));
+    }
+
+    #[test]
+    fn a_span_of_too_many_attributes_is_refused() {
+        let of = |count: usize| export(&[], &vec![text("a", "b"); count]);
+        assert!(only(&of(MAX_ATTRIBUTES)).read().is_ok());
+        assert_eq!(only(&of(MAX_ATTRIBUTES + 1)).read().unwrap_err().to_string(), "attributes: more than 4096 of them");
     }
 
     proptest! {

@@ -210,7 +210,7 @@ fn rows() -> Vec<Row> {
             "LiteLLM's exporter for OpenMeter: totals only, and its own cost",
             Openmeter,
             json!({"specversion": "1.0", "id": "c1", "type": "litellm_tokens", "source": "litellm-proxy", "subject": "ann",
-                   "time": "2026-10-01T00:00:00Z", "data": {"model": "openai/gpt-4o-mini", "cost": 7.5, "prompt_tokens": 1_000,
+                   "time": "2026-10-01T00:00:00Z", "data": {"model": "gpt-4o-mini", "cost": 7.5, "prompt_tokens": 1_000,
                    "completion_tokens": 200, "total_tokens": 1_200}}),
             "input 1000, output 200",
             // 1,000 at 0.15, 200 at 0.6; the cost is a claim.
@@ -264,6 +264,15 @@ fn rows() -> Vec<Row> {
             "0.00375",
         ),
         (
+            "Helicone's own logger, which writes no address",
+            Helicone,
+            json!({"providerRequest": {"url": "custom-model-nopath", "json": {"model": "gpt-4o"}, "meta": {}},
+                   "providerResponse": {"status": 200, "json": {"id": "chatcmpl-9", "usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}},
+                   "timing": {"startTime": {"seconds": 1_790_812_800, "milliseconds": 0}}}),
+            "input 1000, output 100",
+            "0.0035",
+        ),
+        (
             "Helicone's log of Gemini, whose model is in the address",
             Helicone,
             json!({"providerRequest": {"url": "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent", "json": {}, "meta": {}},
@@ -273,6 +282,16 @@ fn rows() -> Vec<Row> {
             "input 1000, output 100, reasoning 400",
             // 1,000 at 1.25, 500 at 10.
             "0.00625",
+        ),
+        (
+            "Langfuse's SDK, which sends no provider: a bare name is its maker's",
+            Otlp,
+            traced(json!({"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o-mini",
+                          "langfuse.observation.usage_details": r#"{"input":1000,"output":200,"cache_read_input_tokens":8000}"#,
+                          "langfuse.observation.cost_details": r#"{"total":0.5}"#})),
+            "input 1000, cache_read 8000, output 200",
+            // 1,000 at 0.15, 8,000 at 0.075, 200 at 0.6.
+            "0.00087",
         ),
         (
             "Vercel's AI SDK 7: the input includes what was read from and written to the cache",

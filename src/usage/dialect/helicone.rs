@@ -5,7 +5,7 @@
 //! between them: the same log again has the same id.
 
 use super::labels::{self, Labels};
-use super::{Context, Dialect, Told, hosts, names};
+use super::{Context, Dialect, Told, hosts, makers, names};
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
 use crate::usage::shape::{Read, Shape};
@@ -42,9 +42,11 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         let hash = blake3::hash(format!("{url}\n{timing}\n{usage}").as_bytes()).to_hex();
         Text::new(format!("log-{}", &hash[..24])).expect("digits are printable and few")
     });
-    let provider =
-        hosts::seller(url).map(Text::known).or_else(|| meta.take("helicone-provider").and_then(|name| names::provider(&name)));
-    let provider = provider.unwrap_or(Text::known(UNKNOWN));
+    let said = || meta.take("helicone-provider").and_then(|name| names::provider(&name));
+    let seller = hosts::seller(url).map(Text::known).or_else(said);
+    let mut labels = Labels::default();
+    // Helicone's own logger writes no address at all.
+    let provider = makers::or_maker(seller, answer.model.as_deref().or(requested.as_deref()), &mut labels);
     let named = |model: Option<&str>| model.and_then(|model| names::model(model, &provider));
     let requested = named(requested.as_deref());
     let model = named(answer.model.as_deref()).or_else(|| requested.clone()).unwrap_or(Text::known(UNKNOWN));
@@ -77,7 +79,6 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         environment: property("environment"),
         user: meta.take("helicone-user-id"),
     };
-    let mut labels = Labels::default();
     for (name, value) in meta.0 {
         // Any other header of theirs may be a key or a prompt's name.
         let Some(name) = strip_prefix(&name, "helicone-property-").filter(|name| !content::is_content(name)) else { continue };

@@ -7,7 +7,7 @@
 
 use super::labels::{self, Labels};
 use super::native::{self, Envelope};
-use super::{Context, Dialect, Told, names};
+use super::{Context, Dialect, Told, makers, names};
 use crate::money::Currency;
 use crate::usage::reading::{Object, Rejected, kind, string};
 use crate::usage::shape::Shape;
@@ -34,7 +34,8 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         return event.map(Told::event).map_err(|e| Rejected { field: format!("data.{}", e.field), ..e });
     }
 
-    let (provider, model) = sold_by(&mut event_data);
+    let mut labels = Labels::default();
+    let (provider, model) = sold_by(&mut event_data, &mut labels);
     let mut event = context.event(DIALECT, id, occurred_at, provider, model);
     event.source = source;
     let cost = event_data.amount("cost").ok().flatten();
@@ -51,7 +52,6 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         agent: event_data.loose("agent"),
         environment: event_data.loose("environment"),
     };
-    let mut labels = Labels::default();
     labels.add("event_type", envelope.loose("type"));
     for (name, value) in event_data.rest() {
         let is_count = name.contains("tokens") || kind(value.get()) == "a number";
@@ -64,11 +64,12 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
 }
 
 /// LiteLLM writes the provider in front of the model, others beside it, and many not at all.
-fn sold_by(data: &mut Object<'_>) -> (Text, Text) {
+fn sold_by(data: &mut Object<'_>, labels: &mut Labels) -> (Text, Text) {
     let said = data.loose("provider").or(data.loose("custom_llm_provider"));
     let model = data.loose("model");
     let in_front = || model.as_deref().and_then(|model| model.split_once('/')).map(|(front, _)| front);
-    let provider = said.as_deref().or_else(in_front).and_then(names::provider).unwrap_or(Text::known(UNKNOWN));
+    let provider = said.as_deref().or_else(in_front).and_then(names::provider);
+    let provider = makers::or_maker(provider, model.as_deref(), labels);
     let model = model.as_deref().and_then(|model| names::model(model, &provider)).unwrap_or(Text::known(UNKNOWN));
     (provider, model)
 }

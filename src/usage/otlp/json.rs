@@ -2,7 +2,7 @@
 //! case, plain numbers and names of enums, and all of that is read. Unknown keys are passed over. Numbers keep their literal
 //! text. What is wrong is told without quoting what was sent, because that may be a prompt.
 
-use super::{Around, Attributes, LONGEST_READ, MAX_SPANS, Nested, Raw, Span, Unread, Value};
+use super::{Around, Attributes, LONGEST_READ, MAX_ATTRIBUTES, MAX_SPANS, Nested, Raw, Span, Unread, Value};
 use crate::usage::reading::{self, Problem, Rejected, kind};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -80,7 +80,11 @@ pub(super) fn map(json: &str) -> Option<Attributes<'_>> {
 }
 
 fn attributes_of(pairs: Vec<KeyValue<'_>>) -> Result<Attributes<'_>, Rejected> {
-    Attributes::of(pairs.into_iter().filter_map(pair_of).collect())
+    let attributes: Vec<_> = pairs.into_iter().filter_map(pair_of).take(MAX_ATTRIBUTES + 1).collect();
+    match attributes.len() {
+        0..=MAX_ATTRIBUTES => Ok(Attributes::of(attributes)),
+        _ => Err(Rejected::new("attributes", Problem::TooManyOf(MAX_ATTRIBUTES))),
+    }
 }
 
 /// One without a name or a value is none.

@@ -2,7 +2,7 @@
 //! from the body; nothing recurses, because a message inside another is only looked into by whoever wants its fields. Any
 //! bytes are either read or refused with the place that is wrong.
 
-use super::{Around, Attributes, LONGEST_READ, MAX_SPANS, Nested, Raw, Span, Unread, Value, double};
+use super::{Around, Attributes, LONGEST_READ, MAX_ATTRIBUTES, MAX_SPANS, Nested, Raw, Span, Unread, Value, double};
 use crate::usage::reading::{Problem, Rejected};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -48,8 +48,7 @@ pub fn cut(body: &[u8]) -> Result<Vec<Unread<'_>>, Malformed> {
         for resource in resource_spans.messages(1) {
             read_attributes(resource?, 1, &mut attributes)?;
         }
-        let at = resource_spans.at;
-        let resource = Arc::new(Attributes::of(attributes).map_err(|_| Malformed { what: "too many attributes", at })?);
+        let resource = Arc::new(Attributes::of(attributes));
         for scope_spans in resource_spans.messages(2) {
             let scope_spans = scope_spans?;
             let mut scope = Cow::Borrowed("");
@@ -93,7 +92,7 @@ pub(super) fn read<'a>(message: Message<'a>, around: Arc<Around<'a>>) -> Result<
             (5, Field::Bytes(name)) => span.name = name.text(),
             (7, Field::Eight(nanos)) => span.start = nanos,
             (8, Field::Eight(nanos)) => span.end = nanos,
-            (9, Field::Bytes(pair)) => attributes.extend(read_pair(pair)?),
+            (9, Field::Bytes(pair)) => add_pair(pair, &mut attributes)?,
             (15, Field::Bytes(status)) => {
                 for field in status {
                     if let (3, Field::Varint(code)) = field? {
@@ -104,8 +103,7 @@ pub(super) fn read<'a>(message: Message<'a>, around: Arc<Around<'a>>) -> Result<
             _ => {}
         }
     }
-    let too_many = |_| Malformed { what: "too many attributes", at: message.at };
-    span.attributes = Attributes::of(attributes).map_err(too_many)?;
+    span.attributes = Attributes::of(attributes);
     Ok(span)
 }
 
@@ -118,14 +116,23 @@ pub(super) fn list(message: Message<'_>) -> Vec<Value<'_>> {
 pub(super) fn map(message: Message<'_>) -> Option<Attributes<'_>> {
     let mut entries = Vec::new();
     read_attributes(message, 1, &mut entries).ok()?;
-    Attributes::of(entries).ok()
+    Some(Attributes::of(entries))
 }
 
 type Pair<'a> = (Cow<'a, str>, Value<'a>);
 
 fn read_attributes<'a>(message: Message<'a>, number: u32, attributes: &mut Vec<Pair<'a>>) -> Result<(), Malformed> {
     for pair in message.messages(number) {
-        attributes.extend(read_pair(pair?)?);
+        add_pair(pair?, attributes)?;
+    }
+    Ok(())
+}
+
+/// Stops at the first one too many: nine bytes of a body are an attribute, and an attribute is larger in memory.
+fn add_pair<'a>(pair: Message<'a>, attributes: &mut Vec<Pair<'a>>) -> Result<(), Malformed> {
+    attributes.extend(read_pair(pair)?);
+    if attributes.len() > MAX_ATTRIBUTES {
+        return Err(Malformed { what: "too many attributes", at: pair.at });
     }
     Ok(())
 }

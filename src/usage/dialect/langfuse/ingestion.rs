@@ -5,7 +5,7 @@
 
 use super::details;
 use crate::usage::dialect::labels::{self, Labels};
-use crate::usage::dialect::{Context, Dialect, Told, names};
+use crate::usage::dialect::{Context, Dialect, Told, makers, names};
 use crate::usage::reading::{Object, Problem, Rejected};
 use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage, content};
 
@@ -35,9 +35,13 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     };
     let mut metadata = body.inner("metadata");
     let mut of_metadata = |names: &[&str]| names.iter().find_map(|name| metadata.as_mut()?.loose(name));
+    let mut labels = Labels::default();
     let provider = of_metadata(&["provider", "ls_provider"]).and_then(|provider| names::provider(&provider));
-    let provider = provider.unwrap_or(Text::known(UNKNOWN));
-    let model = body.text("model")?.and_then(|model| names::model(&model, &provider)).unwrap_or(Text::known(UNKNOWN));
+    let model = body.text("model")?;
+    // Only a creation assumes one: an update may not overrule a provider that was told before.
+    let assumed_by = model.as_deref().filter(|_| creates);
+    let provider = makers::or_maker(provider, assumed_by, &mut labels);
+    let model = model.and_then(|model| names::model(&model, &provider)).unwrap_or(Text::known(UNKNOWN));
     let mut event = context.event(Dialect::Langfuse, id, started, provider, model);
     event.owner = Owner {
         user: of_metadata(&["user_id", "userId", "langfuse_user_id"]),
@@ -64,7 +68,6 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let cost = body.take("costDetails").and_then(|cost| details::read_cost(cost.get()));
     event.claimed = cost.or_else(|| details::read_total_cost(older?.get()));
 
-    let mut labels = Labels::default();
     for (name, value) in metadata.map(Object::rest).unwrap_or_default() {
         if !content::is_content(&name) {
             labels.add(&name, labels::plain(value).filter(|value| value.len() <= 256));

@@ -1,13 +1,14 @@
 //! A span of Langfuse's own SDKs. Its type says what it is: a generation or an embedding is a call, and everything else (span,
 //! agent, chain, tool, retriever, ...) stands around calls. Usage and cost are JSON in a text. Langfuse does not know
-//! providers, only models; the provider is what the instrumentation under it says, or what the operator says once.
+//! providers, only models; the provider is what the instrumentation under it says, or what the operator says once, or the
+//! model's maker.
 
 use super::details;
 use crate::usage::dialect::labels::{self, Labels};
-use crate::usage::dialect::{Context, Dialect, Told, names, otlp};
+use crate::usage::dialect::{Context, Dialect, Told, makers, names, otlp};
 use crate::usage::otlp::{Span, Value};
 use crate::usage::reading::Rejected;
-use crate::usage::{Outcome, Usage};
+use crate::usage::{Outcome, UNKNOWN, Usage};
 
 const DIALECT: Dialect = Dialect::Langfuse;
 const TYPE: &str = "langfuse.observation.type";
@@ -28,6 +29,10 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
         _ => return Ok(Told::Nothing("an observation around generations; what was used is told by those")),
     }
     let mut event = otlp::event_of(span, context, DIALECT)?;
+    let mut labels = Labels::default();
+    let said = Some(event.product.provider.clone()).filter(|provider| &**provider != UNKNOWN);
+    let model = attributes.plain(MODEL).or(Some(&*event.product.model));
+    event.product.provider = makers::or_maker(said, model, &mut labels);
     if let Some(model) = attributes.plain(MODEL).and_then(|model| names::model(model, &event.product.provider)) {
         event.product.requested_model = event.product.requested_model.filter(|requested| *requested != model);
         event.product.model = model;
@@ -45,7 +50,6 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     };
     event.claimed = attributes.plain(COST).and_then(details::read_cost);
 
-    let mut labels = Labels::default();
     otlp::add_labels_under(span, "langfuse.trace.metadata.", &mut labels);
     for tag in attributes.get("langfuse.trace.tags").map(Value::texts).unwrap_or_default() {
         labels.add(format!("tag.{tag}"), Some("true"));

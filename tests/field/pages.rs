@@ -1,0 +1,65 @@
+//! The samples on the pages under docs/gateways are read as the pages say: each gives an event, and counts it as written.
+
+use super::{export, span};
+use farthing::time::Instant;
+use farthing::usage::dialect::{Context, Dialect, Told};
+use farthing::usage::{Usage, UsageEvent};
+use serde_json::{Value, json};
+
+fn samples(page: &str) -> Vec<Value> {
+    let path = format!("{}/docs/gateways/{page}.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    blocks.filter(|block| !block.contains("{…}")).map(|block| serde_json::from_str(&block).unwrap()).collect()
+}
+
+fn events(dialect: Dialect, sent: &Value) -> Vec<UsageEvent> {
+    let context = Context { received_at: Instant::parse("2026-11-21T00:00:00Z").unwrap(), source: None, strict: false };
+    let sent = sent.to_string();
+    let pieces = dialect.cut(&sent).unwrap();
+    pieces.iter().filter_map(|piece| dialect.read(piece, &context).map(Told::into_event).unwrap()).collect()
+}
+
+fn meters(event: &UsageEvent) -> String {
+    match &event.usage {
+        Usage::Counted(counts) => {
+            counts.present().map(|(meter, count)| format!("{} {count}", meter.name())).collect::<Vec<_>>().join(", ")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_samples_are_read_as_the_pages_say() {
+    let expected: [(&str, Dialect, &[&str]); 6] = [
+        ("opentelemetry", Dialect::Otlp, &["input 2000, cache_read 8000, output 1000"]),
+        ("openrouter", Dialect::Openrouter, &["input 13, output 5", "input 3, cache_write 24791, output 3770, reasoning 3723"]),
+        (
+            "langfuse",
+            Dialect::Langfuse,
+            &["input 1000, cache_read 8000, output 200", "Missing", "input 1000, cache_read 8000, output 200"],
+        ),
+        ("openmeter", Dialect::Openmeter, &["input 1000, output 200"]),
+        ("helicone", Dialect::Helicone, &["input 1000, output 100"]),
+        (
+            "provider-usage",
+            Dialect::Native,
+            &[
+                "input 2000, cache_read 8000, output 400, reasoning 600",
+                "input 100, cache_read 9000, cache_write 600, cache_write_1h 300, output 50, web_search 2",
+                "input 10000, cache_read 90000, output 600, reasoning 400",
+                "input 100, cache_read 9000, cache_write 600, cache_write_1h 300, output 50",
+            ],
+        ),
+    ];
+    for (page, dialect, counted) in expected {
+        let whole = |sample: Value| match page {
+            "provider-usage" => json!({"id": "x", "source": "s", "provider": "p", "model": "m", "usage": sample}),
+            "langfuse" if sample.get("batch").is_none() => export(json!({}), &[span(1, "answer", sample)]),
+            _ => sample,
+        };
+        let found: Vec<String> =
+            samples(page).into_iter().flat_map(|sample| events(dialect, &whole(sample))).map(|event| meters(&event)).collect();
+        assert_eq!(found, counted, "{page}");
+    }
+}
