@@ -9,6 +9,7 @@ mod held;
 mod ingest;
 mod keys;
 mod orgs;
+mod pull;
 mod quote;
 mod rejected;
 mod report;
@@ -41,6 +42,9 @@ enum Command {
     Serve(serve::Serve),
     /// Post events from a file or standard input
     Ingest(ingest::Ingest),
+    /// Follow the ledger of a gateway that pushes nothing
+    #[command(subcommand)]
+    Pull(pull::Pull),
     /// Rate events without posting, and say why
     Quote(quote::Quote),
     /// Spend, grouped and filtered
@@ -120,6 +124,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         match arguments.command {
             Command::Serve(serve) => serve.run(&settings).await,
             Command::Ingest(ingest) => ingest.run(&settings).await,
+            Command::Pull(pull) => pull.run(&arguments.flags).await,
             Command::Quote(quote) => quote.run(&settings).await,
             Command::Report(report) => report.run(&settings).await,
             Command::Held(held) => held.run(&settings).await,

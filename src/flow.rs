@@ -12,6 +12,7 @@ pub mod intake;
 pub mod notices;
 pub mod price;
 pub mod publish;
+pub mod pull;
 pub mod quote;
 pub mod refresh;
 pub mod rejected;

@@ -21,6 +21,7 @@ mod reports;
 mod rerate;
 mod service;
 mod suspects;
+mod traces;
 pub mod wire;
 
 pub use metrics::Metrics;
@@ -73,6 +74,11 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/spend/log", post(dialects::spend))
         .route("/api/v1/sessions/{session}/provider-calls", post(dialects::provider_calls))
         .route("/api/v1/provider-usage", post(dialects::provider_usage))
+        .route("/v1/traces", post(traces::create))
+        .route("/api/public/otel/v1/traces", post(traces::create))
+        .route("/api/public/ingestion", post(dialects::langfuse))
+        .route("/api/v1/events", post(dialects::openmeter))
+        .route("/custom/v1/log", post(dialects::helicone))
         .route("/v1/quote", post(quote::create))
         .route("/v1/entries", get(entries::list))
         .route("/v1/entries/{id}", get(entries::show))

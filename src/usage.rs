@@ -6,6 +6,7 @@
 
 pub mod content;
 pub mod dialect;
+pub mod otlp;
 pub mod reading;
 pub mod record;
 pub mod shape;

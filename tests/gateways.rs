@@ -504,3 +504,36 @@ fn the_examples_in_the_papers_are_events() {
         assert_eq!(says(dialect, examples[0], &prices()), [expected], "{}", dialect.name());
     }
 }
+
+#[test]
+fn an_omnia_call_that_comes_again_under_another_id_is_flagged_and_not_merged() {
+    let database = TestDatabase::sqlite();
+    let service = Service::start(&database);
+    let call = |id: &str| {
+        format!(
+            r#"{{"id":"{id}","sessionId":"s1","namespace":"agents","agentName":"support","provider":"openai","providerName":"openai",
+                "model":"gpt-4o-mini","status":"completed","inputTokens":1000000,"outputTokens":0,"cachedTokens":0,"costUsd":0.15,
+                "createdAt":"2026-09-02T10:11:12Z"}}"#
+        )
+    };
+    for id in ["made-up-1", "made-up-2"] {
+        assert_eq!(service.post("/v1/ingest/omnia", call(id)).status, 201);
+    }
+    // The same call a second later is another one, and so is the same id again.
+    service.post("/v1/ingest/omnia", call("made-up-3").replace("10:11:12", "10:11:13"));
+    service.post("/v1/ingest/omnia", call("made-up-1"));
+    let suspects = service.get("/v1/suspects").json();
+    assert_eq!(suspects["items"].as_array().unwrap().len(), 1, "{suspects}");
+    let suspect = &suspects["items"][0];
+    assert_eq!((suspect["event"]["id"].as_str(), suspect["looks_like"]["id"].as_str()), (Some("made-up-2"), Some("made-up-1")));
+    assert!(service.get("/metrics").text().contains("farthing_waiting{org=\"main\",what=\"suspect\",reason=\"\"} 1"));
+
+    // 0.15 USD each: three are charged, and a person takes one back.
+    let spent = |service: &Service| service.get("/v1/reports/spend").json()["totals"][0]["amount"].as_str().unwrap().to_owned();
+    assert_eq!(spent(&service), "0.45");
+    let accept = format!("/v1/suspects/{}/accept", suspect["suspect"].as_str().unwrap());
+    assert_eq!(service.post(&accept, "").json()["accepted"], true);
+    assert_eq!(spent(&service), "0.3");
+    assert_eq!(service.post(&accept, "").status, 409);
+    assert_eq!(service.get("/v1/suspects").json()["items"].as_array().unwrap().len(), 0);
+}

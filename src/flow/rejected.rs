@@ -24,7 +24,7 @@ impl RejectedBody {
             field: storable(&why.field),
             detail: storable(&why.problem.to_string()),
             body,
-            size: text.len() as i64,
+            size: piece.size() as i64,
             times: 1,
             received_at: context.received_at,
         }
@@ -33,10 +33,17 @@ impl RejectedBody {
 
 /// The id that a broken event may still have.
 pub fn id_of(piece: &Piece<'_>) -> Option<String> {
+    if let Piece::Span(span) = piece {
+        return span.read().ok().and_then(|span| span.id());
+    }
     let text = piece.text();
-    let id = Object::parse(&text, "").ok()?.take("id").and_then(|id| string(id).map(|id| id.into_owned()))?;
+    let mut body = Object::parse(&text, "").ok()?;
+    let id = NAMES_OF_IDS.into_iter().find_map(|name| string(body.take(name)?).map(|id| id.into_owned()))?;
     (!id.is_empty() && id.len() <= crate::usage::MAX_TEXT && !id.contains(char::is_control)).then_some(id)
 }
+
+/// Under which producers write the id of an event.
+const NAMES_OF_IDS: [&str; 6] = ["id", "event_id", "litellm_call_id", "request_id", "usage_event_id", "delivery_id"];
 
 /// A message quotes what was sent, so it may hold anything; this is what both databases take.
 fn storable(text: &str) -> String {

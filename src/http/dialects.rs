@@ -5,7 +5,7 @@ use super::answer::Json;
 use super::caller::Known;
 use super::receive::{Post, Received, Wanted, one_by_one, reply};
 use super::wire::{self, Counts};
-use super::{App, Problem, Service};
+use super::{App, Problem, Service, traces};
 use crate::flow::ingest::Outcome;
 use crate::flow::intake::{Framing, Taken};
 use crate::usage::dialect::{Dialect, Piece};
@@ -33,7 +33,10 @@ pub async fn create(
     })?;
     let wanted = Wanted::of(query.as_deref())?;
     let post = Post::receive(&service, known, &headers, body).await?;
-    let framing = framing(&post.bytes);
+    if traces::is_trial(&headers, &post.bytes) {
+        return Ok(reply(Received::nothing(), &wanted));
+    }
+    let framing = if traces::is_protobuf(&headers) { Framing::Protobuf } else { framing(&post.bytes) };
     Ok(reply(post.take_in(&service, framing, dialect, wanted.strict).await?, &wanted))
 }
 
@@ -155,6 +158,75 @@ fn with_field(body: Vec<u8>, name: &str, value: &str) -> Vec<u8> {
             format!("[{}]", rows.join(",")).into_bytes()
         }
         Err(_) => add(text).map_or(body, String::into_bytes),
+    }
+}
+
+/// `POST /api/public/ingestion`: Langfuse's batch. Every part is answered under the batch's own id for it.
+pub async fn langfuse(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let post = Post::receive(&service, known, &headers, body).await?;
+    let ids = batch_ids(&post.bytes)?;
+    let received = post.take_in(&service, Framing::Json, Dialect::Langfuse, false).await?;
+    let (mut successes, mut errors) = (Vec::new(), Vec::new());
+    for taken in received.taken {
+        let id = ids.get(taken.index).cloned().flatten().unwrap_or_default();
+        match taken.outcome {
+            Outcome::Rejected(why) => errors.push(Failure { id, status: 400, message: why.to_string() }),
+            _ => successes.push(Success { id, status: 201 }),
+        }
+    }
+    Ok((StatusCode::MULTI_STATUS, Json(Ingested { successes, errors })).into_response())
+}
+
+#[derive(Serialize)]
+struct Ingested {
+    successes: Vec<Success>,
+    errors: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Success {
+    id: String,
+    status: u16,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    id: String,
+    status: u16,
+    message: String,
+}
+
+/// The ids of the parts of a batch, in their order; they are not those of the observations.
+fn batch_ids(body: &[u8]) -> Result<Vec<Option<String>>, Problem> {
+    let no_batch =
+        || Problem::bad_request("the body has no batch").hint("send {\"batch\":[{\"id\",\"type\",\"timestamp\",\"body\"}]}");
+    let body = std::str::from_utf8(body).map_err(|_| no_batch())?;
+    let parts = Object::parse(body, "").and_then(|mut body| body.array("batch")).ok().flatten().ok_or_else(no_batch)?;
+    Ok(parts.into_iter().map(|part| Some(Object::parse(part.get(), "").ok()?.loose("id")?.to_string())).collect())
+}
+
+/// `POST /api/v1/events`: OpenMeter's events, answered by nothing at all when they are taken.
+pub async fn openmeter(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let post = Post::receive(&service, known, &headers, body).await?;
+    let received = post.take_in(&service, Framing::Json, Dialect::Openmeter, false).await?;
+    nothing_unless_all_are_rejected(&received, StatusCode::NO_CONTENT)
+}
+
+/// `POST /custom/v1/log`: Helicone's custom logs.
+pub async fn helicone(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let post = Post::receive(&service, known, &headers, body).await?;
+    let received = post.take_in(&service, Framing::Json, Dialect::Helicone, false).await?;
+    nothing_unless_all_are_rejected(&received, StatusCode::OK)
+}
+
+/// For clients that know one answer for all of a body: what is broken among others is kept and listed under `/v1/rejected`.
+fn nothing_unless_all_are_rejected(received: &Received, success: StatusCode) -> Result<Response, Problem> {
+    let mut outcomes = received.taken.iter().map(|taken| &taken.outcome);
+    match outcomes.clone().next() {
+        Some(Outcome::Rejected(first)) if outcomes.all(|outcome| matches!(outcome, Outcome::Rejected(_))) => {
+            Err(Problem::from(first))
+        }
+        _ => Ok(success.into_response()),
     }
 }
 

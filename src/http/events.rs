@@ -64,6 +64,9 @@ struct EventBody {
     detail: Option<String>,
     /// What holds today.
     event: Box<serde_json::value::RawValue>,
+    /// What its gateway computed by itself: kept, never booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed: Option<ClaimedBody>,
     /// The event of another source on whose word its call is booked, or that holds the call which is booked on its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     booked_with: Option<EventRef>,
@@ -73,6 +76,14 @@ struct EventBody {
     entries: Vec<EntryBody>,
     /// How its price was found, under the catalog version it was booked with.
     explanation: Explanation,
+}
+
+#[derive(Serialize)]
+struct ClaimedBody {
+    amount: String,
+    currency: String,
+    /// What it is above what is booked.
+    drift: String,
 }
 
 #[derive(Serialize)]
@@ -120,6 +131,11 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
         reason: explained.held.as_ref().map(|held| held.reason.name()),
         detail: explained.held.map(|held| held.detail),
         event: wire::event(&standing.event),
+        claimed: standing.event.claimed.map(|claimed| ClaimedBody {
+            amount: claimed.amount.to_string(),
+            currency: claimed.currency.to_string(),
+            drift: (claimed.amount - explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum()).to_string(),
+        }),
         booked_with: explained
             .booked_with
             .as_ref()

@@ -7,6 +7,7 @@ use crate::usage::reading::Rejected;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use std::fmt;
 
 /// An answer that says no.
 #[derive(Debug)]
@@ -59,9 +60,21 @@ impl Problem {
         self
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// A query parameter that cannot be used.
     pub fn parameter(name: &str, why: impl Into<String>) -> Problem {
         Problem::bad_request(why).field(name)
+    }
+}
+
+/// In one line, for clients that read no problem documents.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.title, self.0.detail)?;
+        self.0.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::flow::access::{Caller, Scope};
 use crate::flow::ingest::Outcome;
 use crate::flow::intake::{self, Framing, Room, Taken};
 use crate::flow::now;
-use crate::usage::dialect::{Context, Dialect};
+use crate::usage::dialect::{Context, Dialect, Piece};
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -67,7 +67,9 @@ impl Post {
         let Post { caller, bytes, room } = self;
         let context = Context { received_at: now(), source: caller.source.clone(), strict };
         let received = intake::read(&bytes, framing, dialect, &context)?;
-        let is_one = framing == Framing::Json && bytes.trim_ascii_start().first() != Some(&b'[') && received.len() == 1;
+        let is_list =
+            bytes.trim_ascii_start().first() == Some(&b'[') || received.iter().any(|one| matches!(one.piece, Piece::Span(_)));
+        let is_one = framing == Framing::Json && !is_list && received.len() == 1;
         let sorted = service.farthing.sort(caller.org, received, dialect, &context, caller.source.as_ref()).await?;
         let taken = sorted.commit(&service.intake, room).await?;
         taken.iter().for_each(|taken| service.metrics.event(dialect, &taken.outcome));
@@ -76,6 +78,11 @@ impl Post {
 }
 
 impl Received {
+    /// Of a request that only tried the connection.
+    pub fn nothing() -> Received {
+        Received { is_one: false, taken: Vec::new() }
+    }
+
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         self.taken.iter().for_each(|taken| counts.add(&taken.outcome));

@@ -49,7 +49,10 @@ const CONTENT: [&str; 39] = [
 ];
 
 /// Names of what wraps content together with counts worth keeping, a response with its usage: their texts go.
-const CONTAINERS: [&str; 7] = ["body", "data", "error", "request", "requestbody", "response", "responses"];
+const CONTAINERS: [&str; 8] = ["body", "data", "error", "headers", "request", "requestbody", "response", "responses"];
+
+/// Ends of names under which clients pass what opens doors; a body may hold it beside what people wrote.
+const CREDENTIALS: [&str; 5] = ["apikey", "auth", "authorization", "password", "secret"];
 
 /// Longest single text that is kept of something nobody understood; prose is longer than an identifier.
 const LONGEST_TEXT: usize = 256;
@@ -95,11 +98,23 @@ fn copy_field(name: &str, json: &str, kept: &mut String, depth: usize, keep: Kee
     if keep == Keep::Counts || scalar {
         return copy(json, kept, depth, keep);
     }
-    let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect();
-    let is_content = CONTENT.binary_search(&plain.as_str()).is_ok()
-        || ["prompt", "completion", "message", "content"].iter().any(|word| plain.ends_with(word));
+    let plain = plain_name(name);
     let keep = if CONTAINERS.binary_search(&plain.as_str()).is_ok() { Keep::Numbers } else { keep };
-    !is_content && copy(json, kept, depth, keep)
+    !names_content(&plain) && copy(json, kept, depth, keep)
+}
+
+/// Whether a text under this name is something that people wrote, or a credential.
+pub fn is_content(name: &str) -> bool {
+    names_content(&plain_name(name))
+}
+
+fn plain_name(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+fn names_content(plain: &str) -> bool {
+    CONTENT.binary_search(&plain).is_ok()
+        || ["prompt", "completion", "message", "content"].iter().chain(&CREDENTIALS).any(|word| plain.ends_with(word))
 }
 
 /// Copies `json` to the end of `kept`; leaves `kept` as it was and says no where nothing of it may stay.
@@ -169,6 +184,12 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
         assert!(!strip(&deep).unwrap().contains('1'));
         assert_eq!(strip("not json"), None);
+    }
+
+    #[test]
+    fn credentials_go_too() {
+        let sent = r#"{"meta":{"Helicone-Auth":"Bearer secret","x-api-key":"secret","Helicone-User-Id":"ann"},"headers":{"cookie":"secret"}}"#;
+        assert_eq!(strip(sent).unwrap(), r#"{"meta":{"Helicone-User-Id":"ann"},"headers":{}}"#);
     }
 
     #[test]

@@ -5,7 +5,10 @@
 pub mod cloudevents;
 pub mod derived;
 pub mod keeptrusts;
+pub mod helicone;
+pub mod hosts;
 pub mod labels;
+pub mod langfuse;
 pub mod litellm;
 pub mod llm_proxy;
 pub mod names;
@@ -15,10 +18,13 @@ pub mod omnia;
 pub mod pai;
 pub mod promptkit;
 pub mod status;
+pub mod openmeter;
+pub mod openrouter;
+pub mod otlp;
 
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind};
-use crate::usage::{Outcome, Owner, Product, Quantities, Text, Usage, UsageEvent, content};
+use crate::usage::{Outcome, Owner, Product, Quantities, Text, Usage, UsageEvent, content, otlp as otlp_export};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -35,6 +41,11 @@ pub enum Dialect {
     Oceans = 6,
     LlmProxy = 7,
     Keeptrusts = 8,
+    Openrouter = 9,
+    Helicone = 10,
+    Otlp = 11,
+    Langfuse = 12,
+    Openmeter = 13,
 }
 
 /// What a piece of a body tells.
@@ -51,6 +62,7 @@ pub enum Told {
 #[derive(Clone, Debug)]
 pub enum Piece<'a> {
     Json(&'a str),
+    Span(otlp_export::Unread<'a>),
 }
 
 /// What a reader needs to know beside the text.
@@ -64,7 +76,7 @@ pub struct Context {
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 9] = [
+    pub const ALL: [Dialect; 14] = [
         Dialect::Native,
         Dialect::CloudEvents,
         Dialect::Litellm,
@@ -74,6 +86,11 @@ impl Dialect {
         Dialect::Oceans,
         Dialect::LlmProxy,
         Dialect::Keeptrusts,
+        Dialect::Openrouter,
+        Dialect::Helicone,
+        Dialect::Otlp,
+        Dialect::Langfuse,
+        Dialect::Openmeter,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -87,6 +104,11 @@ impl Dialect {
             Dialect::Oceans => "oceans",
             Dialect::LlmProxy => "llm-proxy",
             Dialect::Keeptrusts => "keeptrusts",
+            Dialect::Openrouter => "openrouter",
+            Dialect::Otlp => "otlp",
+            Dialect::Langfuse => "langfuse",
+            Dialect::Helicone => "helicone",
+            Dialect::Openmeter => "openmeter",
         }
     }
 
@@ -100,7 +122,7 @@ impl Dialect {
 
     /// Its producers make an event's id up as they send it, so that the same call sent again comes under another id.
     pub const fn makes_up_ids(self) -> bool {
-        false
+        matches!(self, Dialect::Omnia)
     }
 
     /// The field of an envelope that holds the events, for producers that send one.
@@ -109,13 +131,17 @@ impl Dialect {
             Dialect::LlmProxy => Some("records"),
             Dialect::Native | Dialect::CloudEvents | Dialect::Litellm => None,
             Dialect::Omnia | Dialect::Promptkit | Dialect::Pai | Dialect::Oceans | Dialect::Keeptrusts => None,
+            Dialect::Openrouter | Dialect::Helicone | Dialect::Otlp | Dialect::Openmeter => None,
+            Dialect::Langfuse => Some("batch"),
         }
     }
 
-    /// Cuts a JSON text into pieces: the elements of an array, of an envelope's list, or the text itself.
+    /// Cuts a JSON text into pieces: the elements of an array, of an envelope's list, the spans of a trace export (whichever
+    /// dialect it is sent as), or the text itself.
     pub fn cut(self, json: &str) -> Result<Vec<Piece<'_>>, Rejected> {
         match kind(json) {
             "an array" => elements(json, "event"),
+            "an object" if let Some(spans) = otlp_export::json::cut(json)? => Ok(spans.into_iter().map(Piece::Span).collect()),
             "an object" => match self.envelope() {
                 Some(list) => match Object::parse(json, "")?.take(list) {
                     Some(events) => elements(events.get(), list),
@@ -129,7 +155,11 @@ impl Dialect {
 
     /// Reads one piece.
     pub fn read(self, piece: &Piece<'_>, context: &Context) -> Result<Told, Rejected> {
-        let Piece::Json(json) = piece;
+        let json = match piece {
+            Piece::Json(json) => json,
+            // A span says itself in whose words it is.
+            Piece::Span(span) => return otlp::read(&span.read()?, context),
+        };
         match self {
             Dialect::Native => native::read(json, context).map(Told::event),
             Dialect::CloudEvents => cloudevents::read(json, context).map(Told::event),
@@ -140,6 +170,11 @@ impl Dialect {
             Dialect::Oceans => oceans::read(json, context),
             Dialect::LlmProxy => llm_proxy::read(json, context),
             Dialect::Keeptrusts => keeptrusts::read(json, context),
+            Dialect::Openrouter => openrouter::read(json, context),
+            Dialect::Helicone => helicone::read(json, context),
+            Dialect::Otlp => Err(Rejected::new("resourceSpans", Problem::Missing)),
+            Dialect::Langfuse => langfuse::ingestion::read(json, context),
+            Dialect::Openmeter => openmeter::read(json, context),
         }
     }
 }
@@ -167,14 +202,26 @@ impl<'a> Piece<'a> {
     /// What may be kept of it: everything but what people wrote.
     pub fn without_content(&self) -> Option<String> {
         match self {
+            // An export that could not be cut: which of its texts are content is said by names in other places of it.
+            Piece::Json(json) if otlp_export::json::may_be_one(json) => None,
             Piece::Json(json) => content::strip(json),
+            Piece::Span(span) => span.read().ok().map(|span| span.without_content()),
         }
     }
 
-    /// What was received, as text.
+    /// What was received, as text; of a span only what may be kept of it, because protobuf is no text.
     pub fn text(&self) -> Cow<'a, str> {
         match self {
             Piece::Json(json) => Cow::Borrowed(json),
+            Piece::Span(_) => Cow::Owned(self.without_content().unwrap_or_default()),
+        }
+    }
+
+    /// How many bytes were received.
+    pub fn size(&self) -> usize {
+        match self {
+            Piece::Json(json) => json.len(),
+            Piece::Span(span) => span.size(),
         }
     }
 }

@@ -79,7 +79,9 @@ impl Shape {
     /// The shape of a block whose keys leave no doubt.
     pub fn evident(block: &Object<'_>) -> Option<Shape> {
         let has = |names: &[&str]| names.iter().any(|name| block.has(name));
-        if has(&["cost", "is_byok", "cost_details"]) && has(&["prompt_tokens", "input_tokens"]) {
+        // Others write an object under that name, or say what they computed elsewhere.
+        let says_what_it_charged = block.is_scalar("cost") || has(&["is_byok", "cost_details"]);
+        if says_what_it_charged && has(&["prompt_tokens", "input_tokens"]) {
             Some(Shape::Openrouter)
         } else if has(&["prompt_tokens"]) {
             Some(Shape::OpenaiChat)

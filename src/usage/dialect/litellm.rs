@@ -73,7 +73,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     Ok(Told::event(event))
 }
 
-fn is_a_tier(tier: &Text) -> bool {
+pub(super) fn is_a_tier(tier: &Text) -> bool {
     !matches!(&**tier, "default" | "standard" | "auto")
 }
 

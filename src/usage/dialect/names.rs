@@ -56,7 +56,9 @@ pub fn provider(name: &str) -> Option<Text> {
     let lower = name.trim().to_ascii_lowercase();
     let mut known = ours(&lower);
     let mut stem = lower.as_str();
-    while known.is_none() {
+    // What is compatible with a provider, or a tool of it with a price of its own, is another one.
+    let is_other = ["compatible", "-cli", "-code"].iter().any(|word| lower.contains(word));
+    while known.is_none() && !is_other {
         let Some((shorter, _)) = stem.rsplit_once(['.', '-']) else { break };
         stem = shorter;
         known = ours(stem).or_else(|| APIS_AFTER_A_POINT.contains(&stem).then_some(stem));
