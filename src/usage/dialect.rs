@@ -4,9 +4,9 @@
 
 pub mod cloudevents;
 pub mod derived;
-pub mod keeptrusts;
 pub mod helicone;
 pub mod hosts;
+pub mod keeptrusts;
 pub mod labels;
 pub mod langfuse;
 pub mod litellm;
@@ -16,12 +16,12 @@ pub mod names;
 pub mod native;
 pub mod oceans;
 pub mod omnia;
-pub mod pai;
-pub mod promptkit;
-pub mod status;
 pub mod openmeter;
 pub mod openrouter;
 pub mod otlp;
+pub mod pai;
+pub mod promptkit;
+pub mod status;
 
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind};
