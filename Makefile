@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/farthing/target
 NEXTEST := $(shell command -v cargo-nextest)
 RUN_TESTS = $(if $(NEXTEST),cargo nextest run,cargo test)
 
-.PHONY: test quick lint docs build
+.PHONY: test quick test-clients lint docs build
 
 # Everything, on SQLite and on a real PostgreSQL: see tests/with-postgres for where that comes from.
 test:
@@ -14,6 +14,10 @@ test:
 # The same without polars: builds in a fraction of the time.
 quick:
 	tests/with-postgres $(RUN_TESTS) --locked --no-default-features
+
+# Real clients of other people's making, and our own for LiteLLM, against the program: see tests/clients/run for what it needs.
+test-clients:
+	tests/clients/run
 
 lint:
 	cargo fmt --check

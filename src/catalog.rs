@@ -8,6 +8,7 @@ pub mod diff;
 pub mod history;
 pub mod quoted;
 pub mod resolution;
+pub mod rules;
 pub mod shipped;
 mod sides;
 pub mod source;
@@ -16,6 +17,7 @@ use crate::money::{Amount, Currency, Rate};
 use crate::time::{Instant, Weekdays, Window};
 use crate::usage::{Meter, Owner, Text};
 use hashbrown::{Equivalent, HashMap};
+use rules::Rules;
 use sides::CardKind;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 pub enum Part {
     List(Arc<List>),
     Overrides(Arc<Overrides>),
+    Rules(Arc<Rules>),
 }
 
 /// A provider's list.
@@ -205,6 +208,7 @@ pub struct Catalog {
     models: HashMap<ModelKey, Entry>,
     /// The ceilings that hold at every provider, in the same order as a provider's own.
     ceilings_everywhere: Vec<(Ceiling, Arc<str>)>,
+    rules: Arc<Rules>,
 }
 
 /// One provider's parts.
@@ -260,6 +264,8 @@ pub enum Clash {
     TwoLists(Text),
     #[error("provider {0} has overrides in two files; put them into one")]
     TwoOverrides(Text),
+    #[error("there are two files of rules; put them into one")]
+    TwoRules,
     #[error("{provider} names `{name}` twice, as a model or an alias; keep one")]
     TwoModels { provider: Text, name: Text },
     #[error("{card} has two cards from the same instant; keep the one that is right")]
@@ -272,6 +278,7 @@ impl Part {
         match self {
             Part::List(list) => list.provider.to_string(),
             Part::Overrides(overrides) => format!("{}.overrides", overrides.provider),
+            Part::Rules(_) => "rules".to_owned(),
         }
     }
 
@@ -280,6 +287,7 @@ impl Part {
         match self {
             Part::List(list) => (list.models.len(), list.models.iter().map(|model| model.cards.len()).sum(), 0),
             Part::Overrides(part) => (0, 0, part.overrides.len()),
+            Part::Rules(_) => (0, 0, 0),
         }
     }
 }
@@ -367,13 +375,20 @@ impl Card {
 
 impl Catalog {
     pub fn build(parts: impl IntoIterator<Item = Part>) -> Result<Catalog, Clash> {
-        let mut catalog =
-            Catalog { providers: Vec::new(), by_name: HashMap::new(), models: HashMap::new(), ceilings_everywhere: Vec::new() };
+        let mut catalog = Catalog {
+            providers: Vec::new(),
+            by_name: HashMap::new(),
+            models: HashMap::new(),
+            ceilings_everywhere: Vec::new(),
+            rules: Arc::default(),
+        };
         let mut overrides: Vec<Arc<Overrides>> = Vec::new();
         for part in parts {
             match part {
                 Part::List(list) => catalog.add_list(list)?,
                 Part::Overrides(part) => overrides.push(part),
+                Part::Rules(_) if !catalog.rules.is_empty() => return Err(Clash::TwoRules),
+                Part::Rules(rules) => catalog.rules = rules,
             }
         }
         overrides.sort_by(|a, b| a.provider.cmp(&b.provider));
@@ -436,6 +451,10 @@ impl Catalog {
     pub(crate) fn model(&self, provider: usize, name: &str) -> Option<(usize, bool)> {
         let entry = self.models.get(&ModelName { provider, name })?;
         Some((entry.model, entry.is_alias))
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     pub(crate) fn ceilings_everywhere(&self) -> &[(Ceiling, Arc<str>)] {

@@ -9,11 +9,13 @@ mod held;
 mod ingest;
 mod keys;
 mod orgs;
+mod pull;
 mod quote;
 mod rejected;
 mod report;
 mod rerate;
 mod serve;
+mod suspects;
 mod verify;
 
 use crate::config::{ConfigError, Flags, ServeFlags, Settings};
@@ -40,6 +42,9 @@ enum Command {
     Serve(serve::Serve),
     /// Post events from a file or standard input
     Ingest(ingest::Ingest),
+    /// Follow the ledger of a gateway that pushes nothing
+    #[command(subcommand)]
+    Pull(pull::Pull),
     /// Rate events without posting, and say why
     Quote(quote::Quote),
     /// Spend, grouped and filtered
@@ -50,6 +55,9 @@ enum Command {
     /// Ids that mean two things
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
+    /// What may have been charged twice
+    #[command(subcommand)]
+    Suspects(suspects::Suspects),
     /// What was sent and is no event
     #[command(subcommand)]
     Rejected(rejected::Rejected),
@@ -116,10 +124,12 @@ fn dispatch(arguments: Arguments) -> Outcome {
         match arguments.command {
             Command::Serve(serve) => serve.run(&settings).await,
             Command::Ingest(ingest) => ingest.run(&settings).await,
+            Command::Pull(pull) => pull.run(&arguments.flags).await,
             Command::Quote(quote) => quote.run(&settings).await,
             Command::Report(report) => report.run(&settings).await,
             Command::Held(held) => held.run(&settings).await,
             Command::Conflicts(conflicts) => conflicts.run(&settings).await,
+            Command::Suspects(suspects) => suspects.run(&settings).await,
             Command::Rejected(rejected) => rejected.run(&settings).await,
             Command::Catalog(catalog) => catalog.run(&settings).await,
             Command::Explain(explain) => explain.run(&settings).await,

@@ -102,6 +102,13 @@ struct File {
     webhook_secret_file: Option<PathBuf>,
 }
 
+impl Flags {
+    /// The database that was named, and the same flags with another one in its place.
+    pub fn with_database(&self, database: Option<String>) -> (Option<String>, Flags) {
+        (self.database.clone(), Flags { database, ..self.clone() })
+    }
+}
+
 /// What holds in the end.
 #[derive(Clone, Debug)]
 pub struct Settings {

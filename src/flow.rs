@@ -12,11 +12,13 @@ pub mod intake;
 pub mod notices;
 pub mod price;
 pub mod publish;
+pub mod pull;
 pub mod quote;
 pub mod refresh;
 pub mod rejected;
 pub mod report;
 pub mod rerate;
+pub mod suspects;
 pub mod verify;
 
 use crate::catalog::check::Finding;
@@ -147,7 +149,7 @@ impl Farthing {
         // Lists that no catalog in memory is made of any more need not be kept; they can be read again.
         catalogs.parts.retain(|_, part| match part {
             Part::List(list) => Arc::strong_count(list) > 1,
-            Part::Overrides(_) => true,
+            Part::Overrides(_) | Part::Rules(_) => true,
         });
         Ok(in_force)
     }

@@ -20,6 +20,7 @@ mod rejected;
 mod reports;
 mod rerate;
 mod service;
+mod suspects;
 mod traces;
 pub mod wire;
 
@@ -70,6 +71,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/events", post(events::create))
         .route("/v1/events/{source}/{id}", get(events::show))
         .route("/v1/ingest/{dialect}", post(dialects::create))
+        .route("/v1/spend/log", post(dialects::spend))
+        .route("/api/v1/sessions/{session}/provider-calls", post(dialects::provider_calls))
+        .route("/api/v1/provider-usage", post(dialects::provider_usage))
         .route("/v1/traces", post(traces::create))
         .route("/api/public/otel/v1/traces", post(traces::create))
         .route("/api/public/ingestion", post(dialects::langfuse))
@@ -83,6 +87,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/conflicts", get(conflicts::list))
         .route("/v1/conflicts/{id}/accept", post(conflicts::accept))
         .route("/v1/conflicts/{id}/dismiss", post(conflicts::dismiss))
+        .route("/v1/suspects", get(suspects::list))
+        .route("/v1/suspects/{id}/accept", post(suspects::accept))
+        .route("/v1/suspects/{id}/dismiss", post(suspects::dismiss))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/retry", post(rejected::retry))
         .route("/v1/reports/spend", get(reports::spend))

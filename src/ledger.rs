@@ -13,7 +13,7 @@ use crate::ledger::items::Item;
 use crate::money::{Amount, Currency};
 use crate::rating::{Charge, Party, Rated};
 use crate::time::{Instant, Month};
-use crate::usage::{Outcome, Text, UsageEvent};
+use crate::usage::{Outcome, Owner, Product, Text};
 use std::fmt::Write;
 
 /// Why an entry was made.
@@ -169,7 +169,8 @@ pub fn book_again(standing: &[Entry], charges: Vec<Entry>, turn: u32, first_open
     reversals.chain(charges).map(|entry| Entry { reason: Some(reason), ..entry }).collect()
 }
 
-/// Whether the charges that stand for an event are what a rating says, before any of its names have numbers.
+/// Whether the charges that stand for an event are what a rating says, before any of its names have numbers. Who bears them is
+/// for the caller to compare: an entry knows its owner by a number.
 pub fn says_the_same(standing: &[Entry], rated: &Rated) -> bool {
     let same = |(entry, charge): (&Entry, &Charge)| {
         let items = entry.items.iter().map(|item| (item.meter, item.quantity, item.rate, item.amount));
@@ -193,13 +194,13 @@ pub fn landing(occurred_at: Instant, first_open: Month) -> Month {
 
 /// The account of a party to an event's charge: `cost:search/alice` from `payable:openrouter`. Parts are
 /// percent-encoded and a missing one is `-`, so no name can pretend to be another account.
-pub fn account(party: Party, event: &UsageEvent) -> String {
+pub fn account(party: Party, owner: &Owner, product: &Product) -> String {
     let part = |text: Option<&Text>| text.map_or_else(|| "-".to_owned(), |text| encoded(text));
     match party {
-        Party::Owner => format!("cost:{}/{}", part(event.owner.team.as_ref()), part(event.owner.user.as_ref())),
-        Party::Provider => format!("payable:{}", part(Some(&event.product.provider))),
-        Party::Upstream => format!("payable:{}", part(event.product.served_by.as_ref())),
-        Party::Margin => format!("margin:{}", part(Some(&event.product.provider))),
+        Party::Owner => format!("cost:{}/{}", part(owner.team.as_ref()), part(owner.user.as_ref())),
+        Party::Provider => format!("payable:{}", part(Some(&product.provider))),
+        Party::Upstream => format!("payable:{}", part(product.served_by.as_ref())),
+        Party::Margin => format!("margin:{}", part(Some(&product.provider))),
     }
 }
 

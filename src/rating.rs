@@ -8,7 +8,7 @@ pub mod ceiling;
 use crate::catalog::resolution::{self, CardFound, Found, Layer, NoCard, Prices, Trace};
 use crate::catalog::{Absent, Catalog, CostBasis};
 use crate::money::{Amount, Currency, Rate};
-use crate::usage::{Meter, Outcome, Quantities, Reported, Usage, UsageEvent};
+use crate::usage::{Meter, Outcome, Owner, Quantities, Reported, Usage, UsageEvent};
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Rated {
     pub list: Option<Amount>,
     /// The ceiling that this is above.
     pub above: Option<Arc<str>>,
+    /// Who bears it, where a rule names somebody else than the producer does.
+    pub owner: Option<Box<Owner>>,
     /// Never empty; the first one carries the call and its meters.
     pub charges: Vec<Charge>,
 }
@@ -116,8 +118,15 @@ pub fn explain(event: &UsageEvent, catalog: &Catalog) -> (Rating, Vec<String>) {
 }
 
 fn rate_traced(event: &UsageEvent, catalog: &Catalog, trace: &mut impl Trace) -> Rating {
+    let owner = catalog.rules().attribute(event);
+    let ruled = owner.as_ref().map(|owner| UsageEvent { owner: owner.clone(), ..event.clone() });
+    if let Some(owner) = &owner {
+        trace.note(|| format!("by rule it is borne by {}", owner.in_words()));
+    }
+    let event = ruled.as_ref().unwrap_or(event);
     match try_rate(event, catalog, trace) {
         Ok(mut rated) => {
+            rated.owner = owner.map(Box::new);
             rated.above = ceiling::exceeded(event, &rated, catalog).map(Arc::from);
             if let Some(above) = &rated.above {
                 trace.note(|| format!("above a ceiling: {above}"));
@@ -170,6 +179,7 @@ fn nothing_owed(event: &UsageEvent) -> Rated {
         reported: event.reported.as_ref().map(|reported| reported.amount),
         list: None,
         above: None,
+        owner: None,
         charges: vec![Charge::to(Party::Provider, Amount::ZERO, unrated(event))],
     }
 }
@@ -258,6 +268,7 @@ fn base(
                 reported: Some(reported.amount),
                 list: None,
                 above: None,
+                owner: None,
                 charges: vec![Charge::to(Party::Provider, reported.amount, items)],
             })
         }
@@ -271,6 +282,7 @@ fn base(
             reported: reported.filter(|reported| reported.currency == priced.currency).map(|reported| reported.amount),
             list: priced.list,
             above: None,
+            owner: None,
             charges: vec![Charge::to(Party::Provider, priced.amount, priced.items)],
         }),
     }
@@ -306,6 +318,7 @@ fn own_key(
         reported: reported.upstream_amount,
         list: None,
         above: None,
+        owner: None,
         charges: vec![Charge::to(Party::Upstream, amount, items), fee],
     })
 }
@@ -424,6 +437,13 @@ fn unrated(event: &UsageEvent) -> Vec<LineItem> {
 
 fn whole(amount: Amount) -> LineItem {
     LineItem { meter: Meter::Whole, quantity: 1, rate: None, amount, inherited_from: None, card: None }
+}
+
+impl Rated {
+    /// Who bears an event that was rated so.
+    pub fn owner<'a>(&'a self, event: &'a UsageEvent) -> &'a Owner {
+        self.owner.as_deref().unwrap_or(&event.owner)
+    }
 }
 
 impl Charge {

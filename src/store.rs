@@ -13,6 +13,7 @@ mod fetches;
 mod names;
 mod notices;
 mod once;
+mod pulled;
 mod rejected;
 mod sql;
 mod waiting;
@@ -26,8 +27,9 @@ pub use fetches::{Fetch, FetchOutcome};
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
 pub use notices::Notice;
 pub use once::OnceKey;
+pub use pulled::{OceansTable, Place, PulledRow};
 pub use rejected::RejectedBody;
-pub use waiting::{Conflict, Decision, HeldEvent};
+pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 
 use crate::id::Org;
 use crate::store::once::{OnceIndex, OnceWork};
@@ -294,8 +296,16 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     Ok(pool)
 }
 
-const SQLITE: &[(&str, &str)] = &[("the book", include_str!("../migrations/sqlite/0001_the_book.sql"))];
-const POSTGRES: &[(&str, &str)] = &[("the book", include_str!("../migrations/postgres/0001_the_book.sql"))];
+const SQLITE: &[(&str, &str)] = &[
+    ("the book", include_str!("../migrations/sqlite/0001_the_book.sql")),
+    ("who tells of a call", include_str!("../migrations/sqlite/0002_who_tells_of_a_call.sql")),
+    ("what was pulled", include_str!("../migrations/sqlite/0003_what_was_pulled.sql")),
+];
+const POSTGRES: &[(&str, &str)] = &[
+    ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
+    ("who tells of a call", include_str!("../migrations/postgres/0002_who_tells_of_a_call.sql")),
+    ("what was pulled", include_str!("../migrations/postgres/0003_what_was_pulled.sql")),
+];
 
 /// The steps of a schema in order; they are only ever added to.
 fn migrations(steps: &'static [(&'static str, &'static str)]) -> Migrator {

@@ -115,6 +115,18 @@ pub struct Owner {
     pub environment: Option<Text>,
 }
 
+/// One of the ways in which an owner is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Dimension {
+    User,
+    Team,
+    Project,
+    Key,
+    App,
+    Agent,
+    Environment,
+}
+
 /// What is known of the counts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Usage {
@@ -361,18 +373,70 @@ impl Outcome {
     }
 }
 
+impl Dimension {
+    /// In the order in which reports and records list them.
+    pub const ALL: [Dimension; 7] = [
+        Dimension::User,
+        Dimension::Team,
+        Dimension::Project,
+        Dimension::Key,
+        Dimension::App,
+        Dimension::Agent,
+        Dimension::Environment,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dimension::User => "user",
+            Dimension::Team => "team",
+            Dimension::Project => "project",
+            Dimension::Key => "key",
+            Dimension::App => "app",
+            Dimension::Agent => "agent",
+            Dimension::Environment => "environment",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Dimension> {
+        Dimension::ALL.into_iter().find(|dimension| dimension.name() == name)
+    }
+}
+
 impl Owner {
+    pub fn get(&self, dimension: Dimension) -> Option<&Text> {
+        match dimension {
+            Dimension::User => self.user.as_ref(),
+            Dimension::Team => self.team.as_ref(),
+            Dimension::Project => self.project.as_ref(),
+            Dimension::Key => self.key.as_ref(),
+            Dimension::App => self.app.as_ref(),
+            Dimension::Agent => self.agent.as_ref(),
+            Dimension::Environment => self.environment.as_ref(),
+        }
+    }
+
+    pub fn set(&mut self, dimension: Dimension, text: Option<Text>) {
+        *match dimension {
+            Dimension::User => &mut self.user,
+            Dimension::Team => &mut self.team,
+            Dimension::Project => &mut self.project,
+            Dimension::Key => &mut self.key,
+            Dimension::App => &mut self.app,
+            Dimension::Agent => &mut self.agent,
+            Dimension::Environment => &mut self.environment,
+        } = text;
+    }
+
+    /// `team search, user ann`
+    pub fn in_words(&self) -> String {
+        let said = self.dimensions().into_iter().filter_map(|(name, text)| Some(format!("{name} {}", text?)));
+        let said: Vec<_> = said.collect();
+        if said.is_empty() { "nobody in particular".to_owned() } else { said.join(", ") }
+    }
+
     /// The dimensions with their names, in the order in which reports and records list them.
     pub fn dimensions(&self) -> [(&'static str, Option<&Text>); 7] {
-        [
-            ("user", self.user.as_ref()),
-            ("team", self.team.as_ref()),
-            ("project", self.project.as_ref()),
-            ("key", self.key.as_ref()),
-            ("app", self.app.as_ref()),
-            ("agent", self.agent.as_ref()),
-            ("environment", self.environment.as_ref()),
-        ]
+        Dimension::ALL.map(|dimension| (dimension.name(), self.get(dimension)))
     }
 }
 

@@ -7,7 +7,7 @@ mod auditor;
 
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
-use auditor::{Answer, Auditor, Price, Sent};
+use auditor::{Answer, Auditor, Price, RANKED_FIRST, Sent};
 use farthing::catalog::Part;
 use farthing::catalog::source::own;
 use farthing::flow::ingest::{Outcome, Prepared};
@@ -81,6 +81,8 @@ impl<'d> Life<'d> {
             }
         }
         life.publish().await;
+        let ranking = own::read(&format!("ranking: [{RANKED_FIRST}]\n")).unwrap();
+        life.farthing.publish(life.org, &Wish { parts: ranking, ..Wish::default() }).await.unwrap();
         life
     }
 

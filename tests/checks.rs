@@ -89,7 +89,7 @@ impl PriceHistory {
             let [served] = <[List; 1]>::try_from(openrouter::read(&self.served_at(at)).unwrap().lists).unwrap();
             let earlier = versions.last().map(|parts| match &parts[0] {
                 Part::List(list) => &**list,
-                Part::Overrides(_) => unreachable!("a history has no overrides"),
+                Part::Overrides(_) | Part::Rules(_) => unreachable!("a history has no overrides"),
             });
             let list = served.seen(earlier, Look::at(at, before));
             versions.push(vec![Part::List(Arc::new(list))]);

@@ -119,6 +119,7 @@ fn every_statement_on_a_book_names_its_org() {
         "products",
         "held",
         "conflicts",
+        "suspects",
         "rejected",
         "books",
         "catalog_versions",

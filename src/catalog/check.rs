@@ -130,6 +130,7 @@ fn fit_together(parts: &[Part], findings: &mut Findings) {
                 names_lead_to_one_model(list, findings);
                 list.models.iter().for_each(|model| one_card_from_each_instant(list, model, findings));
             }
+            Part::Rules(_) => {}
             Part::Overrides(part) => {
                 for it in &part.overrides {
                     overrides.entry(it.label(&part.provider)).or_default().push(it);

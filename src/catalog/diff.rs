@@ -67,6 +67,8 @@ pub enum Kind {
     CeilingAdded,
     CeilingChanged,
     CeilingRemoved,
+    RuleAdded,
+    RuleRemoved,
 }
 
 /// Everything that changes, provider by provider.
@@ -87,6 +89,7 @@ pub fn diff(before: &[Part], after: &[Part]) -> Vec<Change> {
     for (provider, was, is) in joined(before.ceilings, after.ceilings) {
         ceilings(provider, &was.unwrap_or_default(), &is.unwrap_or_default(), &mut changes);
     }
+    rules(&before.rules, &after.rules, &mut changes);
     // The sort is stable: a provider's list stays before its overrides, and each in the order in which it was told.
     changes.sort_by(|a, b| a.provider.cmp(&b.provider));
     changes
@@ -127,6 +130,15 @@ impl<'a> Topic<'a> {
             from: self.from,
         }
     }
+}
+
+/// Rules stand in an order and decide by it, so one that moves is told as gone and come.
+fn rules(was: &[String], is: &[String], changes: &mut Vec<Change>) {
+    let kept = was.iter().zip(is).take_while(|(was, is)| was == is).count();
+    let provider = Text::known("rules");
+    let topic = |line: &String| Topic { provider: &provider, model: None, subject: line.clone(), from: None };
+    changes.extend(was[kept..].iter().map(|line| topic(line).change(Kind::RuleRemoved, "removed")));
+    changes.extend(is[kept..].iter().map(|line| topic(line).change(Kind::RuleAdded, "added")));
 }
 
 fn whole_list(kind: Kind, word: &str, list: &List) -> Change {
@@ -394,6 +406,8 @@ impl Kind {
             Kind::CeilingAdded => "ceiling-added",
             Kind::CeilingChanged => "ceiling-changed",
             Kind::CeilingRemoved => "ceiling-removed",
+            Kind::RuleAdded => "rule-added",
+            Kind::RuleRemoved => "rule-removed",
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Side<'a> {
     pub lists: BTreeMap<&'a Text, Listed<'a>>,
     pub overrides: BTreeMap<&'a Text, Vec<&'a Override>>,
     pub ceilings: BTreeMap<&'a Text, Vec<&'a Ceiling>>,
+    /// In words, in their order.
+    pub rules: Vec<String>,
 }
 
 /// A list that is asked by name.
@@ -55,12 +57,13 @@ pub(super) enum Place<'a> {
 impl<'a> Side<'a> {
     /// Of two lists of one provider, which no catalog is built from, the first counts.
     pub fn of(parts: &'a [Part]) -> Side<'a> {
-        let mut side = Side { lists: BTreeMap::new(), overrides: BTreeMap::new(), ceilings: BTreeMap::new() };
+        let mut side = Side { lists: BTreeMap::new(), overrides: BTreeMap::new(), ceilings: BTreeMap::new(), rules: Vec::new() };
         for part in parts {
             match part {
                 Part::List(list) => {
                     side.lists.entry(&list.provider).or_insert_with(|| Listed::of(list));
                 }
+                Part::Rules(rules) => side.rules.extend(rules.lines()),
                 Part::Overrides(part) => {
                     side.overrides.entry(&part.provider).or_default().extend(&part.overrides);
                     side.ceilings.entry(&part.provider).or_default().extend(&part.ceilings);

@@ -9,6 +9,7 @@ pub mod models_dev;
 pub mod notation;
 pub mod openrouter;
 pub mod own;
+mod rules;
 
 use crate::catalog::resolution::MAX_CONDITIONS;
 use crate::catalog::{Card, List};

@@ -42,6 +42,9 @@ fn print(explained: &Explained) -> Result<(), crate::store::StoreError> {
     let event = &explained.standing.event;
     println!("{} of {}, {} at {}", event.id, event.source, event.outcome.name(), event.occurred_at);
     println!("  {}/{}", event.product.provider, event.product.model);
+    if let Some(other) = &explained.booked_with {
+        println!("  booked together with {} of {}", other.event.id, other.event.source);
+    }
     if let Some(held) = &explained.held {
         println!("  held ({}): {}", held.reason.name(), held.detail);
     }
@@ -69,6 +72,12 @@ fn print(explained: &Explained) -> Result<(), crate::store::StoreError> {
                 println!("  {what} {amount}");
             }
         }
+    }
+    if let Some(claimed) = event.claimed {
+        let borne: crate::money::Amount = explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum();
+        let drift = claimed.amount - borne;
+        let how = if drift.is_negative() { "less" } else { "more" };
+        println!("\nthe gateway computed {} {}, {} {how}", claimed.amount, claimed.currency, drift.abs());
     }
     println!("\nhow version {} decides it:", explained.version);
     explained.tried.iter().for_each(|step| println!("  {step}"));

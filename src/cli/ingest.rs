@@ -52,7 +52,7 @@ impl Ingest {
         let mut input = open_input(&self.file)?;
         let bar = progress(None, "{spinner} {human_pos} events, {per_sec}, {elapsed}");
         let mut tally = Tally::default();
-        if starts_with_array(input.as_mut(), &self.file)? {
+        if is_one_text(input.as_mut(), &self.file)? {
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(|e| Failure::Io(format!("cannot read {}: {e}", self.file)))?;
             let received = intake::read(&bytes, Framing::Json, dialect, &run.context);
@@ -197,7 +197,10 @@ impl Tally {
     }
 }
 
-fn starts_with_array(input: &mut (dyn BufRead + Send), file: &str) -> Result<bool, Failure> {
-    let start = input.fill_buf().map_err(|e| Failure::Io(format!("cannot read {file}: {e}")))?;
-    Ok(start.trim_ascii_start().first() == Some(&b'['))
+/// Whether a file is one JSON text: an array, or an object that goes on after its first line.
+fn is_one_text(input: &mut (dyn BufRead + Send), file: &str) -> Result<bool, Failure> {
+    let start = input.fill_buf().map_err(|e| Failure::Io(format!("cannot read {file}: {e}")))?.trim_ascii_start();
+    let Some(end) = start.iter().position(|byte| *byte == b'\n') else { return Ok(start.first() == Some(&b'[')) };
+    let goes_on = serde_json::from_slice::<&serde_json::value::RawValue>(&start[..end]).is_err_and(|e| e.is_eof());
+    Ok(start.first() == Some(&b'[') || (start.first() == Some(&b'{') && goes_on))
 }

@@ -66,8 +66,12 @@ fn say(rerated: &Rerated, dry_run: bool) {
         println!("left as it is: {} {}: {}", left.source, left.id, left.why);
     }
     let what = if dry_run { "would be corrected" } else { "corrected" };
+    let moved = match rerated.reattributed {
+        0 => String::new(),
+        some => format!(" ({some} of them borne by somebody else)"),
+    };
     println!(
-        "{} events under version {}: {} {what}, {} entries posted, {} without a price and left as they are",
+        "{} events under version {}: {} {what}{moved}, {} entries posted, {} without a price and left as they are",
         rerated.examined, rerated.version, rerated.changed, rerated.posted, rerated.unpriced
     );
 }

@@ -9,7 +9,7 @@ use crate::ledger::seal::{self, BlockHash, Dimensions, EventRow, Header, Sealer,
 use crate::ledger::{self, Entry, EntryKind, Posting};
 use crate::rating::{Party, RATER, Rated};
 use crate::store::{
-    Block, Conflict, Head, HeldEvent, NameKind, NewName, OWNER_KINDS, OnceKey, PRODUCT_KINDS, Store, StoreError, Write,
+    Block, Conflict, Head, HeldEvent, NameKind, NewName, OWNER_KINDS, OnceKey, PRODUCT_KINDS, Store, StoreError, Suspect, Write,
 };
 use crate::time::Instant;
 use crate::usage::record::write_record;
@@ -106,6 +106,7 @@ pub struct Booking<'c> {
     held: Vec<HeldEvent>,
     released: Vec<EventNumber>,
     conflicts: Vec<Conflict>,
+    suspects: Vec<Suspect>,
     keys: Vec<(Org, OnceKey, i64)>,
     /// Salts of new names come from this, so that one question to the operating system is enough.
     salt: [u8; 32],
@@ -129,6 +130,7 @@ impl<'c> Booking<'c> {
             held: Vec::new(),
             released: Vec::new(),
             conflicts: Vec::new(),
+            suspects: Vec::new(),
             keys: Vec::new(),
             salt,
             scratch: Writer::with_capacity(256),
@@ -146,20 +148,25 @@ impl<'c> Booking<'c> {
         events: impl Iterator<Item = (&'e UsageEvent, Option<&'e Rated>)> + Clone,
     ) -> Result<(), FlowError> {
         let mut accounts: HashSet<String> = HashSet::new();
+        let account_of_owner = |owner: &Owner, event: &UsageEvent| ledger::account(Party::Owner, owner, &event.product);
         let mut texts: HashSet<(NameKind, &str)> = HashSet::new();
         // In the order in which they first appear, so that the same events give the same numbers.
         let (mut owners, mut products) = (Vec::new(), Vec::new());
         let (mut seen_owners, mut seen_products) = (HashSet::new(), HashSet::new());
         for (event, rated) in events.clone() {
-            if !self.cache.owners.contains_key(&event.owner) && seen_owners.insert(&event.owner) {
-                owners.push(event);
-                accounts.insert(ledger::account(Party::Owner, event));
-                let parts = event.owner.dimensions().into_iter().zip(OWNER_KINDS);
+            // Whom the producer names, and who bears it by rule.
+            for owner in std::iter::once(&event.owner).chain(rated.and_then(|rated| rated.owner.as_deref())) {
+                if self.cache.owners.contains_key(owner) || !seen_owners.insert(owner) {
+                    continue;
+                }
+                owners.push((owner, event));
+                accounts.insert(account_of_owner(owner, event));
+                let parts = owner.dimensions().into_iter().zip(OWNER_KINDS);
                 texts.extend(parts.filter_map(|((_, text), kind)| Some((kind, &**text?))));
             }
             if !self.cache.products.contains_key(&event.product) && seen_products.insert(&event.product) {
                 products.push(event);
-                accounts.insert(ledger::account(Party::Provider, event));
+                accounts.insert(ledger::account(Party::Provider, &event.owner, &event.product));
                 let parts = event.product.dimensions().into_iter().zip(PRODUCT_KINDS);
                 texts.extend(parts.filter_map(|((_, text), kind)| Some((kind, &**text?))));
             }
@@ -170,15 +177,14 @@ impl<'c> Booking<'c> {
             texts.extend(rated.above.as_deref().map(|ceiling| (NameKind::Ceiling, ceiling)));
             for party in rated.charges.iter().flat_map(|charge| [charge.debit, charge.credit]) {
                 if matches!(party, Party::Upstream | Party::Margin) {
-                    accounts.insert(ledger::account(party, event));
+                    accounts.insert(ledger::account(party, rated.owner(event), &event.product));
                 }
             }
         }
         texts.extend(accounts.iter().map(|account| (NameKind::Account, account.as_str())));
         self.intern_names(write, texts).await?;
 
-        for event in owners {
-            let owner = &event.owner;
+        for (owner, event) in owners {
             let dimensions = self.numbers(owner.dimensions().map(|(_, text)| text), OWNER_KINDS);
             let number = match write.find_owner(self.org(), &dimensions).await? {
                 Some(number) => number,
@@ -189,7 +195,7 @@ impl<'c> Booking<'c> {
                     number
                 }
             };
-            let account = self.name(NameKind::Account, &ledger::account(Party::Owner, event));
+            let account = self.name(NameKind::Account, &account_of_owner(owner, event));
             self.cache.owners.insert(owner.clone(), Borne { owner: number, account });
         }
         for event in products {
@@ -204,7 +210,7 @@ impl<'c> Booking<'c> {
                     number
                 }
             };
-            let account = self.name(NameKind::Account, &ledger::account(Party::Provider, event));
+            let account = self.name(NameKind::Account, &ledger::account(Party::Provider, &event.owner, &event.product));
             self.cache.products.insert(product.clone(), Bought { product: number, account });
         }
         Ok(())
@@ -289,13 +295,14 @@ impl<'c> Booking<'c> {
         turn: u32,
     ) -> Result<Vec<Entry>, ledger::NoPosting> {
         let bought = self.cache.products[&event.product];
-        let borne = self.cache.owners[&event.owner];
+        let owner = rated.owner(event);
+        let borne = self.cache.owners[owner];
         let source = self.name(NameKind::Source, &event.source);
         let card = |label: &str| self.name(NameKind::Card, label);
         let account = |party| match party {
             Party::Owner => borne.account,
             Party::Provider => bought.account,
-            Party::Upstream | Party::Margin => self.name(NameKind::Account, &ledger::account(party, event)),
+            Party::Upstream | Party::Margin => self.name(NameKind::Account, &ledger::account(party, owner, &event.product)),
         };
         let period = ledger::landing(event.occurred_at, self.head.first_open);
         let mut entries = Vec::with_capacity(rated.charges.len());
@@ -363,6 +370,10 @@ impl<'c> Booking<'c> {
         self.conflicts.push(conflict);
     }
 
+    pub fn suspect(&mut self, suspect: Suspect) {
+        self.suspects.push(suspect);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.entries.is_empty()
     }
@@ -411,6 +422,7 @@ impl<'c> Booking<'c> {
         write.release(org, &self.released).await?;
         write.hold(org, &self.held).await?;
         write.insert_conflicts(org, &self.conflicts).await?;
+        write.insert_suspects(org, &self.suspects).await?;
 
         let occurred = self.entries.iter().map(|entry| entry.occurred_at);
         let block = Block {

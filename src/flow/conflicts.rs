@@ -4,7 +4,7 @@
 use crate::flow::booking::Booking;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
-use crate::ledger::seal::State;
+use crate::ledger::seal::{State, decides};
 use crate::ledger::{Entry, EntryKind, book_again};
 use crate::rating::{Rating, rate};
 use crate::store::{BookedEntry, Conflict, Decision, StoredEvent};
@@ -53,6 +53,29 @@ impl Farthing {
             let event = conflict.event;
             let accepted = self.with_events(org, conflict).await?.contradicting;
             let in_force = self.load_version(org, head.version).await?;
+            let revisions = write.revisions(org, &[event]).await?;
+            let revises = Some((event, revisions.last().map_or(0, |row| row.revision) + 1));
+            let standing_row = revisions.iter().rev().find(|row| row.state.stands()).cloned();
+            // What tells of a call that another event holds is booked there, if it is the word that the call is booked on.
+            let holder = standing_row.as_ref().and_then(|row| row.about);
+            let booked_as = match holder {
+                None => Some(event),
+                Some(holder) => {
+                    let mut rows = write.revisions(org, &[holder]).await?;
+                    rows.extend(write.promoted(org, &[holder]).await?);
+                    decides(holder, &rows).filter(|row| row.event == event).map(|_| holder)
+                }
+            };
+            let decision = Decision { accepted: true, decided_at: now(), decided_by: by.to_owned() };
+            let Some(booked_as) = booked_as else {
+                let mut booking = Booking::new(head, in_force, cache);
+                booking.intern(&mut write, std::iter::once((&accepted.event, None))).await?;
+                booking.record(&accepted.event, accepted.row.content, State::Evidence, revises, holder);
+                write.decide_conflict(org, number, &decision).await?;
+                booking.seal(&mut write, now()).await?;
+                write.commit().await?;
+                return Ok(event);
+            };
             let rated = match rate(&accepted.event, &in_force.catalog) {
                 Rating::Rated(rated) => rated,
                 Rating::Unpriced(unpriced) => return Err(FlowError::Refused(format!("it has no price yet: {unpriced}"))),
@@ -60,20 +83,19 @@ impl Farthing {
 
             let mut booking = Booking::new(head, in_force, cache);
             booking.intern(&mut write, std::iter::once((&accepted.event, Some(&rated)))).await?;
-            let revisions = write.revisions(org, &[event]).await?;
-            let revision = revisions.last().map_or(0, |row| row.revision) + 1;
-            booking.record(&accepted.event, accepted.row.content, State::Posted, Some((event, revision)), None);
-            let booked = write.entries_of_events(org, &[event]).await?;
+            let state = if holder.is_some() { State::Promoted } else { State::Posted };
+            booking.record(&accepted.event, accepted.row.content, state, revises, holder);
+            let booked = write.entries_of_events(org, &[booked_as]).await?;
             let turn = booked.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
-            let charges = booking.charges(event, &accepted.event, &rated, turn).map_err(|e| FlowError::Refused(e.to_string()))?;
+            let charges =
+                booking.charges(booked_as, &accepted.event, &rated, turn).map_err(|e| FlowError::Refused(e.to_string()))?;
             let reason = booking.intern_reason(&mut write, &format!("conflict {number} was accepted by {by}")).await?;
             let entries = book_again(&standing(&booked), charges, turn, booking.head.first_open, reason);
             booking.post(entries);
-            let decision = Decision { accepted: true, decided_at: now(), decided_by: by.to_owned() };
             write.decide_conflict(org, number, &decision).await?;
             booking.seal(&mut write, now()).await?;
             write.commit().await?;
-            Ok(event)
+            Ok(booked_as)
         }
         .await;
         if result.is_ok() {

@@ -4,13 +4,17 @@
 use crate::catalog::Origin;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, Org, Version};
+use crate::ledger::seal::State;
 use crate::rating::{self, Rating};
 use crate::store::{BookedEntry, HeldEvent, Names, StoredEvent};
+use crate::usage::Owner;
 
 #[derive(Clone, Debug)]
 pub struct Explained {
     /// What holds today.
     pub standing: StoredEvent,
+    /// The event of another source on whose word its call is booked, or that holds the call which is booked on its own.
+    pub booked_with: Option<StoredEvent>,
     /// Earlier and contradicting contents.
     pub revisions: Vec<StoredEvent>,
     pub held: Option<HeldEvent>,
@@ -24,6 +28,16 @@ pub struct Explained {
     pub origin: Option<Origin>,
 }
 
+impl Explained {
+    /// Who bears it: as it was booked last, which a rule may have decided; before that whom its producer names.
+    pub fn owner(&self) -> Result<Owner, FlowError> {
+        match self.booked.last() {
+            Some(booked) => Ok(self.names.owner(booked.entry.owner)?),
+            None => Ok(self.standing.event.owner.clone()),
+        }
+    }
+}
+
 impl Farthing {
     /// An event by the name its producer gave it.
     pub async fn explain(&self, org: Org, source: &str, id: &str) -> Result<Option<Explained>, FlowError> {
@@ -33,7 +47,16 @@ impl Farthing {
         let Some(standing) = revisions.iter().rposition(|stored| stored.row.state.stands()) else { return Ok(None) };
         let standing = revisions.remove(standing);
 
-        let booked = store.entries_of(org, EventNumber(number)).await?;
+        // The charges of a call are booked under the event that holds it, whoever's word they are made of.
+        let holder = standing.row.about.filter(|_| standing.row.state == State::Promoted);
+        let booked = store.entries_of(org, holder.unwrap_or(EventNumber(number))).await?;
+        let decides = store.standing_events(org, &[holder.unwrap_or(EventNumber(number))]).await?;
+        let decides = decides.into_iter().next();
+        let booked_with = match holder {
+            Some(holder) => store.revisions_of(org, holder).await?.into_iter().next(),
+            None => decides.clone().filter(|decides| decides.row.state == State::Promoted),
+        };
+        let event = decides.map_or_else(|| standing.event.clone(), |decides| decides.event);
         let names = self.names_of(org, &booked).await?;
         let version = match booked.last() {
             Some(booked) => booked.version,
@@ -41,12 +64,12 @@ impl Farthing {
         };
         let held = store.held(org, None, EventNumber(number - 1), 1).await?.into_iter().find(|held| held.event.0 == number);
         let catalog = self.published(org, version).await?.catalog;
-        let (rating, tried) = rating::explain(&standing.event, &catalog);
+        let (rating, tried) = rating::explain(&event, &catalog);
         let origin = match rating {
             Rating::Rated(rated) => rated.card.and_then(|card| catalog.origin_of(&card)),
             Rating::Unpriced(_) => None,
         };
-        Ok(Some(Explained { standing, revisions, held, booked, names, version, tried, origin }))
+        Ok(Some(Explained { standing, booked_with, revisions, held, booked, names, version, tried, origin }))
     }
 
     /// Everything that entries refer to by number.

@@ -5,17 +5,22 @@
 //! is compared with the new one; the same is *already present*, a different one *completes* an event of which nothing is
 //! posted yet, and is otherwise a *conflict* that a person decides.
 
+mod plan;
+
 use crate::flow::booking::{Booking, NameCache, Sealed, has_happened};
+use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, InForce, now};
-use crate::id::{EventNumber, Org, Sequence, Version};
+use crate::id::{EventNumber, NameId, Org, Sequence, Version};
 use crate::ledger::seal::{EventRow, State};
+use crate::ledger::{Entry, book_again};
 use crate::money::{Amount, Currency};
 use crate::rating::{HeldReason, Rated, Rating, rate};
-use crate::store::{Conflict, Fault, HeldEvent, OnceKey, StoreError, StoredEvent, Write};
+use crate::store::{Conflict, Fault, HeldEvent, OnceKey, StoreError, Suspect, Write};
 use crate::usage::UsageEvent;
 use crate::usage::reading::{Problem, Rejected};
+use plan::{Plan, SAME_BUT_FOR_ITS_ID, Scene};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// An event that is ready to be committed: read, rated, and hashed.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub struct Prepared {
     pub call: Option<OnceKey>,
     pub version: Version,
     pub rating: Rating,
+    /// What it says under whatever id, where its producer makes ids up.
+    pub likeness: Option<OnceKey>,
     /// It only says what changed; the rest is what the event said before.
     pub is_update: bool,
 }
@@ -86,7 +93,8 @@ impl Farthing {
         let key = self.store.event_key(org, &event.source, &event.id);
         let call = event.provider_request_id.as_ref().filter(|_| !event.outcome.is_free());
         let call = call.map(|call| self.store.call_key(org, &event.product.provider, call));
-        Prepared { org, event, content, key, call, version: in_force.version, rating, is_update: false }
+        let likeness = event.dialect.makes_up_ids().then(|| self.store.likeness_key(org, &event.source, &content));
+        Prepared { org, event, content, key, call, version: in_force.version, rating, likeness, is_update: false }
     }
 
     /// Commits events of any orgs, in the order given; the answers are in that order too. A group that cannot be written
@@ -201,70 +209,58 @@ impl Farthing {
     ) -> Result<Vec<Step>, NotCommitted> {
         let (mut steps, firsts) = within_group(events);
         let known = self.look_up(write, booking.org(), events, &firsts).await?;
-        let mut events: Vec<Cow<'_, Prepared>> = events.iter().map(|event| Cow::Borrowed(*event)).collect();
-        for (&place, known) in firsts.iter().zip(&known) {
-            if let (true, Some(stored)) = (events[place].is_update, &known.event) {
-                let standing = self.standing(booking.org(), stored).await?;
-                let whole = standing.event.updated_by(&events[place].event);
-                events[place] = Cow::Owned(self.prepare(booking.org(), &booking.in_force, whole));
-            }
-        }
+        let events = self.as_they_are_now(booking, events, &firsts, &known).await?;
 
-        // What each first occurrence is, before anything is written.
-        let mut plans: Vec<(usize, Plan)> = Vec::with_capacity(firsts.len());
-        let mut calls: HashMap<OnceKey, usize> = HashMap::new();
+        // How each first occurrence meets what is there, before anything is written.
+        let mut meetings: Vec<(usize, Meeting)> = Vec::with_capacity(firsts.len());
         for (&place, known) in firsts.iter().zip(&known) {
-            let prepared = &*events[place];
             let meeting = match &known.event {
                 None => Meeting::New,
-                Some(stored) => self.meet(booking.org(), stored, prepared).await?,
+                Some(stored) => self.meet(booking.org(), stored, &events[place]).await?,
             };
-            let revises = match meeting {
-                Meeting::New => None,
-                Meeting::Completes { event, revision } => Some((event, revision)),
-                Meeting::Conflicts { event, revision, fields } => {
-                    plans.push((place, Plan::Conflict { event, revision, fields }));
-                    continue;
-                }
-                Meeting::Known(outcome) => {
-                    plans.push((place, Plan::Known(outcome)));
-                    continue;
-                }
+            meetings.push((place, meeting));
+        }
+        let asked = meetings.iter().zip(&known).filter(|((_, meeting), _)| !matches!(meeting, Meeting::Known(_)));
+        let holders = self.holders(write, booking.org(), asked.filter_map(|(_, known)| known.call)).await?;
+        let mut plans: Vec<(usize, Plan)> = Vec::with_capacity(firsts.len());
+        let mut claimed: HashMap<OnceKey, usize> = HashMap::new();
+        let mut moved: HashSet<EventNumber> = HashSet::new();
+        for ((place, meeting), known) in meetings.into_iter().zip(&known) {
+            let of_group = events[place].call.and_then(|call| claimed.get(&call)).copied();
+            let scene = Scene { rules: booking.in_force.catalog.rules(), holders: &holders, events: &events };
+            // A call is booked once in a pass: the next word on it has to see what this one made of it.
+            let moves = known.call.is_some_and(|call| moved.contains(&call));
+            let plan = match meeting {
+                Meeting::Known(outcome) => Plan::Known(outcome),
+                _ if moves => Plan::Later,
+                meeting => scene.plan(place, meeting, known, of_group),
             };
-            // The call may be booked already: by another event of the book, or by an earlier one of this group.
-            let of_group = prepared.call.and_then(|call| calls.get(&call)).copied();
-            let mine = revises.map(|(event, _)| event);
-            let plan = match (known.call, of_group) {
-                (Some(about), _) if Some(about) != mine => Plan::Evidence { revises, about: About::Booked(about) },
-                (None, Some(first)) => Plan::Evidence { revises, about: About::Booking(first) },
-                (holder, _) => {
-                    let claims = prepared.call.filter(|_| holder.is_none());
-                    calls.extend(claims.map(|call| (call, place)));
-                    Plan::Book { revises, claims }
-                }
-            };
+            if let Plan::Book { claims: Some(call), .. } = &plan {
+                claimed.insert(*call, place);
+            }
+            moved.extend(plan.moves());
             plans.push((place, plan));
         }
 
-        // Rated under the version that is in force at this commit, whatever it was prepared under.
-        let ratings: HashMap<usize, Rating> = plans
-            .iter()
-            .filter(|(place, plan)| plan.records() && events[*place].version != booking.in_force.version)
-            .map(|(place, _)| (*place, rate(&events[*place].event, &booking.in_force.catalog)))
-            .collect();
-        let rating_of = |place: usize| ratings.get(&place).unwrap_or(&events[place].rating);
-        let rated_of = |place: usize, plan: &Plan| match (plan, rating_of(place)) {
-            (Plan::Book { .. }, Rating::Rated(rated)) => Some(rated),
+        let rated_of = |place: usize, plan: &Plan| match (plan, &events[place].rating) {
+            (Plan::Book { .. } | Plan::BookAgain { .. }, Rating::Rated(rated)) => Some(rated),
             _ => None,
         };
         let recorded = plans.iter().filter(|(_, plan)| plan.records());
         booking.intern(write, recorded.map(|(place, plan)| (&events[*place].event, rated_of(*place, plan)))).await?;
+        let again: Vec<EventNumber> = plans.iter().filter_map(|(_, plan)| plan.books_again()).collect();
+        let booked_so_far = write.entries_of_events(booking.org(), &again).await?;
 
         let mut booked: HashMap<usize, EventNumber> = HashMap::new();
-        for (place, plan) in plans {
+        let mut looks_like: HashMap<OnceKey, EventNumber> = HashMap::new();
+        for ((place, plan), known) in plans.into_iter().zip(&known) {
             let prepared = &*events[place];
             let outcome = match plan {
                 Plan::Known(outcome) => outcome,
+                Plan::Later => {
+                    steps[place] = Some(Step::Later);
+                    continue;
+                }
                 Plan::Conflict { event, revision, fields } => {
                     let revises = Some((event, revision));
                     let conflict = booking.record(&prepared.event, prepared.content, State::Conflict, revises, None);
@@ -272,10 +268,7 @@ impl Farthing {
                     Outcome::Conflict { conflict, fields }
                 }
                 Plan::Evidence { revises, about } => {
-                    let about = match about {
-                        About::Booked(number) => number,
-                        About::Booking(first) => booked[&first],
-                    };
+                    let about = about.number(&booked);
                     let record = booking.record(&prepared.event, prepared.content, State::Evidence, revises, Some(about));
                     match revises {
                         None => booking.remember(prepared.key, EventNumber(record)),
@@ -283,8 +276,13 @@ impl Farthing {
                     }
                     Outcome::Evidence { about }
                 }
-                Plan::Book { revises, claims } => {
-                    let (number, outcome) = book(booking, prepared, rating_of(place), revises)?;
+                Plan::BookAgain { revises, about, reason } => {
+                    let reason = booking.intern_reason(write, &reason).await?;
+                    let entries: Vec<Entry> = booked_so_far.iter().filter(|entry| entry.event == Some(about)).cloned().collect();
+                    promote(booking, prepared, revises, about, &entries, reason)?
+                }
+                Plan::Book { revises, claims, suspicion } => {
+                    let (number, outcome) = book(booking, prepared, revises)?;
                     if revises.is_none() {
                         booking.remember(prepared.key, number);
                     }
@@ -292,12 +290,55 @@ impl Farthing {
                         booking.remember(call, number);
                     }
                     booked.insert(place, number);
+                    // What it looked like was asked when it first came.
+                    let is_first = revises.is_none();
+                    let mut suspicion = suspicion.filter(|_| is_first).map(|(about, why)| (about.number(&booked), why));
+                    if let Some(likeness) = prepared.likeness.filter(|_| is_first) {
+                        match known.like.or(looks_like.get(&likeness).copied()) {
+                            Some(about) => suspicion = suspicion.or(Some((about, SAME_BUT_FOR_ITS_ID))),
+                            None => {
+                                booking.remember(likeness, number);
+                                looks_like.insert(likeness, number);
+                            }
+                        }
+                    }
+                    if let Some((about, why)) = suspicion {
+                        let why = why.to_owned();
+                        booking.suspect(Suspect { event: number, about, why, found_at: now(), decision: None });
+                    }
                     outcome
                 }
             };
             steps[place] = Some(Step::Done(outcome));
         }
         Ok(steps.into_iter().map(|step| step.expect("an event is a first one or follows a first one")).collect())
+    }
+
+    /// The events whole, and rated under the version that is in force at this commit, whatever they were prepared under.
+    async fn as_they_are_now<'e>(
+        &self,
+        booking: &Booking<'_>,
+        events: &[&'e Prepared],
+        firsts: &[usize],
+        known: &[Known],
+    ) -> Result<Vec<Cow<'e, Prepared>>, NotCommitted> {
+        let mut now: Vec<Cow<'_, Prepared>> = events.iter().map(|event| Cow::Borrowed(*event)).collect();
+        for (&place, known) in firsts.iter().zip(known) {
+            let prepared = &events[place];
+            let whole = match &known.event {
+                // An update says what changed; the rest is what the event meant before.
+                Some(stored) if prepared.is_update => {
+                    let standing = stored.standing()?.clone();
+                    let standing = self.store.with_names(booking.org(), vec![standing]).await?.remove(0);
+                    Some(standing.event.updated_by(&prepared.event))
+                }
+                _ => (prepared.version != booking.in_force.version).then(|| prepared.event.clone()),
+            };
+            if let Some(whole) = whole {
+                now[place] = Cow::Owned(self.prepare(booking.org(), &booking.in_force, whole));
+            }
+        }
+        Ok(now)
     }
 
     /// What the book knows of each event's id, and of its call.
@@ -310,9 +351,12 @@ impl Farthing {
     ) -> Result<Vec<Known>, NotCommitted> {
         let mut keys: Vec<OnceKey> = firsts.iter().map(|&place| events[place].key).collect();
         keys.extend(firsts.iter().filter_map(|&place| events[place].call));
+        let calls = keys.len() - firsts.len();
+        keys.extend(firsts.iter().filter_map(|&place| events[place].likeness));
         let found = write.find_once(org, &keys).await?;
-        let (of_events, of_calls) = found.split_at(firsts.len());
-        let mut of_calls = of_calls.iter();
+        let (of_events, rest) = found.split_at(firsts.len());
+        let (of_calls, of_likes) = rest.split_at(calls);
+        let (mut of_calls, mut of_likes) = (of_calls.iter(), of_likes.iter());
 
         let hits: Vec<EventNumber> = of_events.iter().flatten().map(|number| EventNumber(*number)).collect();
         let mut stored: HashMap<EventNumber, Stored> = HashMap::with_capacity(hits.len());
@@ -327,20 +371,14 @@ impl Farthing {
         let mut known = Vec::with_capacity(firsts.len());
         for (&place, number) in firsts.iter().zip(of_events) {
             let call = events[place].call.and_then(|_| of_calls.next().copied().flatten()).map(EventNumber);
+            let like = events[place].likeness.and_then(|_| of_likes.next().copied().flatten()).map(EventNumber);
             let event = number.map(|number| {
                 let missing = || StoreError::damaged(format!("event {number}"), "its key leads to it and it does not exist");
                 stored.get(&EventNumber(number)).cloned().ok_or_else(missing)
             });
-            known.push(Known { event: event.transpose()?, call });
+            known.push(Known { event: event.transpose()?, call, like });
         }
         Ok(known)
-    }
-
-    /// What an event means today.
-    async fn standing(&self, org: Org, stored: &Stored) -> Result<StoredEvent, NotCommitted> {
-        let standing = stored.revisions.iter().rev().find(|row| row.state != State::Conflict).cloned();
-        let only_conflicts = || StoreError::damaged(format!("event {}", stored.revisions[0].event), "it has only conflicts");
-        Ok(self.store.with_names(org, vec![standing.ok_or_else(only_conflicts)?]).await?.remove(0))
     }
 
     /// An event meets what is stored under its id.
@@ -352,7 +390,7 @@ impl Farthing {
             (None, conflict) => conflict.map(|row| row.record),
         };
         // Another hash is only a suspicion: compare what is meant, field by field.
-        let standing = self.standing(org, stored).await?;
+        let standing = self.store.with_names(org, vec![stored.standing()?.clone()]).await?.remove(0);
         if (&standing.event.source, &standing.event.id) != (&prepared.event.source, &prepared.event.id) {
             let why = format!("its key is taken by the event {} of {}", standing.event.id, standing.event.source);
             return Err(NotCommitted::Data(why));
@@ -386,48 +424,27 @@ enum Meeting {
     },
 }
 
-/// What is to be done with the first event of an id in a group.
-enum Plan {
-    Known(Outcome),
-    Conflict {
-        event: EventNumber,
-        revision: u32,
-        fields: Vec<String>,
-    },
-    /// Record it without a charge: its call is booked.
-    Evidence {
-        revises: Option<(EventNumber, u32)>,
-        about: About,
-    },
-    /// Record it and post or hold it; `claims` is the key of a call that nobody holds yet.
-    Book {
-        revises: Option<(EventNumber, u32)>,
-        claims: Option<OnceKey>,
-    },
-}
-
-/// Which event booked a call: one in the book, or one of this group.
-enum About {
-    Booked(EventNumber),
-    Booking(usize),
-}
-
-impl Plan {
-    fn records(&self) -> bool {
-        !matches!(self, Plan::Known(_))
-    }
-}
-
 /// What the book knows of an event before it is decided.
 struct Known {
     event: Option<Stored>,
+    /// Who holds the call that it tells of.
     call: Option<EventNumber>,
+    /// An event of the same source that says the same under another id.
+    like: Option<EventNumber>,
 }
 
 #[derive(Clone, Default)]
 struct Stored {
     revisions: Vec<EventRow>,
     held: bool,
+}
+
+impl Stored {
+    /// The revision that is what the event means.
+    fn standing(&self) -> Result<&EventRow, StoreError> {
+        let only_conflicts = || StoreError::damaged(format!("event {}", self.revisions[0].event), "it has only conflicts");
+        self.revisions.iter().rev().find(|row| row.state.stands()).ok_or_else(only_conflicts)
+    }
 }
 
 /// Finds each id's first occurrence; the same content again needs no look of its own, another content waits a pass.
@@ -450,9 +467,9 @@ fn within_group(events: &[&Prepared]) -> (Vec<Option<Step>>, Vec<usize>) {
 fn book(
     booking: &mut Booking<'_>,
     prepared: &Prepared,
-    rating: &Rating,
     revises: Option<(EventNumber, u32)>,
 ) -> Result<(EventNumber, Outcome), NotCommitted> {
+    let rating = &prepared.rating;
     let state = if matches!(rating, Rating::Rated(_)) { State::Posted } else { State::Held };
     let record = booking.record(&prepared.event, prepared.content, state, revises, None);
     let event = revises.map_or(EventNumber(record), |(event, _)| event);
@@ -468,6 +485,37 @@ fn book(
         }
     };
     Ok((event, outcome))
+}
+
+/// Books a call again on this event's word, in place of the one it was booked on, or for the first time where it waits.
+fn promote(
+    booking: &mut Booking<'_>,
+    prepared: &Prepared,
+    revises: Option<(EventNumber, u32)>,
+    about: EventNumber,
+    entries: &[Entry],
+    reason: NameId,
+) -> Result<Outcome, NotCommitted> {
+    let Rating::Rated(rated) = &prepared.rating else {
+        return Err(NotCommitted::Lasting("an event without a price was to be booked".to_owned()));
+    };
+    let own = revises.is_some_and(|(event, _)| event == about);
+    let (state, about_it) = if own { (State::Posted, None) } else { (State::Promoted, Some(about)) };
+    let record = booking.record(&prepared.event, prepared.content, state, revises, about_it);
+    match revises {
+        None => booking.remember(prepared.key, EventNumber(record)),
+        Some((event, _)) => booking.release(event),
+    }
+    booking.release(about);
+    let turn = entries.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
+    let charges = booking.charges(about, &prepared.event, rated, turn).map_err(|e| NotCommitted::Data(e.to_string()))?;
+    let standing = standing(entries);
+    let entries = match standing.is_empty() {
+        true => charges,
+        false => book_again(&standing, charges, turn, booking.head.first_open, reason),
+    };
+    let entry = booking.post(entries);
+    Ok(Outcome::Posted { entry, amount: rated.amount, currency: rated.currency, version: booking.in_force.version })
 }
 
 /// Posts the first charges of an event.

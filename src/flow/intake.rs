@@ -9,7 +9,7 @@ use crate::id::Org;
 use crate::store::RejectedBody;
 use crate::usage::dialect::{Context, Dialect, Piece, Told};
 use crate::usage::reading::{Problem, Rejected};
-use crate::usage::{Text, otlp};
+use crate::usage::{Claimed, Text, otlp};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,6 +32,8 @@ pub struct Taken {
     pub index: usize,
     pub line: Option<usize>,
     pub id: Option<String>,
+    /// What its gateway computed by itself.
+    pub claimed: Option<Claimed>,
     pub outcome: Outcome,
 }
 
@@ -163,17 +165,18 @@ impl Farthing {
                 Ok(Told::Event(event)) => (*event, false),
                 Ok(Told::Update(event)) => (*event, true),
                 Ok(Told::Nothing(why)) => {
-                    taken.push(Taken { index, line, id: None, outcome: Outcome::Ignored(why) });
+                    taken.push(Taken { index, line, id: None, claimed: None, outcome: Outcome::Ignored(why) });
                     continue;
                 }
                 Err(why) => {
                     kept.push(RejectedBody::of(dialect, &piece, &why, context));
-                    taken.push(Taken { index, line, id: id_of(&piece), outcome: Outcome::Rejected(why) });
+                    taken.push(Taken { index, line, id: id_of(&piece), claimed: None, outcome: Outcome::Rejected(why) });
                     continue;
                 }
             };
             places.push(taken.len());
-            taken.push(Taken { index, line, id: Some(event.id.to_string()), outcome: Outcome::AlreadyPresent });
+            let (id, claimed) = (Some(event.id.to_string()), event.claimed);
+            taken.push(Taken { index, line, id, claimed, outcome: Outcome::AlreadyPresent });
             prepared.push(Prepared { is_update, ..self.prepare(org, &in_force, event) });
         }
         if !kept.is_empty() {
@@ -194,6 +197,15 @@ fn from_own_source(told: Told, bound_to: Option<&Text>) -> Result<Told, Rejected
 }
 
 impl Sorted {
+    /// Commits without the queue, for whoever brings events one page after the other.
+    pub async fn commit_by(mut self, farthing: &Farthing) -> Result<Vec<Taken>, NotCommitted> {
+        let outcomes = farthing.commit_events(&self.prepared, || false).await?;
+        for (place, outcome) in self.places.into_iter().zip(outcomes) {
+            self.taken[place].outcome = outcome;
+        }
+        Ok(self.taken)
+    }
+
     /// Commits what is to be committed; the answers are in the order of the body.
     pub async fn commit(mut self, intake: &Intake, room: Room) -> Result<Vec<Taken>, NotTaken> {
         for (place, outcome) in self.places.into_iter().zip(intake.submit(self.prepared, room).await?) {

@@ -37,9 +37,13 @@ pub fn id_of(piece: &Piece<'_>) -> Option<String> {
         return span.read().ok().and_then(|span| span.id());
     }
     let text = piece.text();
-    let id = Object::parse(&text, "").ok()?.take("id").and_then(|id| string(id).map(|id| id.into_owned()))?;
+    let mut body = Object::parse(&text, "").ok()?;
+    let id = NAMES_OF_IDS.into_iter().find_map(|name| string(body.take(name)?).map(|id| id.into_owned()))?;
     (!id.is_empty() && id.len() <= crate::usage::MAX_TEXT && !id.contains(char::is_control)).then_some(id)
 }
+
+/// Under which producers write the id of an event.
+const NAMES_OF_IDS: [&str; 6] = ["id", "event_id", "litellm_call_id", "request_id", "usage_event_id", "delivery_id"];
 
 /// A message quotes what was sent, so it may hold anything; this is what both databases take.
 fn storable(text: &str) -> String {

@@ -1,5 +1,5 @@
-//! Booking again: what was charged is rated under the catalog in force now, and where the answer differs a reversal and a
-//! new charge go into the book, in the next turn of the event, with the reason. What stays the same posts nothing, so a
+//! Booking again: what was charged is rated and attributed under the catalog in force now, and where the answer differs a
+//! reversal and a new charge go into the book, in the next turn of the event, with the reason. What stays the same posts nothing, so a
 //! run that broke off is run again, by two processes at once if need be. An event that has no price under the new catalog
 //! keeps the one it has and is listed: a price that was once known is not taken back for want of a newer one.
 
@@ -7,12 +7,13 @@ use crate::flow::booking::Booking;
 use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, InForce, now};
 use crate::id::{EventNumber, Org, Version};
+use crate::ledger::seal::{EventRow, State, decides};
 use crate::ledger::{Entry, book_again, says_the_same};
 use crate::money::{Amount, Currency};
 use crate::rating::{Rated, Rating, rate};
-use crate::store::{EntryFilter, Write};
+use crate::store::{EntryFilter, Names, Write};
 use crate::time::Instant;
-use crate::usage::UsageEvent;
+use crate::usage::{Owner, UsageEvent};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is rated again, and what for.
@@ -37,6 +38,8 @@ pub struct Rerated {
     pub version: Version,
     pub examined: u64,
     pub changed: u64,
+    /// Those of them that somebody else bears now.
+    pub reattributed: u64,
     /// Entries that were posted; none in a dry run.
     pub posted: u64,
     pub unpriced: u64,
@@ -75,6 +78,8 @@ struct Booked {
     record: i64,
     event: UsageEvent,
     standing: Vec<Entry>,
+    /// Who bears what stands.
+    owner: Owner,
 }
 
 /// Entries that one step reads, and so the most events that one commit books again.
@@ -113,12 +118,17 @@ impl Farthing {
     /// These events as they stand, with their charges that stand.
     async fn booked(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Booked>, FlowError> {
         let mut entries = by_event(self.store.entries_of_events(org, events).await?);
-        let stored = self.store.standing_events(org, events).await?;
-        let booked = stored.into_iter().filter_map(|stored| {
-            let standing = standing(&entries.remove(&stored.row.event)?);
-            Some(Booked { number: stored.row.event, record: stored.row.record, event: stored.event, standing })
-        });
-        Ok(booked.filter(|booked| !booked.standing.is_empty()).collect())
+        entries.values_mut().for_each(|entries| *entries = standing(entries));
+        let owners: Vec<_> = entries.values().flatten().map(|entry| entry.owner).collect();
+        let mut names = Names::default();
+        names.learn(&self.store, org, &owners, &[], &[]).await?;
+        let mut booked = Vec::with_capacity(events.len());
+        for stored in self.store.standing_events(org, events).await? {
+            let Some(standing) = entries.remove(&stored.row.event).filter(|standing| !standing.is_empty()) else { continue };
+            let owner = names.owner(standing[0].owner)?;
+            booked.push(Booked { number: stored.row.event, record: stored.row.record, event: stored.event, standing, owner });
+        }
+        Ok(booked)
     }
 
     async fn rerate_page(
@@ -133,7 +143,7 @@ impl Farthing {
         for booked in page {
             total.examined += 1;
             match rate(&booked.event, &in_force.catalog) {
-                Rating::Rated(rated) if says_the_same(&booked.standing, &rated) => {}
+                Rating::Rated(rated) if booked.is_as(&rated) => {}
                 Rating::Rated(rated) => changed.push((booked, rated)),
                 Rating::Unpriced(unpriced) => total.leave(&booked.event, unpriced.to_string()),
             }
@@ -169,7 +179,7 @@ impl Farthing {
             changed.retain_mut(|(booked, rated)| match rate(&booked.event, &in_force.catalog) {
                 Rating::Rated(again) => {
                     *rated = again;
-                    !says_the_same(&booked.standing, rated)
+                    !booked.is_as(rated)
                 }
                 Rating::Unpriced(unpriced) => {
                     total.leave(&booked.event, unpriced.to_string());
@@ -206,6 +216,13 @@ impl Farthing {
     }
 }
 
+impl Booked {
+    /// Whether what stands says the same as a rating: the same money for the same things, borne by the same.
+    fn is_as(&self, rated: &Rated) -> bool {
+        says_the_same(&self.standing, rated) && self.owner == *rated.owner(&self.event)
+    }
+}
+
 fn by_event(entries: Vec<Entry>) -> HashMap<EventNumber, Vec<Entry>> {
     let mut of: HashMap<EventNumber, Vec<Entry>> = HashMap::new();
     for entry in entries {
@@ -220,12 +237,15 @@ fn by_event(entries: Vec<Entry>) -> HashMap<EventNumber, Vec<Entry>> {
 async fn still_standing(write: &mut Write, org: Org, changed: Vec<(Booked, Rated)>) -> Result<Vec<(Booked, Rated)>, FlowError> {
     let events: Vec<EventNumber> = changed.iter().map(|(booked, _)| booked.number).collect();
     let entries = by_event(write.entries_of_events(org, &events).await?);
-    let mut records: HashMap<EventNumber, i64> = HashMap::with_capacity(events.len());
-    for row in write.revisions(org, &events).await?.into_iter().filter(|row| row.state.stands()) {
-        records.insert(row.event, row.record);
+    let mut rows: HashMap<EventNumber, Vec<EventRow>> = HashMap::with_capacity(events.len());
+    let promoted = write.promoted(org, &events).await?;
+    for row in write.revisions(org, &events).await?.into_iter().chain(promoted) {
+        let event = if row.state == State::Promoted { row.about.unwrap_or(row.event) } else { row.event };
+        rows.entry(event).or_default().push(row);
     }
     let as_it_was = |(booked, _): &(Booked, Rated)| {
-        records.get(&booked.number) == Some(&booked.record)
+        let rows = rows.get(&booked.number).map_or(&[][..], Vec::as_slice);
+        decides(booked.number, rows).is_some_and(|row| row.record == booked.record)
             && entries.get(&booked.number).is_some_and(|entries| standing(entries) == booked.standing)
     };
     Ok(changed.into_iter().filter(as_it_was).collect())
@@ -252,7 +272,16 @@ impl Wish {
 
 impl Rerated {
     fn under(version: Version) -> Rerated {
-        Rerated { version, examined: 0, changed: 0, posted: 0, unpriced: 0, left: Vec::new(), changes: BTreeMap::new() }
+        Rerated {
+            version,
+            examined: 0,
+            changed: 0,
+            reattributed: 0,
+            posted: 0,
+            unpriced: 0,
+            left: Vec::new(),
+            changes: BTreeMap::new(),
+        }
     }
 
     fn leave(&mut self, event: &UsageEvent, why: String) {
@@ -264,6 +293,7 @@ impl Rerated {
 
     fn moved(&mut self, booked: &Booked, rated: &Rated) {
         self.changed += 1;
+        self.reattributed += u64::from(booked.owner != *rated.owner(&booked.event));
         let product = &booked.event.product;
         let (provider, model) = (product.provider.to_string(), product.model.to_string());
         let moved = self.changes.entry(Bought { provider, model, currency: rated.currency }).or_default();

@@ -20,14 +20,7 @@ pub struct ConflictBody {
     standing: Box<RawValue>,
     contradicting: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<DecisionBody>,
-}
-
-#[derive(Serialize)]
-struct DecisionBody {
-    accepted: bool,
-    decided_at: String,
-    decided_by: String,
+    decision: Option<wire::DecisionBody>,
 }
 
 #[derive(Serialize)]
@@ -73,10 +66,6 @@ fn body(found: &ConflictWithEvents) -> ConflictBody {
         found_at: found.conflict.found_at.to_string(),
         standing: wire::event(&found.standing.event),
         contradicting: wire::event(&found.contradicting.event),
-        decision: found.conflict.decision.as_ref().map(|decision| DecisionBody {
-            accepted: decision.accepted,
-            decided_at: decision.decided_at.to_string(),
-            decided_by: decision.decided_by.clone(),
-        }),
+        decision: found.conflict.decision.as_ref().map(wire::DecisionBody::of),
     }
 }

@@ -3,17 +3,19 @@
 
 use super::answer::Json;
 use super::caller::Known;
-use super::receive::{Post, Received, Wanted, reply};
-use super::{App, Problem, traces};
+use super::receive::{Post, Received, Wanted, one_by_one, reply};
+use super::wire::{self, Counts};
+use super::{App, Problem, Service, traces};
 use crate::flow::ingest::Outcome;
-use crate::flow::intake::Framing;
-use crate::usage::dialect::Dialect;
+use crate::flow::intake::{Framing, Taken};
+use crate::usage::dialect::{Dialect, Piece};
 use crate::usage::reading::Object;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// `POST /v1/ingest/{dialect}`
 pub async fn create(
@@ -36,6 +38,127 @@ pub async fn create(
     }
     let framing = if traces::is_protobuf(&headers) { Framing::Protobuf } else { framing(&post.bytes) };
     Ok(reply(post.take_in(&service, framing, dialect, wanted.strict).await?, &wanted))
+}
+
+/// `POST /v1/spend/log`, as Keeptrusts sends what a call cost.
+pub async fn spend(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    deliver(&service, known, &headers, body).await
+}
+
+/// The header by which a delivery of Keeptrusts' queue is told from everything else.
+pub const DELIVERY_ID: &str = "x-verdictan-delivery-id";
+
+/// Takes a delivery and acknowledges it: its client believes only a 2xx that repeats the delivery's id, sends again while it
+/// gets a 5xx, and gives an event up for good at a 4xx. So whatever was understood is a 200 that says what became of it, a
+/// conflict and a held event too, and only what can never be an event is refused.
+pub async fn deliver(service: &Service, known: Known, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let mut post = Post::receive(service, known, headers, body).await?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if let Some(key) = header("idempotency-key") {
+        post.bytes = with_field(post.bytes, "idempotency_key", &key);
+    }
+    let deliveries = deliveries(&post.bytes);
+    let received = post.take_in(service, Framing::Json, Dialect::Keeptrusts, false).await?;
+    let counts = received.counts();
+    let is_one = received.is_one;
+    let acknowledge = |taken: Taken| {
+        let said = deliveries.get(taken.index).cloned().flatten();
+        Delivery::of(said.or_else(|| header(DELIVERY_ID).filter(|_| is_one)), taken)
+    };
+    refuse_one(&received)?;
+    let mut results: Vec<Delivery> = received.taken.into_iter().map(acknowledge).collect();
+    Ok(match results.pop() {
+        Some(one) if is_one => Json(one).into_response(),
+        last => {
+            results.extend(last);
+            Json(Deliveries { counts, results }).into_response()
+        }
+    })
+}
+
+/// An acknowledgement. The client reads no more than 4 kB of one, so what it looks for comes first and the rest is short.
+#[derive(Serialize)]
+struct Delivery {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_id: Option<String>,
+    #[serde(flatten)]
+    result: wire::Result,
+}
+
+#[derive(Serialize)]
+struct Deliveries {
+    #[serde(flatten)]
+    counts: Counts,
+    results: Vec<Delivery>,
+}
+
+impl Delivery {
+    fn of(delivery_id: Option<String>, taken: Taken) -> Delivery {
+        let mut result = wire::Result::new(taken.index, taken.line, taken.id, &taken.outcome);
+        result.detail = result.detail.map(|detail| detail.chars().take(500).collect());
+        Delivery { delivery_id, result }
+    }
+}
+
+/// The delivery ids of a body's pieces, in their order.
+fn deliveries(body: &[u8]) -> Vec<Option<String>> {
+    let pieces = std::str::from_utf8(body).ok().and_then(|body| Dialect::Keeptrusts.cut(body).ok()).unwrap_or_default();
+    let id = |piece: &Piece<'_>| Object::parse(&piece.text(), "").ok()?.loose("delivery_id").map(|id| id.to_string());
+    pieces.iter().map(id).collect()
+}
+
+/// `POST /api/v1/sessions/{id}/provider-calls`, as Omnia's runtime records a call; the session stands in the path.
+pub async fn provider_calls(
+    State(service): App,
+    known: Known,
+    Path(session): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mut post = Post::receive(&service, known, &headers, body).await?;
+    post.bytes = with_field(post.bytes, "sessionId", &session);
+    record(&service, post).await
+}
+
+/// `POST /api/v1/provider-usage`, as Omnia records what embeddings, judges and ingestion use.
+pub async fn provider_usage(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    record(&service, Post::receive(&service, known, &headers, body).await?).await
+}
+
+/// Omnia's own service says 201 to whatever it took, and so is said here, also of a row that was there already.
+async fn record(service: &Service, post: Post) -> Result<Response, Problem> {
+    let received = post.take_in(service, Framing::Json, Dialect::Omnia, false).await?;
+    refuse_one(&received)?;
+    Ok((StatusCode::CREATED, one_by_one(received, None)).into_response())
+}
+
+/// A body that is one event and no event is refused as a whole.
+fn refuse_one(received: &Received) -> Result<(), Problem> {
+    match received.taken.as_slice() {
+        [Taken { outcome: Outcome::Rejected(why), .. }] if received.is_one => {
+            Err(Problem::from(why).with("outcome", "rejected".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a field into each object of a body that has no such field, and leaves every other byte as it is.
+fn with_field(body: Vec<u8>, name: &str, value: &str) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&body) else { return body };
+    let field = format!("\"{name}\":{}", serde_json::Value::from(value));
+    let add = |json: &str| {
+        let rest = json.trim_start().strip_prefix('{')?;
+        let is_there = Object::parse(json, "").ok()?.names().any(|other| other == name);
+        let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+        (!is_there).then(|| format!("{{{field}{comma}{rest}"))
+    };
+    match serde_json::from_str::<Vec<&RawValue>>(text) {
+        Ok(rows) => {
+            let rows: Vec<_> = rows.iter().map(|row| add(row.get()).unwrap_or_else(|| row.get().to_owned())).collect();
+            format!("[{}]", rows.join(",")).into_bytes()
+        }
+        Err(_) => add(text).map_or(body, String::into_bytes),
+    }
 }
 
 /// `POST /api/public/ingestion`: Langfuse's batch. Every part is answered under the batch's own id for it.
@@ -119,6 +242,15 @@ fn framing(body: &[u8]) -> Framing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_written_where_it_is_missing_and_nothing_else_changes() {
+        let with = |body: &str| String::from_utf8(with_field(body.as_bytes().to_vec(), "s", "a\"b")).unwrap();
+        assert_eq!(with(r#" {"p": {"x" : 1.0}}"#), r#"{"s":"a\"b","p": {"x" : 1.0}}"#);
+        assert_eq!(with("{}"), r#"{"s":"a\"b"}"#);
+        assert_eq!(with(r#"[{"s":"own"}, {"s":null,"p":1}, 7]"#), r#"[{"s":"own"},{"s":null,"p":1},7]"#);
+        assert_eq!(with("{broken"), "{broken");
+    }
 
     #[test]
     fn lines_are_told_from_json_by_looking() {

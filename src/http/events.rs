@@ -3,6 +3,7 @@
 
 use super::answer::Json;
 use super::caller::Known;
+use super::dialects::{self, DELIVERY_ID};
 use super::receive::{Post, Wanted, reply};
 use super::wire::{self, EntryBody, EventRef};
 use super::{App, Problem};
@@ -24,6 +25,10 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    // Keeptrusts has a route of this name too, and its deliveries say what they are.
+    if headers.contains_key(DELIVERY_ID) {
+        return dialects::deliver(&service, known, &headers, body).await;
+    }
     let (framing, dialect) = content_type(&headers)?;
     let wanted = Wanted::of(query.as_deref())?;
     let post = Post::receive(&service, known, &headers, body).await?;
@@ -59,12 +64,26 @@ struct EventBody {
     detail: Option<String>,
     /// What holds today.
     event: Box<serde_json::value::RawValue>,
+    /// What its gateway computed by itself: kept, never booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed: Option<ClaimedBody>,
+    /// The event of another source on whose word its call is booked, or that holds the call which is booked on its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booked_with: Option<EventRef>,
     /// Earlier and contradicting contents.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     revisions: Vec<RevisionBody>,
     entries: Vec<EntryBody>,
     /// How its price was found, under the catalog version it was booked with.
     explanation: Explanation,
+}
+
+#[derive(Serialize)]
+struct ClaimedBody {
+    amount: String,
+    currency: String,
+    /// What it is above what is booked.
+    drift: String,
 }
 
 #[derive(Serialize)]
@@ -88,7 +107,7 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
     let missing = || Problem::not_found(format!("no event {id} of {source}"));
     let explained = service.farthing.explain(caller.org, &source, &id).await?.ok_or_else(missing)?;
     let standing = &explained.standing;
-    if caller.team.is_some() && standing.event.owner.team != caller.team {
+    if caller.team.is_some() && explained.owner()?.team != caller.team {
         return Err(missing());
     }
     let reference = EventRef { source: source.clone(), id: id.clone() };
@@ -112,6 +131,15 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
         reason: explained.held.as_ref().map(|held| held.reason.name()),
         detail: explained.held.map(|held| held.detail),
         event: wire::event(&standing.event),
+        claimed: standing.event.claimed.map(|claimed| ClaimedBody {
+            amount: claimed.amount.to_string(),
+            currency: claimed.currency.to_string(),
+            drift: (claimed.amount - explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum()).to_string(),
+        }),
+        booked_with: explained
+            .booked_with
+            .as_ref()
+            .map(|other| EventRef { source: other.event.source.to_string(), id: other.event.id.to_string() }),
         revisions: explained.revisions.iter().map(revision).collect(),
         entries,
         explanation: Explanation {

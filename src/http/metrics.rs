@@ -112,7 +112,10 @@ const BOOKS: [(&str, &str); 5] = [
     ("farthing_book_entries", "Entries in the book."),
     ("farthing_book_head", "The first 13 hexadecimal digits of the head's hash, as a number: a series of heads kept elsewhere."),
     ("farthing_catalog_version", "The catalog version in force."),
-    ("farthing_waiting", "Usage without an amount: held for a reason, in conflict, or rejected."),
+    (
+        "farthing_waiting",
+        "What waits for a price or a person: held for a reason, in conflict, charged twice perhaps, or rejected.",
+    ),
 ];
 
 async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem> {
@@ -132,6 +135,7 @@ async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem
             sample("farthing_waiting", &format!(",what=\"held\",reason=\"{}\"", reason.name()), &count);
         }
         sample("farthing_waiting", ",what=\"conflict\",reason=\"\"", &store.open_conflicts(org).await?);
+        sample("farthing_waiting", ",what=\"suspect\",reason=\"\"", &store.open_suspects(org).await?);
         sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
     }
     for (name, help) in BOOKS {

@@ -51,7 +51,7 @@ pub struct Post {
 /// What became of a post.
 pub struct Received {
     /// The body was one object, not a list of them.
-    is_one: bool,
+    pub is_one: bool,
     pub taken: Vec<Taken>,
 }
 
@@ -90,8 +90,9 @@ impl Received {
     }
 }
 
+/// The answer to many events.
 #[derive(Serialize)]
-struct Batch {
+pub struct Batch {
     #[serde(flatten)]
     counts: Counts,
     results: Vec<wire::Result>,
@@ -102,11 +103,16 @@ pub fn reply(received: Received, wanted: &Wanted) -> Response {
     if let (true, [one]) = (received.is_one, received.taken.as_slice()) {
         return reply_to_one(one);
     }
+    one_by_one(received, wanted.list_all).into_response()
+}
+
+/// What became of each event; of very many only those that were not posted are listed, unless `all` says otherwise.
+pub fn one_by_one(received: Received, all: Option<bool>) -> Json<Batch> {
     let counts = received.counts();
-    let all = wanted.list_all.unwrap_or(received.taken.len() <= LISTED);
+    let all = all.unwrap_or(received.taken.len() <= LISTED);
     let listed = received.taken.into_iter().filter(|taken| all || !matches!(taken.outcome, Outcome::Posted { .. }));
     let results = listed.map(|taken| wire::Result::new(taken.index, taken.line, taken.id, &taken.outcome)).collect();
-    Json(Batch { counts, results }).into_response()
+    Json(Batch { counts, results })
 }
 
 fn reply_to_one(taken: &Taken) -> Response {

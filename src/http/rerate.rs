@@ -18,6 +18,7 @@ pub struct RerateBody {
     changed: u64,
     posted: u64,
     unpriced: u64,
+    reattributed: u64,
     changes: Vec<ChangeBody>,
     left: Vec<LeftBody>,
 }
@@ -82,6 +83,7 @@ impl RerateBody {
             changed: rerated.changed,
             posted: rerated.posted,
             unpriced: rerated.unpriced,
+            reattributed: rerated.reattributed,
             changes: changes.collect(),
             left: left
                 .map(|left| LeftBody { source: left.source.clone(), id: left.id.clone(), detail: left.why.clone() })

@@ -5,7 +5,7 @@ use crate::flow::quote::Quote;
 use crate::ledger;
 use crate::ledger::items::Item;
 use crate::rating::{LineItem, Rating};
-use crate::store::{BookedEntry, Names, StoreError};
+use crate::store::{BookedEntry, Decision, Names, StoreError};
 use crate::usage::dialect::native;
 use crate::usage::reading::Rejected;
 use crate::usage::{Owner, Product, UsageEvent};
@@ -190,6 +190,24 @@ pub struct EntryBody {
     pub line_items: Vec<LineItemBody>,
 }
 
+/// What a person decided, when, and who that was.
+#[derive(Serialize)]
+pub struct DecisionBody {
+    accepted: bool,
+    decided_at: String,
+    decided_by: String,
+}
+
+impl DecisionBody {
+    pub fn of(decision: &Decision) -> DecisionBody {
+        DecisionBody {
+            accepted: decision.accepted,
+            decided_at: decision.decided_at.to_string(),
+            decided_by: decision.decided_by.clone(),
+        }
+    }
+}
+
 /// An event by the name its producer gave it.
 #[derive(Serialize, Clone)]
 pub struct EventRef {
@@ -354,6 +372,7 @@ impl QuoteBody {
             }
             Rating::Rated(rated) => {
                 let money = |amount: Option<crate::money::Amount>| amount.map(|amount| amount.to_string());
+                let owner = rated.owner(&quote.event);
                 body.outcome = "rated";
                 body.amount = Some(rated.amount.to_string());
                 body.rated_amount = money(rated.rated);
@@ -366,8 +385,8 @@ impl QuoteBody {
                     .charges
                     .iter()
                     .map(|charge| ChargeBody {
-                        owner: ledger::account(charge.debit, &quote.event),
-                        payee: ledger::account(charge.credit, &quote.event),
+                        owner: ledger::account(charge.debit, owner, &quote.event.product),
+                        payee: ledger::account(charge.credit, owner, &quote.event.product),
                         amount: charge.amount.to_string(),
                     })
                     .collect();

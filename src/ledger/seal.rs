@@ -39,6 +39,8 @@ pub enum State {
     Evidence = 3,
     /// Contradicts what its id already means; kept, not posted.
     Conflict = 4,
+    /// Tells of a call that another source's event holds, and it is on this word that the call is booked.
+    Promoted = 5,
 }
 
 /// An event as a book keeps it, apart from its dimensions by name.
@@ -56,6 +58,19 @@ pub struct EventRow {
     pub id: String,
     pub content: [u8; 16],
     pub body: Vec<u8>,
+}
+
+/// The record on whose word an event is booked, of its own revisions and of what others say of its call: the newest, but
+/// what is mere evidence decides nothing while another word does.
+pub fn decides<'r>(event: EventNumber, rows: impl IntoIterator<Item = &'r EventRow>) -> Option<&'r EventRow> {
+    let rank = |row: &EventRow| match row.state {
+        State::Conflict => None,
+        State::Evidence => (row.event == event).then_some((0, row.record)),
+        State::Posted | State::Held => (row.event == event).then_some((1, row.record)),
+        State::Promoted if row.event == event => Some((0, row.record)),
+        State::Promoted => (row.about == Some(event)).then_some((1, row.record)),
+    };
+    rows.into_iter().filter_map(|row| Some((rank(row)?, row))).max_by_key(|(rank, _)| *rank).map(|(_, row)| row)
 }
 
 /// Seven dimensions of an owner or a product as numbers of names; 0 where there is none.
@@ -216,11 +231,13 @@ impl State {
             State::Held => "held",
             State::Evidence => "evidence",
             State::Conflict => "conflict",
+            State::Promoted => "promoted",
         }
     }
 
     pub fn from_number(number: u8) -> Option<State> {
-        [State::Posted, State::Held, State::Evidence, State::Conflict].into_iter().find(|state| *state as u8 == number)
+        let all = [State::Posted, State::Held, State::Evidence, State::Conflict, State::Promoted];
+        all.into_iter().find(|state| *state as u8 == number)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recorded events. A record is written once; new content for the same event is another record with a higher revision.
 
 use crate::id::{EventNumber, NameId, Org};
-use crate::ledger::seal::{EventRow, State};
+use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::names::Names;
 use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
 use crate::store::{Doing, Store, StoreError, Write};
@@ -57,6 +57,21 @@ impl Write {
         found.sort_by_key(|row| (row.event, row.revision));
         Ok(found)
     }
+
+    /// The records on whose word the calls that these events hold are booked.
+    pub async fn promoted(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
+        let mut found = Vec::new();
+        for list in lists(events) {
+            let text = format!("{EVENT} about IN ({}) AND state = 5", in_list(2, list.len()));
+            on!(&mut self.db, db => {
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
+                for row in query.fetch_all(&mut **db).await.doing("read events")? {
+                    found.push(event_row(&row).doing("read events")?);
+                }
+            });
+        }
+        Ok(found)
+    }
 }
 
 fn values(org: Org, event: &EventRow) -> [Value<'_>; 10] {
@@ -101,25 +116,28 @@ impl Store {
         self.with_names(org, rows).await
     }
 
-    /// What each of these events means now: its newest revision that is not a contradiction.
+    /// What each of these events is booked on now: its newest revision that is not a contradiction, or the better word of another
+    /// source on the same call. The answer has the number of the event asked for.
     pub async fn standing_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<StoredEvent>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
-        let mut standing: BTreeMap<EventNumber, EventRow> = BTreeMap::new();
+        let mut standing: BTreeMap<EventNumber, Vec<EventRow>> = BTreeMap::new();
         for list in lists(&numbers) {
             let numbers = in_list(2, list.len());
-            for choice in [format!("{EVENT} record IN ({numbers})"), format!("{EVENT} event IN ({numbers}) AND revision > 0")] {
+            let promoted = format!("{EVENT} about IN ({numbers}) AND state = 5");
+            let own = [format!("{EVENT} record IN ({numbers})"), format!("{EVENT} event IN ({numbers}) AND revision > 0")];
+            for choice in own.into_iter().chain([promoted]) {
                 on!(self.reader(), db => {
                     let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
                     for row in query.fetch_all(db).await.doing("read events")? {
                         let row = event_row(&row).doing("read events")?;
-                        if row.state.stands() && standing.get(&row.event).is_none_or(|other| other.revision < row.revision) {
-                            standing.insert(row.event, row);
-                        }
+                        let asked = [Some(row.event), row.about].into_iter().flatten().filter(|event| events.contains(event));
+                        asked.for_each(|event| standing.entry(event).or_default().push(row.clone()));
                     }
                 });
             }
         }
-        self.with_names(org, standing.into_values().collect()).await
+        let decide = |(event, rows): (EventNumber, Vec<EventRow>)| Some(EventRow { event, ..decides(event, &rows)?.clone() });
+        self.with_names(org, standing.into_iter().filter_map(decide).collect()).await
     }
 
     /// The records from one number up to another, in order: what a block covers.

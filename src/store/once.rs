@@ -29,6 +29,8 @@ pub enum Kind {
     Event = 1,
     /// A provider's id of a call.
     Call = 2,
+    /// What a source says, whatever id it says it under.
+    Likeness = 3,
 }
 
 /// The secret under which a database hashes its keys.
@@ -42,6 +44,10 @@ impl Store {
 
     pub fn call_key(&self, org: Org, provider: &str, call: &str) -> OnceKey {
         self.secret.key(org, Kind::Call, provider, call)
+    }
+
+    pub fn likeness_key(&self, org: Org, source: &str, content: &[u8; 16]) -> OnceKey {
+        self.secret.key(org, Kind::Likeness, source, &u128::from_be_bytes(*content).to_string())
     }
 }
 

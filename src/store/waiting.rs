@@ -38,6 +38,17 @@ pub struct Decision {
     pub decided_by: String,
 }
 
+/// An event that looks like another one that is there already, under another id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    pub event: EventNumber,
+    pub about: EventNumber,
+    pub why: String,
+    pub found_at: Instant,
+    /// Accepted: it is the same, and what it was charged was taken back.
+    pub decision: Option<Decision>,
+}
+
 impl Write {
     /// Puts events on the list, or their newer reason in place of the older one.
     pub async fn hold(&mut self, org: Org, held: &[HeldEvent]) -> Result<(), StoreError> {
@@ -107,6 +118,34 @@ impl Write {
     }
 }
 
+impl Write {
+    pub async fn insert_suspects(&mut self, org: Org, suspects: &[Suspect]) -> Result<(), StoreError> {
+        const SUSPECTS: Table<5> =
+            Table { name: "suspects", columns: [int("org"), big("event"), big("about"), bytes("why"), big("found_at")] };
+        let rows = suspects.iter().map(|suspect| {
+            let (event, about) = (Value::Int(suspect.event.0), Value::Int(suspect.about.0));
+            [Value::Int(org.0), event, about, Value::Text(&suspect.why), Value::Int(suspect.found_at.micros())]
+        });
+        self.insert(&SUSPECTS, rows).await.doing("write suspects")
+    }
+
+    /// Decides on a suspect that is still open; says whether it was.
+    pub async fn decide_suspect(&mut self, org: Org, event: EventNumber, decision: &Decision) -> Result<bool, StoreError> {
+        let text = "UPDATE suspects SET decision = $3, decided_at = $4, decided_by = $5
+                     WHERE org = $1 AND event = $2 AND decision IS NULL";
+        on!(&mut self.db, db => {
+            let query = sqlx::query(text)
+                .bind(org.0)
+                .bind(event.0)
+                .bind(if decision.accepted { "accepted" } else { "dismissed" })
+                .bind(decision.decided_at.micros())
+                .bind(&decision.decided_by);
+            query.execute(&mut **db).await.map(|done| done.rows_affected() == 1).doing("decide on a suspect")
+        })
+    }
+}
+
+const SUSPECT: &str = "SELECT event, about, why, found_at, decision, decided_at, decided_by FROM suspects WHERE org = $1";
 const HELD_EVENT: &str = "SELECT event, record, reason, detail, held_at FROM held WHERE org = $1";
 const CONFLICT: &str = "SELECT conflict, event, fields, found_at, decision, decided_at, decided_by FROM conflicts WHERE org = $1";
 
@@ -154,6 +193,23 @@ impl Store {
         })
     }
 
+    /// A page of suspects, oldest first; the open ones, or all.
+    pub async fn suspects(&self, org: Org, open_only: bool, after: i64, limit: i64) -> Result<Vec<Suspect>, StoreError> {
+        let text = format!("{SUSPECT} AND event > $2 AND (decision IS NULL OR $3 = 0) ORDER BY event LIMIT $4");
+        on!(self.reader(), db => {
+            let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(after).bind(i64::from(open_only)).bind(limit);
+            let rows = query.fetch_all(db).await.doing("read suspects")?;
+            rows.iter().map(suspect).collect::<Result<_, sqlx::Error>>().doing("read suspects")
+        })
+    }
+
+    pub async fn open_suspects(&self, org: Org) -> Result<i64, StoreError> {
+        let text = "SELECT COUNT(*) FROM suspects WHERE org = $1 AND decision IS NULL";
+        on!(self.reader(), db => {
+            sqlx::query(text).bind(org.0).fetch_one(db).await.and_then(|row| row.int(0)).doing("count suspects")
+        })
+    }
+
     pub async fn open_conflicts(&self, org: Org) -> Result<i64, StoreError> {
         let text = "SELECT COUNT(*) FROM conflicts WHERE org = $1 AND decision IS NULL";
         on!(self.reader(), db => {
@@ -177,20 +233,34 @@ fn held_event(row: &impl Columns) -> Result<HeldEvent, sqlx::Error> {
     })
 }
 
-fn conflict(row: &impl Columns) -> Result<Conflict, sqlx::Error> {
-    let decision = match (row.maybe_text(4)?, row.maybe_int(5)?, row.maybe_text(6)?) {
+/// A decision in the fifth to seventh column.
+fn decision(row: &impl Columns) -> Result<Option<Decision>, sqlx::Error> {
+    Ok(match (row.maybe_text(4)?, row.maybe_int(5)?, row.maybe_text(6)?) {
         (Some(decision), Some(decided_at), decided_by) => Some(Decision {
             accepted: decision == "accepted",
             decided_at: Instant::from_micros(decided_at),
             decided_by: decided_by.unwrap_or_default(),
         }),
         _ => None,
-    };
+    })
+}
+
+fn suspect(row: &impl Columns) -> Result<Suspect, sqlx::Error> {
+    Ok(Suspect {
+        event: EventNumber(row.int(0)?),
+        about: EventNumber(row.int(1)?),
+        why: row.text(2)?,
+        found_at: Instant::from_micros(row.int(3)?),
+        decision: decision(row)?,
+    })
+}
+
+fn conflict(row: &impl Columns) -> Result<Conflict, sqlx::Error> {
     Ok(Conflict {
         conflict: row.int(0)?,
         event: EventNumber(row.int(1)?),
         fields: row.text(2)?.split(',').map(str::to_owned).collect(),
         found_at: Instant::from_micros(row.int(3)?),
-        decision,
+        decision: decision(row)?,
     })
 }

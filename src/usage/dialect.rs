@@ -3,14 +3,22 @@
 //! producers put many into an array, into an envelope, or (OpenTelemetry) into a tree of spans.
 
 pub mod cloudevents;
+pub mod derived;
+pub mod keeptrusts;
 pub mod helicone;
 pub mod hosts;
 pub mod labels;
 pub mod langfuse;
 pub mod litellm;
+pub mod llm_proxy;
 pub mod makers;
 pub mod names;
 pub mod native;
+pub mod oceans;
+pub mod omnia;
+pub mod pai;
+pub mod promptkit;
+pub mod status;
 pub mod openmeter;
 pub mod openrouter;
 pub mod otlp;
@@ -28,6 +36,12 @@ pub enum Dialect {
     Native = 0,
     CloudEvents = 1,
     Litellm = 2,
+    Omnia = 3,
+    Promptkit = 4,
+    Pai = 5,
+    Oceans = 6,
+    LlmProxy = 7,
+    Keeptrusts = 8,
     Openrouter = 9,
     Helicone = 10,
     Otlp = 11,
@@ -63,10 +77,16 @@ pub struct Context {
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 8] = [
+    pub const ALL: [Dialect; 14] = [
         Dialect::Native,
         Dialect::CloudEvents,
         Dialect::Litellm,
+        Dialect::Omnia,
+        Dialect::Promptkit,
+        Dialect::Pai,
+        Dialect::Oceans,
+        Dialect::LlmProxy,
+        Dialect::Keeptrusts,
         Dialect::Openrouter,
         Dialect::Helicone,
         Dialect::Otlp,
@@ -79,6 +99,12 @@ impl Dialect {
             Dialect::Native => "native",
             Dialect::CloudEvents => "cloudevents",
             Dialect::Litellm => "litellm",
+            Dialect::Omnia => "omnia",
+            Dialect::Promptkit => "promptkit",
+            Dialect::Pai => "pai",
+            Dialect::Oceans => "oceans",
+            Dialect::LlmProxy => "llm-proxy",
+            Dialect::Keeptrusts => "keeptrusts",
             Dialect::Openrouter => "openrouter",
             Dialect::Otlp => "otlp",
             Dialect::Langfuse => "langfuse",
@@ -95,10 +121,17 @@ impl Dialect {
         Dialect::ALL.into_iter().find(|dialect| *dialect as u8 == number)
     }
 
+    /// Its producers make an event's id up as they send it, so that the same call sent again comes under another id.
+    pub const fn makes_up_ids(self) -> bool {
+        matches!(self, Dialect::Omnia)
+    }
+
     /// The field of an envelope that holds the events, for producers that send one.
     const fn envelope(self) -> Option<&'static str> {
         match self {
+            Dialect::LlmProxy => Some("records"),
             Dialect::Native | Dialect::CloudEvents | Dialect::Litellm => None,
+            Dialect::Omnia | Dialect::Promptkit | Dialect::Pai | Dialect::Oceans | Dialect::Keeptrusts => None,
             Dialect::Openrouter | Dialect::Helicone | Dialect::Otlp | Dialect::Openmeter => None,
             Dialect::Langfuse => Some("batch"),
         }
@@ -132,6 +165,12 @@ impl Dialect {
             Dialect::Native => native::read(json, context).map(Told::event),
             Dialect::CloudEvents => cloudevents::read(json, context).map(Told::event),
             Dialect::Litellm => litellm::read(json, context),
+            Dialect::Omnia => omnia::read(json, context),
+            Dialect::Promptkit => promptkit::read(json, context),
+            Dialect::Pai => pai::read(json, context),
+            Dialect::Oceans => oceans::read(json, context),
+            Dialect::LlmProxy => llm_proxy::read(json, context),
+            Dialect::Keeptrusts => keeptrusts::read(json, context),
             Dialect::Openrouter => openrouter::read(json, context),
             Dialect::Helicone => helicone::read(json, context),
             Dialect::Otlp => Err(Rejected::new("resourceSpans", Problem::Missing)),

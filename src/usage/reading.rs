@@ -109,6 +109,12 @@ impl<'a> Object<'a> {
         self.fields.iter().any(|(field, value)| field == name && value.get() != "null")
     }
 
+    /// Whether there is a plain value of that name.
+    pub fn is_scalar(&self, name: &str) -> bool {
+        let found = self.fields.iter().find(|(field, _)| field == name);
+        found.is_some_and(|(_, value)| matches!(kind(value.get()), "a number" | "a string" | "true or false"))
+    }
+
     /// A text that may be absent; an empty one is absent.
     pub fn text(&mut self, name: &str) -> Result<Option<Text>, Rejected> {
         let Some(value) = self.take(name) else { return Ok(None) };

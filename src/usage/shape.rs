@@ -70,10 +70,7 @@ impl Shape {
         };
         match counted {
             Ok(quantities) => read.usage = Usage::Counted(quantities),
-            Err(Unread::Contradiction(detail)) => {
-                let raw = content::numbers(json).filter(|raw| raw.len() <= MAX_RAW).unwrap_or_default().into();
-                read.usage = Usage::Contradictory { detail, raw };
-            }
+            Err(Unread::Contradiction(detail)) => read.usage = contradiction(detail, json),
             Err(Unread::Rejected(rejected)) => return Err(rejected),
         }
         Ok(read)
@@ -82,7 +79,9 @@ impl Shape {
     /// The shape of a block whose keys leave no doubt.
     pub fn evident(block: &Object<'_>) -> Option<Shape> {
         let has = |names: &[&str]| names.iter().any(|name| block.has(name));
-        if has(&["cost", "is_byok", "cost_details"]) && has(&["prompt_tokens", "input_tokens"]) {
+        // Others write an object under that name, or say what they computed elsewhere.
+        let says_what_it_charged = block.is_scalar("cost") || has(&["is_byok", "cost_details"]);
+        if says_what_it_charged && has(&["prompt_tokens", "input_tokens"]) {
             Some(Shape::Openrouter)
         } else if has(&["prompt_tokens"]) {
             Some(Shape::OpenaiChat)
@@ -105,6 +104,12 @@ impl From<Rejected> for Unread {
     fn from(rejected: Rejected) -> Unread {
         Unread::Rejected(rejected)
     }
+}
+
+/// Counts that do not fit together, with the numbers that were sent.
+pub fn contradiction(detail: String, json: &str) -> Usage {
+    let raw = content::numbers(json).filter(|raw| raw.len() <= MAX_RAW).unwrap_or_default().into();
+    Usage::Contradictory { detail, raw }
 }
 
 /// A count that the block must have.

@@ -45,8 +45,8 @@ pub struct Auditor {
     written: Prices,
     published: Prices,
     events: BTreeMap<(String, String), Known>,
-    /// Which event booked which call.
-    calls: BTreeMap<(String, String), (String, String)>,
+    /// Which event holds which call, and on whose word it is booked.
+    calls: BTreeMap<(String, String), Call>,
 }
 
 /// All that is known under one id.
@@ -59,12 +59,24 @@ struct Known {
     contradicting: Vec<(Sent, bool)>,
 }
 
+struct Call {
+    holder: (String, String),
+    word: (String, String),
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum State {
     Posted(BigInt),
     Held,
     Evidence,
+    /// Another event holds the call, and this one's word is what is booked.
+    Promoted(BigInt),
+    /// It holds a call that is booked on another's word.
+    Silenced,
 }
+
+/// The source whose word counts for more.
+pub const RANKED_FIRST: &str = "broadcast";
 
 impl Sent {
     pub fn json(&self) -> String {
@@ -210,6 +222,9 @@ impl Auditor {
             if known.contradicting.iter().any(|(content, _)| content.means_the_same_as(sent)) {
                 return Answer::Conflict;
             }
+            if known.state == State::Silenced {
+                return self.speak_up(sent);
+            }
             if known.state != State::Held {
                 self.events.get_mut(&key).unwrap().contradicting.push((sent.clone(), true));
                 return Answer::Conflict;
@@ -217,19 +232,34 @@ impl Auditor {
         }
         // New, or the first content of which something may be posted.
         let call = sent.call.as_ref().filter(|_| !sent.costs_nothing()).map(|call| (sent.provider.clone(), call.clone()));
-        let holder = call.as_ref().and_then(|call| self.calls.get(call)).filter(|holder| **holder != key);
-        let state = if holder.is_some() {
-            State::Evidence
-        } else {
-            if let Some(call) = call {
-                self.calls.insert(call, key.clone());
+        let held_by = call.as_ref().and_then(|call| self.calls.get(call)).filter(|call| call.holder != key);
+        let price = self.price(sent);
+        let state = match held_by.map(|held| (held.holder.clone(), held.word.clone())) {
+            // One source with two ids for a call: both are charged, and a person is asked.
+            Some((holder, _)) if holder.0 == sent.source => price.map_or(State::Held, State::Posted),
+            Some((holder, word)) => {
+                let nothing_booked = self.events[&holder].state == State::Held;
+                let louder = sent.source == RANKED_FIRST && word.0 != RANKED_FIRST;
+                match price {
+                    Some(amount) if nothing_booked || louder => {
+                        self.silence(&holder, &word);
+                        self.calls.get_mut(call.as_ref().unwrap()).unwrap().word = key.clone();
+                        State::Promoted(amount)
+                    }
+                    _ => State::Evidence,
+                }
             }
-            self.price(sent).map_or(State::Held, State::Posted)
+            None => {
+                if let Some(call) = call {
+                    self.calls.entry(call).or_insert_with(|| Call { holder: key.clone(), word: key.clone() });
+                }
+                price.map_or(State::Held, State::Posted)
+            }
         };
         let answer = match &state {
-            State::Posted(amount) => Answer::Posted(amount.clone()),
+            State::Posted(amount) | State::Promoted(amount) => Answer::Posted(amount.clone()),
             State::Held => Answer::Held,
-            State::Evidence => Answer::Evidence,
+            State::Evidence | State::Silenced => Answer::Evidence,
         };
         match self.events.get_mut(&key) {
             Some(known) => {
@@ -243,6 +273,38 @@ impl Auditor {
             }
         }
         answer
+    }
+
+    /// Another word takes the place of the one that a call is booked on.
+    fn silence(&mut self, holder: &(String, String), word: &(String, String)) {
+        if word == holder {
+            self.events.get_mut(holder).unwrap().state = State::Silenced;
+        } else {
+            self.events.get_mut(word).unwrap().state = State::Evidence;
+        }
+    }
+
+    /// Whoever holds a call that is booked on another's word says something else about it.
+    fn speak_up(&mut self, sent: &Sent) -> Answer {
+        let key = sent.key();
+        let word = self.calls.values().find(|call| call.holder == key).unwrap().word.clone();
+        let louder = self.price(sent).filter(|_| sent.source == RANKED_FIRST && word.0 != RANKED_FIRST);
+        let known = self.events.get_mut(&key).unwrap();
+        known.stands = sent.clone();
+        known.accepted.push(sent.clone());
+        let Some(amount) = louder else { return Answer::Evidence };
+        self.take_the_word_back(&key, amount.clone());
+        Answer::Posted(amount)
+    }
+
+    fn take_the_word_back(&mut self, holder: &(String, String), amount: BigInt) {
+        if let Some(call) = self.calls.values_mut().find(|call| call.holder == *holder) {
+            let word = std::mem::replace(&mut call.word, holder.clone());
+            if word != *holder {
+                self.events.get_mut(&word).unwrap().state = State::Evidence;
+            }
+        }
+        self.events.get_mut(holder).unwrap().state = State::Posted(amount);
     }
 
     pub fn retry_held(&mut self) -> (usize, usize) {
@@ -266,14 +328,22 @@ impl Auditor {
         self.decided(sent);
     }
 
-    /// Accepting books the event again; what has no price cannot be accepted.
+    /// Accepting books the event again; what has no price cannot be accepted, unless nothing is booked on it.
     pub fn accept(&mut self, sent: &Sent) -> bool {
-        let Some(amount) = self.price(sent) else { return false };
+        let (key, price) = (sent.key(), self.price(sent));
+        let is_evidence = self.events[&key].state == State::Evidence;
+        if price.is_none() && !is_evidence {
+            return false;
+        }
         self.decided(sent);
-        let known = self.events.get_mut(&sent.key()).unwrap();
+        let known = self.events.get_mut(&key).unwrap();
         known.stands = sent.clone();
         known.accepted.push(sent.clone());
-        known.state = State::Posted(amount);
+        match (&known.state, price) {
+            (State::Evidence, _) => {}
+            (State::Promoted(_), price) => known.state = State::Promoted(price.unwrap()),
+            (_, price) => self.take_the_word_back(&key, price.unwrap()),
+        }
         true
     }
 
@@ -289,8 +359,8 @@ impl Auditor {
 
     fn posted(&self) -> impl Iterator<Item = (&Sent, &BigInt)> {
         self.events.values().filter_map(|known| match &known.state {
-            State::Posted(amount) => Some((&known.stands, amount)),
-            State::Held | State::Evidence => None,
+            State::Posted(amount) | State::Promoted(amount) => Some((&known.stands, amount)),
+            State::Held | State::Evidence | State::Silenced => None,
         })
     }
 

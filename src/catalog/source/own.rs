@@ -3,7 +3,7 @@
 //! the same part is always the same text, and its hash is what a published version names the part by.
 
 use super::fields::{Fields, Literals};
-use super::notation;
+use super::{notation, rules};
 use crate::catalog::resolution::MAX_CONDITIONS;
 use crate::catalog::{
     Absent, Card, Ceiling, Conditional, CostBasis, EVERYWHERE, Insured, List, Model, Origin, Override, OverrideKind, Overrides,
@@ -32,6 +32,9 @@ pub fn read(yaml: &str) -> Result<Vec<Part>, Vec<Mistake>> {
 
 fn read_file(tree: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<Part>> {
     let mut file = Fields::of(tree, "", mistakes)?;
+    if rules::is_one(&file) {
+        return Some(vec![Part::Rules(Arc::new(rules::read(file, mistakes)))]);
+    }
     let provider = file.required_text("provider", mistakes);
     let cost_basis = file.word("cost_basis", &[("rated", CostBasis::Rated), ("reported", CostBasis::Reported)], mistakes);
     let absent = file.word("absent", &[("included", Absent::Included), ("unknown", Absent::Unknown)], mistakes);
@@ -295,6 +298,7 @@ pub fn write(part: &Part) -> String {
     let mut yaml = String::new();
     match part {
         Part::List(list) => write_list(list, &mut yaml),
+        Part::Rules(part) => rules::write(part, &mut yaml),
         Part::Overrides(part) => {
             field(&mut yaml, "", "provider", Some(&part.provider));
             yaml.push_str(if part.overrides.is_empty() { "" } else { "overrides:\n" });

@@ -56,7 +56,9 @@ pub fn provider(name: &str) -> Option<Text> {
     let lower = name.trim().to_ascii_lowercase();
     let mut known = ours(&lower);
     let mut stem = lower.as_str();
-    while known.is_none() {
+    // What is compatible with a provider, or a tool of it with a price of its own, is another one.
+    let is_other = ["compatible", "-cli", "-code"].iter().any(|word| lower.contains(word));
+    while known.is_none() && !is_other {
         let Some((shorter, _)) = stem.rsplit_once(['.', '-']) else { break };
         stem = shorter;
         known = ours(stem).or_else(|| APIS_AFTER_A_POINT.contains(&stem).then_some(stem));
@@ -67,6 +69,23 @@ pub fn provider(name: &str) -> Option<Text> {
 /// Providers under whose own name the Vercel AI SDK writes an API: `openai.chat`, `anthropic.messages`.
 const APIS_AFTER_A_POINT: [&str; 10] =
     ["anthropic", "azure", "cohere", "deepseek", "groq", "mistral", "openai", "openrouter", "perplexity", "xai"];
+
+/// A provider that is named exactly, by any of its names; nothing where the name is nobody's.
+pub fn exact(name: &str) -> Option<Text> {
+    let lower = name.trim().to_ascii_lowercase();
+    let is_listed = || APIS_AFTER_A_POINT.contains(&lower.as_str()) || PROVIDERS.iter().any(|(_, ours)| *ours == lower);
+    ours(&lower).or_else(|| is_listed().then_some(lower.as_str())).and_then(loose)
+}
+
+/// The provider that an operator's own name for an endpoint begins with: `openrouter-prod` is `openrouter`, `claude.eu` is
+/// `anthropic`, and `our-models` says nothing. What is compatible with a provider is another one.
+pub fn begins(name: &str) -> Option<Text> {
+    if name.to_ascii_lowercase().contains("compatible") {
+        return None;
+    }
+    let stems = std::iter::successors(Some(name), |stem| stem.rsplit_once(['.', '-']).map(|(shorter, _)| shorter));
+    stems.into_iter().find_map(exact)
+}
 
 fn ours(name: &str) -> Option<&'static str> {
     PROVIDERS.binary_search_by_key(&name, |(theirs, _)| theirs).ok().map(|place| PROVIDERS[place].1)
@@ -112,6 +131,19 @@ mod tests {
         ] {
             assert_eq!(ours(theirs), expected, "{theirs}");
         }
+    }
+
+    #[test]
+    fn an_operators_own_name_says_which_provider_it_begins_with() {
+        let read = |name: &str| (exact(name).map(|p| p.to_string()), begins(name).map(|p| p.to_string()));
+        let both = |name: &str| (Some(name.to_owned()), Some(name.to_owned()));
+        assert_eq!(read("OpenRouter"), both("openrouter"));
+        assert_eq!(read("vertex"), both("vertex"));
+        assert_eq!(read("claude"), both("anthropic"));
+        assert_eq!(read("openrouter-prod-eu"), (None, Some("openrouter".to_owned())));
+        assert_eq!(read("gemini-cli-oauth-personal"), (None, Some("google".to_owned())));
+        assert_eq!(read("our-openrouter"), (None, None));
+        assert_eq!(read("openai-compatible"), (None, None));
     }
 
     #[test]

@@ -102,7 +102,8 @@ pub fn read_in(json: &str, context: &Context, envelope: Envelope) -> Result<Usag
     })
 }
 
-fn read_usage(usage: &RawValue) -> Result<Read, Rejected> {
+/// Usage as disjoint meters, as a provider's block with its shape named, or as one whose keys leave no doubt.
+pub(super) fn read_usage(usage: &RawValue) -> Result<Read, Rejected> {
     let mut block = Object::parse(usage.get(), "usage")?;
     if block.has("shape") {
         let shape = block.word("shape", &Shape::ALL)?.expect("it was there a line ago");

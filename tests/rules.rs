@@ -1,0 +1,332 @@
+//! The rules of an org: who bears what a source sends, and whose word counts where two sources tell of one call.
+
+use crate::support::database::{Kind, TestDatabase, block_on};
+use farthing::catalog::source::own;
+use farthing::flow::ingest::{Outcome, Prepared};
+use farthing::flow::publish::{CatalogFiles, Published, Wish};
+use farthing::flow::{Farthing, now, rerate};
+use farthing::id::{EventNumber, Org};
+use farthing::ledger::EntryKind;
+use farthing::store::EntryFilter;
+use farthing::usage::dialect::{Context, native};
+
+const ACME: &str =
+    "provider: acme\nabsent: unknown\nmodels:\n  - model: haiku\n    cards: [{input_per_1m: \"1\", output_per_1m: \"2\"}]\n";
+
+async fn book(database: &TestDatabase) -> (Farthing, Org) {
+    let unique = format!("farthing-rules-{}-{}.yaml", std::process::id(), now().micros());
+    let file = std::env::temp_dir().join(unique);
+    std::fs::write(&file, ACME).unwrap();
+    let farthing = Farthing::open(&database.options(), &CatalogFiles::At(file.clone())).await.unwrap();
+    std::fs::remove_file(file).unwrap();
+    let org = farthing.store.org("main").await.unwrap();
+    (farthing, org)
+}
+
+async fn publish(farthing: &Farthing, org: Org, yaml: &str) -> Published {
+    let parts = own::read(yaml).unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    farthing.publish(org, &Wish { parts, accept: true, ..Wish::default() }).await.unwrap()
+}
+
+/// An event of a source, with further fields.
+async fn prepared(farthing: &Farthing, org: Org, source: &str, id: &str, fields: &str) -> Prepared {
+    let context = Context { received_at: now(), source: None, strict: true };
+    let json = format!(
+        r#"{{"id":"{id}","source":"{source}","occurred_at":"2026-02-03T10:00:00Z","provider":"acme","model":"haiku",{fields}}}"#
+    );
+    let event = native::read(&json, &context).unwrap();
+    farthing.prepare(org, &farthing.newest(org).await.unwrap(), event)
+}
+
+async fn send(farthing: &Farthing, org: Org, source: &str, id: &str, fields: &str) -> Outcome {
+    let event = prepared(farthing, org, source, id, fields).await;
+    farthing.commit_events(&[event], || false).await.unwrap().remove(0)
+}
+
+/// What every account owes or is owed, in words, and the number of entries.
+async fn borne(farthing: &Farthing, org: Org) -> (Vec<String>, usize) {
+    let booked = farthing.store.entries(org, &EntryFilter { limit: 1_000, ..EntryFilter::default() }).await.unwrap();
+    let names = farthing.names_of(org, &booked).await.unwrap();
+    let mut sums = std::collections::BTreeMap::new();
+    for entry in booked.iter().map(|booked| &booked.entry) {
+        let owner = if entry.kind == EntryKind::Reversal { entry.posting.credit() } else { entry.posting.debit() };
+        *sums.entry(names.text(owner).unwrap().to_owned()).or_insert(farthing::money::Amount::ZERO) += entry.signed_amount();
+    }
+    let sums = sums.into_iter().filter(|(_, sum)| !sum.is_zero()).map(|(owner, sum)| format!("{owner} {sum}"));
+    (sums.collect(), booked.len())
+}
+
+fn both(test: impl AsyncFn(&TestDatabase)) {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        block_on(test(&database));
+    }
+}
+
+const USED: &str = r#""usage":{"input":1000000,"output":0}"#;
+
+#[test]
+fn a_rule_decides_who_bears_an_event_and_the_producers_word_stays_on_record() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, "attribution:\n  - source: gw-*\n    team: [label:cost_center]\n    key: nobody\n").await;
+        let labelled = format!(r#"{USED},"user":"ann","team":"x","labels":{{"cost_center":"cc/1"}}"#);
+        send(&farthing, org, "gw-eu", "a", &labelled).await;
+        send(&farthing, org, "gw-eu", "b", &format!(r#"{USED},"user":"ann","team":"x""#)).await;
+        send(&farthing, org, "other", "c", &labelled).await;
+        assert_eq!(borne(&farthing, org).await.0, ["cost:cc%2F1/ann 1", "cost:x/ann 2"]);
+
+        let explained = farthing.explain(org, "gw-eu", "a").await.unwrap().unwrap();
+        assert_eq!(explained.standing.event.owner.team.as_deref(), Some("x"), "what was said");
+        assert_eq!(explained.owner().unwrap().team.as_deref(), Some("cc/1"), "what was ruled");
+        assert!(explained.tried.iter().any(|step| step == "by rule it is borne by user ann, team cc/1"), "{:?}", explained.tried);
+        // Sent again it is the same event: sameness is judged on what was said.
+        assert_eq!(send(&farthing, org, "gw-eu", "a", &labelled).await, Outcome::AlreadyPresent);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_chargeback_follows_the_owner_that_a_rule_names() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, "provider: acme\noverrides:\n  - {kind: chargeback, team: search, input_per_1m: \"3\"}\n").await;
+        publish(&farthing, org, "attribution:\n  - team: label:feature\n").await;
+        send(&farthing, org, "gw", "a", &format!(r#"{USED},"team":"x","labels":{{"feature":"search"}}"#)).await;
+        // 1 USD is owed to the provider, and the two of the margin are borne on top.
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 3"]);
+    });
+}
+
+#[test]
+fn a_rerating_attributes_again_when_rules_changed_and_only_then() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        for (id, team) in [("a", "search"), ("b", "ads"), ("c", "search")] {
+            let fields = format!(r#"{USED},"user":"ann","labels":{{"feature":"{team}"}}"#);
+            send(&farthing, org, "gw", id, &fields).await;
+        }
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:-/ann 3".to_owned()], 3));
+
+        let ruled = publish(&farthing, org, "attribution:\n  - team: label:feature\n").await;
+        assert_eq!(
+            ruled.changes.iter().map(|change| change.to_string()).collect::<Vec<_>>(),
+            ["attribution of *: team from label:feature: added"]
+        );
+        let wish = |dry_run| rerate::Wish { dry_run, reason: "by feature".to_owned(), ..rerate::Wish::default() };
+        let tried = farthing.rerate(org, &wish(true), |_| {}).await.unwrap();
+        assert_eq!((tried.examined, tried.changed, tried.reattributed, tried.posted), (3, 3, 3, 0));
+        assert_eq!(borne(&farthing, org).await.1, 3, "a dry run posts nothing");
+
+        let done = farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
+        assert_eq!((done.changed, done.reattributed, done.posted), (3, 3, 6));
+        // The money is the same; it is borne by others, and the way there can be seen.
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:ads/ann 1".to_owned(), "cost:search/ann 2".to_owned()], 9));
+        let explained = farthing.explain(org, "gw", "a").await.unwrap().unwrap();
+        let entries: Vec<_> = explained.booked.iter().map(|booked| (booked.entry.kind, booked.entry.turn)).collect();
+        assert_eq!(entries, [(EntryKind::Charge, 0), (EntryKind::Reversal, 1), (EntryKind::Charge, 1)]);
+        let reason = explained.names.text(explained.booked[2].entry.reason.unwrap()).unwrap();
+        assert_eq!(reason, format!("version {}: by feature", ruled.version.unwrap()));
+
+        let again = farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
+        assert_eq!((again.changed, again.reattributed, again.posted), (0, 0, 0));
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_held_event_is_attributed_by_the_rules_that_are_in_force_when_it_is_posted() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let used = r#""usage":{"input":1000000,"cache_read":1},"labels":{"feature":"search"}"#;
+        assert!(matches!(send(&farthing, org, "gw", "a", used).await, Outcome::Held { .. }));
+        publish(&farthing, org, "attribution:\n  - team: label:feature\n").await;
+        publish(&farthing, org, &ACME.replace("output_per_1m", "cache_read_per_1m")).await;
+        let held = farthing.held(org, None, EventNumber(0), 10).await.unwrap();
+        assert_eq!((held.len(), borne(&farthing, org).await.0), (0, vec!["cost:search/- 1.000002".to_owned()]));
+    });
+}
+
+#[test]
+fn rules_are_one_part_and_are_carried_over_by_other_publishes() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, "ranking: [broadcast]\n").await;
+        publish(&farthing, org, &ACME.replace("\"2\"", "\"4\"")).await;
+        let in_force = farthing.newest(org).await.unwrap();
+        assert_eq!(in_force.catalog.rules().lines(), ["ranking: broadcast"]);
+        let gone = Wish { remove: vec!["rules".to_owned()], accept: true, ..Wish::default() };
+        let published = farthing.publish(org, &gone).await.unwrap();
+        assert_eq!(
+            published.changes.iter().map(|change| change.to_string()).collect::<Vec<_>>(),
+            ["ranking: broadcast: removed"]
+        );
+        assert!(farthing.newest(org).await.unwrap().catalog.rules().is_empty());
+    });
+}
+
+// ---- two sources, one call
+
+/// A gateway's word on call c1: a million tokens, 1 USD.
+const GATEWAY: &str = r#""usage":{"input":1000000},"provider_request_id":"c1","team":"search""#;
+/// The router's own: two million, 2 USD.
+const ROUTER: &str = r#""usage":{"input":2000000},"provider_request_id":"c1""#;
+const RANKED: &str = "ranking: [router, gw]\n";
+
+#[test]
+fn the_call_of_two_sources_is_charged_once_on_the_word_that_is_ranked_first() {
+    both(async |database| {
+        for (org_name, order) in [("in-order", ["gw", "router"]), ("turned-round", ["router", "gw"])] {
+            let (farthing, _) = book(database).await;
+            let org = farthing.create_org(org_name, &CatalogFiles::Shipped).await.unwrap();
+            publish(&farthing, org, ACME).await;
+            publish(&farthing, org, RANKED).await;
+            for source in order {
+                let word = if source == "gw" { GATEWAY } else { ROUTER };
+                send(&farthing, org, source, "e", word).await;
+            }
+            assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"], "{org_name}");
+            // Whoever is asked leads to the same entries.
+            for (source, other) in [("gw", "router"), ("router", "gw")] {
+                let explained = farthing.explain(org, source, "e").await.unwrap().unwrap();
+                let sum: farthing::money::Amount = explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum();
+                let together = explained.booked_with.as_ref().map(|stored| stored.event.source.to_string());
+                if order == ["gw", "router"] {
+                    assert_eq!((sum.to_string().as_str(), together.as_deref()), ("2", Some(other)), "{source}");
+                }
+            }
+            // Nothing of it moves when everything comes again, in whatever order.
+            for source in ["router", "gw", "gw", "router"] {
+                let word = if source == "gw" { GATEWAY } else { ROUTER };
+                assert_eq!(send(&farthing, org, source, "e", word).await, Outcome::AlreadyPresent);
+            }
+            assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+            let again =
+                farthing.rerate(org, &rerate::Wish { reason: "again".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
+            assert_eq!((again.examined, again.changed), (1, 0), "{org_name}");
+        }
+    });
+}
+
+#[test]
+fn without_a_ranking_the_first_word_stays_and_the_second_is_evidence() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        assert!(matches!(send(&farthing, org, "router", "e", ROUTER).await, Outcome::Evidence { .. }));
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:search/- 1".to_owned()], 1));
+    });
+}
+
+#[test]
+fn a_promotion_is_a_correction_that_one_can_see() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        assert!(matches!(send(&farthing, org, "router", "r", ROUTER).await, Outcome::Posted { .. }));
+        let explained = farthing.explain(org, "gw", "e").await.unwrap().unwrap();
+        let entries: Vec<_> = explained
+            .booked
+            .iter()
+            .map(|booked| (booked.entry.kind, booked.entry.turn, booked.entry.posting.amount().to_string()))
+            .collect();
+        let expected = [(EntryKind::Charge, 0, "1"), (EntryKind::Reversal, 1, "1"), (EntryKind::Charge, 1, "2")];
+        assert_eq!(entries, expected.map(|(kind, turn, amount)| (kind, turn, amount.to_owned())));
+        let reason = explained.names.text(explained.booked[1].entry.reason.unwrap()).unwrap();
+        assert_eq!(reason, "the word of router counts for more than that of gw");
+        // A rerating works on the word that is booked.
+        publish(&farthing, org, &ACME.replace("\"1\"", "\"3\"")).await;
+        let done =
+            farthing.rerate(org, &rerate::Wish { reason: "dearer".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
+        assert_eq!((done.examined, done.changed), (1, 1));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 6"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn the_only_word_that_has_a_price_is_booked_whoever_says_it() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        // The router knows of the call and not what it used; the gateway, ranked below it, does.
+        let silent = r#""outcome":"failed","provider_request_id":"c1""#;
+        assert!(matches!(send(&farthing, org, "router", "r", silent).await, Outcome::Held { .. }));
+        assert!(matches!(send(&farthing, org, "gw", "e", GATEWAY).await, Outcome::Posted { .. }));
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:search/- 1".to_owned()], 1));
+        assert_eq!(farthing.held(org, None, EventNumber(0), 10).await.unwrap().len(), 0);
+        // When the router learns what it used, its word counts for more again.
+        assert!(matches!(send(&farthing, org, "router", "r", ROUTER).await, Outcome::Posted { .. }));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"]);
+        // Ranked below, it would only have been evidence.
+        let less = r#""outcome":"failed","provider_request_id":"c2""#;
+        send(&farthing, org, "gw", "f", less).await;
+        send(&farthing, org, "router", "s", &ROUTER.replace("c1", "c2")).await;
+        let late = GATEWAY.replace("c1", "c2");
+        assert!(matches!(send(&farthing, org, "gw", "f", &late).await, Outcome::Evidence { .. }));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 4"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn both_words_in_one_group_or_at_the_same_instant_are_charged_once() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        let mut expected = 0;
+        // In one group, in both orders.
+        for (call, order) in [("g1", ["gw", "router"]), ("g2", ["router", "gw"])] {
+            let mut group = Vec::new();
+            for source in order {
+                let word = if source == "gw" { GATEWAY } else { ROUTER }.replace("c1", call);
+                group.push(prepared(&farthing, org, source, call, &word).await);
+            }
+            farthing.commit_events(&group, || false).await.unwrap();
+            expected += 2;
+            assert_eq!(borne(&farthing, org).await.0, [format!("cost:-/- {expected}")], "{call}");
+        }
+        // From two connections at once, each with a farthing of its own.
+        let other = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        for round in 0..40 {
+            let call = format!("r{round}");
+            let one = prepared(&farthing, org, "gw", &call, &GATEWAY.replace("c1", &call)).await;
+            let two = prepared(&other, org, "router", &call, &ROUTER.replace("c1", &call)).await;
+            let (one, two) = ([one], [two]);
+            let (one, two) = tokio::join!(farthing.commit_events(&one, || true), other.commit_events(&two, || true));
+            assert!(one.is_ok() && two.is_ok());
+            expected += 2;
+        }
+        assert_eq!(borne(&farthing, org).await.0, [format!("cost:-/- {expected}")]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn one_source_with_two_ids_for_a_call_is_charged_twice_and_suspected() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        assert!(matches!(send(&farthing, org, "gw", "f", GATEWAY).await, Outcome::Posted { .. }));
+        // Also where both come in one group.
+        let one = prepared(&farthing, org, "gw", "g", &GATEWAY.replace("c1", "c2")).await;
+        let two = prepared(&farthing, org, "gw", "h", &GATEWAY.replace("c1", "c2")).await;
+        farthing.commit_events(&[one, two], || false).await.unwrap();
+        let suspects = farthing.suspects(org, true, 0, 10).await.unwrap();
+        let pairs: Vec<_> = suspects.iter().map(|found| (&*found.event.event.id, &*found.about.event.id)).collect();
+        assert_eq!(pairs, [("f", "e"), ("h", "g")]);
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 4"]);
+
+        farthing.accept_suspect(org, suspects[0].suspect.event, "ann").await.unwrap();
+        farthing.dismiss_suspect(org, suspects[1].suspect.event, "ann").await.unwrap();
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 3"]);
+        assert!(farthing.suspects(org, true, 0, 10).await.unwrap().is_empty());
+        assert!(farthing.accept_suspect(org, suspects[1].suspect.event, "bo").await.is_err(), "it is decided");
+        // Neither sending it again nor rating it again brings the charge back.
+        assert_eq!(send(&farthing, org, "gw", "f", GATEWAY).await, Outcome::AlreadyPresent);
+        farthing.rerate(org, &rerate::Wish { reason: "again".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 3"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
