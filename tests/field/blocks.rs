@@ -36,6 +36,12 @@ fn traced(of: Value) -> Value {
     export(json!({}), &[span(1, "a span", of)])
 }
 
+fn failed(of: Value) -> Value {
+    let mut span = span(1, "a span", of);
+    span["status"] = json!({"code": 2});
+    export(json!({}), &[span])
+}
+
 fn rows() -> Vec<Row> {
     use Dialect::{Helicone, Langfuse, Litellm, Native, Openmeter, Openrouter, Otlp};
     vec![
@@ -355,6 +361,24 @@ fn rows() -> Vec<Row> {
             ),
             "input 2000, cache_read 8000, output 1000",
             "0.025",
+        ),
+        (
+            "OpenInference before it named providers; a call that was answered 429 after it had begun is owed all the same",
+            Otlp,
+            failed(
+                json!({"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.token_count.prompt": 1_000, "error.type": "429"}),
+            ),
+            "input 1000",
+            "0.0025",
+        ),
+        (
+            "a call that was turned away",
+            Otlp,
+            failed(
+                json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o", "error.type": "429"}),
+            ),
+            "missing",
+            "0",
         ),
         (
             "Traceloop, whose spans name no operation but a kind of request",
