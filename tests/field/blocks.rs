@@ -36,6 +36,12 @@ fn traced(of: Value) -> Value {
     export(json!({}), &[span(1, "a span", of)])
 }
 
+fn failed(of: Value) -> Value {
+    let mut span = span(1, "a span", of);
+    span["status"] = json!({"code": 2});
+    export(json!({}), &[span])
+}
+
 fn rows() -> Vec<Row> {
     use Dialect::{Helicone, Langfuse, Litellm, Native, Openmeter, Openrouter, Otlp};
     vec![
@@ -357,6 +363,24 @@ fn rows() -> Vec<Row> {
             "0.025",
         ),
         (
+            "OpenInference before it named providers; a call that was answered 429 after it had begun is owed all the same",
+            Otlp,
+            failed(
+                json!({"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.token_count.prompt": 1_000, "error.type": "429"}),
+            ),
+            "input 1000",
+            "0.0025",
+        ),
+        (
+            "a call that was turned away",
+            Otlp,
+            failed(
+                json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o", "error.type": "429"}),
+            ),
+            "missing",
+            "0",
+        ),
+        (
             "Traceloop, whose spans name no operation but a kind of request",
             Otlp,
             traced(
@@ -507,4 +531,43 @@ fn every_block_is_taken_apart_and_priced() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Spans that repeat what the calls inside them count, or that are no calls: summed up they are twice the money
+/// (langfuse#14808, pydantic-ai#3995, semantic-conventions-genai#19).
+#[test]
+fn what_stands_around_calls_is_nothing() {
+    let context = Context { received_at: Instant::parse("2026-11-21T00:00:00Z").unwrap(), source: None, strict: false };
+    let counts = json!({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5, "gen_ai.request.model": "gpt-4o"});
+    for around in [
+        json!({"gen_ai.operation.name": "invoke_agent"}),
+        json!({"gen_ai.operation.name": "create_agent", "gen_ai.response.id": "r"}),
+        json!({"gen_ai.operation.name": "execute_tool"}),
+        json!({"gen_ai.operation.name": "invoke_workflow"}),
+        json!({"gen_ai.operation.name": "our own word"}),
+        json!({"openinference.span.kind": "AGENT"}),
+        json!({"openinference.span.kind": "CHAIN", "llm.token_count.prompt": 10}),
+        json!({"ai.operationId": "ai.generateText", "ai.usage.inputTokens": 10}),
+        json!({"ai.operationId": "ai.toolCall"}),
+        json!({"traceloop.span.kind": "workflow"}),
+        json!({"promptkit.pipeline.cost": 0.5}),
+        json!({"langfuse.observation.type": "agent", "langfuse.observation.usage_details": "{\"input\":10}"}),
+        // An agent's run of pydantic-ai before it named operations: counts, and no model under a name of the conventions.
+        json!({"gen_ai.request.model": null, "model_name": "gpt-4o", "agent_name": "triage"}),
+        json!({"http.request.method": "GET", "gen_ai.request.model": null, "gen_ai.usage.input_tokens": null, "gen_ai.usage.output_tokens": null}),
+    ] {
+        let mut of = counts.as_object().unwrap().clone();
+        of.extend(around.as_object().unwrap().clone());
+        of.retain(|_, value| !value.is_null());
+        let sent = traced(Value::Object(of)).to_string();
+        let [piece] = Dialect::Otlp.cut(&sent).unwrap().try_into().unwrap();
+        let told = Dialect::Otlp.read(&piece, &context).unwrap();
+        assert!(matches!(told, Told::Nothing(_)), "{around}: {told:?}");
+    }
+    // Somebody's own word, on a span that has what only a provider's answer has.
+    let sent =
+        traced(json!({"gen_ai.operation.name": "our own word", "gen_ai.response.id": "r", "gen_ai.usage.input_tokens": 1}))
+            .to_string();
+    let [piece] = Dialect::Otlp.cut(&sent).unwrap().try_into().unwrap();
+    assert!(matches!(Dialect::Otlp.read(&piece, &context).unwrap(), Told::Event(_)));
 }

@@ -5,7 +5,7 @@
 //! between them: the same log again has the same id.
 
 use super::labels::{self, Labels};
-use super::{Context, Dialect, Told, hosts, makers, names};
+use super::{Context, Dialect, Told, hosts, makers, names, status};
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
 use crate::usage::shape::{Read, Shape};
@@ -62,10 +62,10 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         answer.service_tier.as_deref().and_then(labels::loose).or(read.service_tier).filter(super::litellm::is_a_tier);
     event.product.served_by = answer.served_by.as_deref().and_then(labels::loose);
     event.outcome = outcome;
-    event.usage = match read.usage {
-        Usage::Counted(counts) if counts.is_empty() && !outcome.is_free() => Usage::Missing,
-        usage => usage,
-    };
+    event.usage = read.usage;
+    if outcome != Outcome::CacheHit {
+        super::otlp::settle(&mut event);
+    }
     event.reported = read.reported;
     event.provider_request_id = call.filter(|_| outcome != Outcome::CacheHit);
     event.session = meta.take("helicone-session-id");
@@ -120,11 +120,10 @@ fn outcome_of(response: &mut Object<'_>) -> Outcome {
         return Outcome::CacheHit;
     }
     match response.take("status").and_then(|status| status.get().parse::<i32>().ok()) {
-        None | Some(200..=299) => Outcome::Succeeded,
-        // -3 is Helicone's own number for a call that was given up.
-        Some(408 | 499 | -3) => Outcome::Cancelled,
-        Some(400..=498) => Outcome::Refused,
-        Some(_) => Outcome::Failed,
+        // Helicone's own number for a call that was given up.
+        Some(-3) => Outcome::Cancelled,
+        Some(..0) => Outcome::Failed,
+        code => status::outcome(code.map(|code| u64::from(code.unsigned_abs()))),
     }
 }
 

@@ -1,7 +1,8 @@
-//! Who makes a model, by the family that its bare name begins with. Langfuse, Helicone's logger and LiteLLM's exporter for
-//! OpenMeter send a model and no provider; a bare name such as `gpt-4o-mini` is what its maker's own API calls it, while others who sell it write
-//! more (`openai/gpt-4o-mini`, `anthropic.claude-...-v1:0`, `claude-...@20250929`). So the maker is taken for the seller, and the
-//! event says that it was. Only the provider is found in this way: the model is still looked up by its exact name.
+//! Who makes a model, by the family that its bare name begins with. Langfuse, Helicone's logger, LiteLLM's exporter for
+//! OpenMeter and older instrumentation send a model and no provider; a bare name such as `gpt-4o-mini` is what its maker's own
+//! API calls it, while others who sell it write more (`openai/gpt-4o-mini`, `anthropic.claude-...-v1:0`,
+//! `claude-...@20250929`). So the maker is taken for the seller, and the event says that it was. Only the provider is found in
+//! this way: the model is still looked up by its exact name.
 
 use crate::usage::dialect::labels::Labels;
 use crate::usage::{Text, UNKNOWN};

@@ -10,7 +10,7 @@ use super::native::{self, Envelope};
 use super::{Context, Dialect, Told, makers, names};
 use crate::money::Currency;
 use crate::usage::reading::{Object, Rejected, kind, string};
-use crate::usage::shape::Shape;
+use crate::usage::shape::{self, Shape};
 use crate::usage::{Claimed, Meter, Owner, Quantities, Text, UNKNOWN, Usage, content};
 use std::borrow::Cow;
 
@@ -86,8 +86,7 @@ fn read_usage(json: &str, data: &mut Object<'_>) -> Result<Usage, Rejected> {
             Some("reasoning") => Meter::Reasoning,
             kind => {
                 let kind = kind.map_or("no type".to_owned(), |kind| format!("the type {kind}"));
-                let raw = content::numbers(json).unwrap_or_default().into();
-                return Ok(Usage::Contradictory { detail: format!("{tokens} tokens of {kind} have no meter"), raw });
+                return Ok(shape::contradiction(format!("{tokens} tokens of {kind} have no meter"), json));
             }
         };
         return Ok(if tokens == 0 { Usage::Missing } else { Usage::Counted(Quantities::of(&[(meter, tokens)])) });

@@ -8,7 +8,7 @@
 //! gateway computed as the cost is a claimed amount. OpenRouter's Broadcast and Langfuse's attributes have files of their own.
 
 use super::labels::{self, Labels};
-use super::{Context, Dialect, Told, hosts, langfuse, litellm, names, openrouter};
+use super::{Context, Dialect, Told, hosts, langfuse, litellm, makers, names, openrouter, status};
 use crate::money::{Amount, Currency};
 use crate::usage::otlp::Span;
 use crate::usage::reading::{self, Object, Problem, Rejected};
@@ -39,18 +39,29 @@ fn read_genai(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
         Some(usage) => usage,
         None => counts_of(span).read()?.unwrap_or(Usage::Missing),
     };
-    if event.usage == Usage::Missing || matches!(&event.usage, Usage::Counted(counts) if counts.is_empty()) {
-        // A model that answered used something: a count of nothing is one that nobody counted.
-        event.usage = Usage::Missing;
-    }
+    settle(&mut event);
     event.reported = reported;
     event.claimed =
         claimed(span, &["gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "operation.cost", PROMPTKIT_COST]);
     let mut labels = Labels::default();
+    if &*event.product.provider == UNKNOWN {
+        event.product.provider = makers::or_maker(None, Some(&event.product.model), &mut labels);
+    }
     add_labels(span, &mut labels);
     labels.add("operation", operation(span));
     event.labels = labels.into_sorted();
     Ok(Told::event(event))
+}
+
+/// A model that answered used something: a count of nothing is one that nobody counted. And a call that used something was
+/// not turned away.
+pub(super) fn settle(event: &mut UsageEvent) {
+    match &event.usage {
+        Usage::Counted(counts) if counts.is_empty() => event.usage = Usage::Missing,
+        Usage::Missing => {}
+        _ if event.outcome == Outcome::Refused => event.outcome = Outcome::Failed,
+        _ => {}
+    }
 }
 
 const PROMPTKIT_COST: &str = "promptkit.provider.cost";
@@ -184,13 +195,14 @@ fn provider_of(span: &Span<'_>) -> Text {
 
 /// A failed call may have cost something, unless its status code says that the provider turned it away.
 fn outcome_of(span: &Span<'_>) -> Outcome {
+    if !span.is_error {
+        return Outcome::Succeeded;
+    }
     let code = span.attributes.first_plain(&["http.response.status_code", "http.status_code", "error.type"]);
-    match code.and_then(|code| code.parse::<u16>().ok()) {
-        _ if !span.is_error => Outcome::Succeeded,
-        // 408 and 499 are calls that somebody gave up waiting for; the provider may have worked on them.
-        Some(408 | 499) => Outcome::Cancelled,
-        Some(400..=498) => Outcome::Refused,
-        _ => Outcome::Failed,
+    match status::outcome(code.and_then(|code| code.parse().ok())) {
+        // The code of a transfer that broke off later, or none at all.
+        Outcome::Succeeded => Outcome::Failed,
+        outcome => outcome,
     }
 }
 

@@ -5,8 +5,8 @@
 
 use crate::money::{Amount, Currency};
 use crate::usage::reading::{Object, Rejected};
-use crate::usage::shape::Shape;
-use crate::usage::{Claimed, Meter, Quantities, Usage, content};
+use crate::usage::shape::{self, Shape};
+use crate::usage::{Claimed, Meter, Quantities, Usage};
 
 /// The names that clients use, in the order of the alphabet.
 const METERS: [(&str, Meter); 32] = [
@@ -61,7 +61,7 @@ pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
         return shape.read(json, "usage").map(|read| Some(read.usage));
     }
     let mut counts = Quantities::NONE;
-    let contradiction = |detail: String| Usage::Contradictory { detail, raw: content::numbers(json).unwrap_or_default().into() };
+    let contradiction = |detail: String| shape::contradiction(detail, json);
     if let Some(unit) = details.loose("unit").filter(|unit| !unit.eq_ignore_ascii_case("tokens")) {
         return Ok(Some(contradiction(format!("the counts are in {unit}, and which meter that is depends on the model"))));
     }

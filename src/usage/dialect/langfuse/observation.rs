@@ -44,10 +44,8 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
         Some(usage) => details::read_usage(usage)?,
         None => otlp::counts_of(span).read()?,
     };
-    event.usage = match counted {
-        Some(Usage::Counted(counts)) if counts.is_empty() => Usage::Missing,
-        counted => counted.unwrap_or(Usage::Missing),
-    };
+    event.usage = counted.unwrap_or(Usage::Missing);
+    otlp::settle(&mut event);
     event.claimed = attributes.plain(COST).and_then(details::read_cost);
 
     otlp::add_labels_under(span, "langfuse.trace.metadata.", &mut labels);
