@@ -330,3 +330,19 @@ fn one_source_with_two_ids_for_a_call_is_charged_twice_and_suspected() {
         assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
+
+#[test]
+fn the_rules_on_the_page_are_rules() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/attribution.md")).unwrap();
+    let yaml = page.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let parts = own::read(yaml).unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    let farthing::catalog::Part::Rules(rules) = &parts[0] else { panic!("the page has rules") };
+    assert_eq!(
+        rules.lines(),
+        [
+            "attribution of litellm-* in litellm: team from label:cost_center or label:team_id; app from label:user_agent",
+            "attribution of batch-jobs: user from =nightly; key from nobody",
+            "ranking: openrouter before oceans-* before litellm-*"
+        ]
+    );
+}

@@ -28,7 +28,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wire::Wire;
 
 #[derive(Args)]
@@ -271,16 +271,18 @@ impl Run<'_> {
         self.figure(&format!("{kind}{with}: start until ready"), started.elapsed().as_secs_f64() * 1e3, "ms", None);
         self.figure(&format!("{kind}{with}: memory when idle"), service.megabytes(), "MB", None);
         let seconds = self.bench.seconds;
-        let native = |connections, batch| Load { wire: Wire::Native, connections, batch, seconds };
+        let native = |connections, batch| Load { wire: Wire::Native, connections, batch, seconds, pace: None };
+        let unhurried = Load { pace: Some(Duration::from_millis(50)), ..native(64, 1) };
         let loads = [
             ("single posts, 1 client", native(1, 1)),
             ("single posts, 64 clients", native(64, 1)),
+            ("single posts, 64 clients, 20 a second each", unhurried),
             ("single posts, 256 clients", native(256, 1)),
             ("batches of 100, 8 clients", native(8, 100)),
             ("batches of 1,000, 8 clients", native(8, 1_000)),
             // As many as LiteLLM posts at once, and as many as an exporter does.
-            ("LiteLLM, batches of 512, 4 clients", Load { wire: Wire::Litellm, connections: 4, batch: 512, seconds }),
-            ("OTLP protobuf, 512 spans, 8 clients", Load { wire: Wire::Otlp, connections: 8, batch: 512, seconds }),
+            ("LiteLLM, batches of 512, 4 clients", Load { wire: Wire::Litellm, ..native(4, 512) }),
+            ("OTLP protobuf, 512 spans, 8 clients", Load { wire: Wire::Otlp, ..native(8, 512) }),
         ];
         let mut highest: f64 = 0.0;
         for (place, (what, load)) in loads.into_iter().enumerate() {
@@ -289,7 +291,8 @@ impl Run<'_> {
             let measured = load::run(&service.target, load, seed, move |seed| Sample::new(seed, &catalog)).map_err(io)?;
             self.load(&format!("{kind}{with}: {what}"), &measured, (load.batch > 1).then_some(ceiling));
             if let (64, Some(fsync)) = (load.connections, self.fsync_p99_ms) {
-                let name = format!("{kind}{with}: p99 of 64 clients over the p99 of an fsync");
+                let how = if load.pace.is_some() { ", 20 a second each," } else { "" };
+                let name = format!("{kind}{with}: p99 of 64 clients{how} over that of an fsync");
                 self.figure(&name, measured.p99_ms / fsync, "times", None);
             }
             highest = highest.max(service.megabytes());

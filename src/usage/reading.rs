@@ -265,6 +265,10 @@ pub fn count(value: &RawValue) -> Result<u64, Problem> {
         "a string" => string(value).unwrap_or_default(),
         found => return Err(Problem::WrongType { expected: "a whole number", found }),
     };
+    // Messages are stored, and what stands here instead of a number may be anything that somebody wrote.
+    if literal.is_empty() || !literal.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) {
+        return Err(Problem::WrongType { expected: "a whole number", found: "a text" });
+    }
     let (amount, rounded) = Amount::parse_rounded(&literal).map_err(|e| match e {
         MoneyError::TooLarge(text) => Problem::TooMany(text),
         _ => Problem::NotACount(literal.chars().take(60).collect()),
@@ -403,7 +407,7 @@ mod tests {
         let said = |result: Result<Option<u64>, Rejected>| result.unwrap_err().to_string();
         assert_eq!(said(usage.count("a")), "usage.a: -5 is negative; it cannot be");
         assert_eq!(said(usage.count("b")), "usage.b: `1.5` is not a whole number");
-        assert_eq!(said(usage.count("c")), "usage.c: `many` is not a whole number");
+        assert_eq!(said(usage.count("c")), "usage.c: expected a whole number, found a text");
         assert_eq!(said(usage.count("d")), "usage.d: expected a whole number, found an array");
         assert!(said(usage.count("e")).contains("more than one event can have used"));
         assert!(said(usage.count("f")).contains("more than one event can have used"));

@@ -15,6 +15,9 @@ pub struct Load {
     /// Events a request.
     pub batch: usize,
     pub seconds: u64,
+    /// A connection sends at most so often; without one it sends again as soon as it is answered, and then how long a
+    /// request takes says how many there are.
+    pub pace: Option<Duration>,
 }
 
 /// What came of it.
@@ -116,7 +119,14 @@ async fn connection(
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut took, mut errors, mut answer) = (Vec::new(), 0, Vec::with_capacity(4096));
+    // Not all at once, or the first of each round would meet the others.
+    let offset = request.load.pace.unwrap_or_default().mul_f64(random.below(1_000) as f64 / 1e3);
+    let mut next = Instant::now() + offset;
     while Instant::now() < until {
+        if let Some(pace) = request.load.pace {
+            tokio::time::sleep_until(next.into()).await;
+            next += pace;
+        }
         request.renew(&mut random);
         let started = Instant::now();
         stream.write_all(&request.bytes).await?;

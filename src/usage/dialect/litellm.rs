@@ -189,3 +189,148 @@ fn read_tags(tags: &RawValue, labels: &mut Labels) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use crate::usage::{Meter, Quantities, UsageEvent};
+
+    fn context() -> Context {
+        Context { received_at: Instant::parse("2026-11-01T00:00:00Z").unwrap(), source: None, strict: false }
+    }
+
+    /// An event of a payload with these fields beside what every payload has.
+    fn event(fields: &str) -> UsageEvent {
+        let payload = format!(
+            r#"{{"litellm_call_id":"call-1","id":"chatcmpl-9","custom_llm_provider":"openai","model":"gpt-4o-mini",
+                "startTime":1790000000.5,"call_type":"acompletion","status":"success",{fields}}}"#
+        );
+        read(&payload, &context()).unwrap().into_event().unwrap()
+    }
+
+    const COUNTED: &str = r#""prompt_tokens":10,"completion_tokens":2,"total_tokens":12"#;
+
+    #[test]
+    fn the_most_detailed_counts_are_taken_and_totals_only_where_there_is_nothing_else() {
+        let detailed = format!(
+            r#"{COUNTED},"metadata":{{"usage_object":{{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12,"prompt_tokens_details":{{"cached_tokens":4}}}}}},
+               "response":{{"usage":{{"prompt_tokens":10,"completion_tokens":2}}}}"#
+        );
+        let expected = Quantities::of(&[(Meter::Input, 6), (Meter::CacheRead, 4), (Meter::Output, 2)]);
+        assert_eq!(event(&detailed).usage, Usage::Counted(expected));
+        let plain = Quantities::of(&[(Meter::Input, 10), (Meter::Output, 2)]);
+        assert_eq!(event(COUNTED).usage, Usage::Counted(plain));
+        // Redaction leaves a text where the response was.
+        assert_eq!(event(&format!(r#"{COUNTED},"response":"redacted-by-litellm""#)).usage, Usage::Counted(plain));
+    }
+
+    #[test]
+    fn an_event_is_named_by_its_call_and_a_failed_attempt_by_its_start_too() {
+        let said = event(&format!(r#"{COUNTED},"response_cost":0.00051"#));
+        assert_eq!((&*said.id, said.provider_request_id.as_deref(), &*said.source), ("call-1", Some("chatcmpl-9"), "litellm"));
+        assert_eq!(said.occurred_at.to_string(), "2026-09-21T14:13:20.500Z");
+        assert_eq!((said.reported, said.claimed.unwrap().amount.to_string()), (None, "0.00051".to_owned()));
+
+        let payload = |code: &str| {
+            format!(
+                r#"{{"litellm_call_id":"call-1","custom_llm_provider":"openai","model":"gpt-4o-mini","startTime":1790000000.5,"status":"failure",
+                    "prompt_tokens":0,"completion_tokens":0,"response_cost":0,"error_information":{{"error_code":"{code}","error_class":"X"}}}}"#
+            )
+        };
+        let read_failed = |code: &str| read(&payload(code), &context()).unwrap().into_event().unwrap();
+        assert_eq!(&*read_failed("429").id, "call-1/failed@2026-09-21T14:13:20.500Z");
+        let outcomes = ["401", "429", "408", "499", "500", ""].map(|code| read_failed(code).outcome.name());
+        assert_eq!(outcomes, ["refused", "refused", "cancelled", "cancelled", "failed", "failed"]);
+        // Nobody knows what a call used that broke off; one that was turned away used nothing.
+        assert_eq!(read_failed("500").usage, Usage::Missing);
+        assert_eq!(read_failed("429").usage, Usage::Counted(Quantities::NONE));
+        assert_eq!(read_failed("500").claimed, None);
+    }
+
+    #[test]
+    fn an_answer_from_litellms_own_cache_costs_nothing_and_holds_no_call() {
+        let hit = event(&format!(r#"{COUNTED},"cache_hit":true,"response_cost":0.0"#));
+        assert_eq!((hit.outcome, hit.provider_request_id), (Outcome::CacheHit, None));
+    }
+
+    #[test]
+    fn a_provider_is_named_as_price_lists_name_it_and_a_router_by_what_answered() {
+        let sold = |provider: &str, model: &str, more: &str| {
+            let payload = format!(
+                r#"{{"litellm_call_id":"c","custom_llm_provider":{provider},"model":"{model}","startTime":1790000000,{COUNTED}{more}}}"#
+            );
+            let event = read(&payload, &context()).unwrap().into_event().unwrap();
+            format!("{} {}", event.product.provider, event.product.model)
+        };
+        assert_eq!(sold("\"vertex_ai\"", "gemini-2.5-pro", ""), "vertex gemini-2.5-pro");
+        assert_eq!(sold("\"gemini\"", "gemini/gemini-2.5-pro", ""), "google gemini-2.5-pro");
+        assert_eq!(
+            sold("\"bedrock\"", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", ""),
+            "bedrock us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+        );
+        assert_eq!(sold("null", "openrouter/anthropic/claude-sonnet-4.5", ""), "openrouter anthropic/claude-sonnet-4.5");
+        let answered = r#","response":{"model":"openai/gpt-4o-mini"}"#;
+        assert_eq!(sold("\"openrouter\"", "openrouter/auto", answered), "openrouter openai/gpt-4o-mini");
+        assert_eq!(sold("null", "gpt-4o-mini", ""), "unknown gpt-4o-mini", "it is held with that name");
+    }
+
+    #[test]
+    fn only_what_openrouter_said_it_charged_is_reported() {
+        let usage = r#""response":{"usage":{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12,"cost":0.0000123,"is_byok":false}}"#;
+        assert_eq!(event(usage).reported, None);
+        let payload = format!(
+            r#"{{"litellm_call_id":"c","custom_llm_provider":"openrouter","model":"openai/gpt-4o-mini","startTime":1790000000,"response_cost":0.1,{usage}}}"#
+        );
+        let routed = read(&payload, &context()).unwrap().into_event().unwrap();
+        assert_eq!(routed.reported.unwrap().amount.to_string(), "0.0000123");
+    }
+
+    #[test]
+    fn the_end_user_goes_before_the_keys_user_and_every_id_is_a_label() {
+        let metadata = r#""metadata":{"user_api_key_user_id":"u7","user_api_key_team_id":"t1","user_api_key_team_alias":"search","user_api_key_alias":"ci",
+            "user_api_key_hash":"88dc","user_api_key_end_user_id":"ann","spend_logs_metadata":{"feature":"answers","deep":{"x":1}}},
+            "request_tags":["User-Agent: curl","tier:gold","nightly"]"#;
+        let event = event(&format!("{COUNTED},{metadata}"));
+        assert_eq!(event.owner.in_words(), "user ann, team search, key ci");
+        let labels: Vec<_> = event.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            labels,
+            [
+                "alias=ci",
+                "call_type=acompletion",
+                "end_user=ann",
+                "end_user_id=ann",
+                "feature=answers",
+                "hash=88dc",
+                "tag.nightly=true",
+                "team_alias=search",
+                "team_id=t1",
+                "tier=gold",
+                "user_agent=curl",
+                "user_id=u7"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_about_files_or_models_uses_nothing() {
+        let nothing = r#""prompt_tokens":0,"completion_tokens":0,"total_tokens":0"#;
+        assert_eq!(event(nothing).usage, Usage::Missing);
+        let payload = format!(
+            r#"{{"litellm_call_id":"c","custom_llm_provider":"openai","model":"gpt-4o-mini","call_type":"afile_list",{nothing}}}"#
+        );
+        assert_eq!(read(&payload, &context()).unwrap().into_event().unwrap().usage, Usage::Counted(Quantities::NONE));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let said = |payload: &str| read(payload, &context()).unwrap_err().to_string();
+        assert_eq!(said(r#"{"model":"m"}"#), "litellm_call_id: missing");
+        assert_eq!(said(r#"{"litellm_call_id":"c"}"#), "model: missing");
+        assert_eq!(
+            said(r#"{"litellm_call_id":"c","model":"m","startTime":"soon"}"#),
+            "startTime: `soon` is not an RFC 3339 instant; write it like 2026-02-03T10:00:00Z"
+        );
+    }
+}
