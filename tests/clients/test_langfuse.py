@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from decimal import Decimal
 from pathlib import Path
 from typing import Callable
@@ -22,13 +23,13 @@ def a_generation_is_charged_to_its_user(server: farthing.Farthing, run: Callable
     assert not any(b"CANARY" in path.read_bytes() for path in tmp_path.glob("f.db*"))
 
 
-def a_generation_of_nobody_knows_whom_is_held_and_in_sight(server: farthing.Farthing, run: Callable[..., str]) -> None:
+def a_bare_model_of_nobody_knows_whom_is_its_makers_and_says_so(server: farthing.Farthing, run: Callable[..., str]) -> None:
     run("langfuse_generation.py", **_settings(server))
-    farthing.wait_until(lambda: server.beside()["held"] == {"no_rate_card": 1}, 30, lambda: str(server.beside()))
-    [held] = server.get("/v1/held")["items"]
-    assert held["event"]["usage"] == {"input": 1000, "output": 200, "cache_read": 8000}
-    assert "provider unknown" in held["detail"]
-    assert server.spend("model") == {}
+    server.wait_for_calls(1)
+    [entry] = server.entries()
+    assert (entry["provider"], server.quantities(entry)) == ("openai", {"input": 1000, "output": 200, "cache_read": 8000})
+    story = server.get(f"/v1/events/{entry['event']['source']}/{urllib.parse.quote(entry['event']['id'], safe='')}")
+    assert story["event"]["labels"]["provider_assumed"] == "true"
 
 
 def _settings(server: farthing.Farthing) -> dict[str, str]:
