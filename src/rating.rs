@@ -307,7 +307,18 @@ fn own_key(
         }
         (_, Err(unpriced)) => return Err(unpriced),
     };
-    let fee = Charge::to(Party::Provider, reported.amount, vec![whole(reported.amount)]);
+    // Where the upstream is the provider itself there is one payee, and one charge with both parts.
+    let charges = match event.product.served_by.as_deref() == Some(&*event.product.provider) {
+        true => {
+            let both = amount.checked_add(reported.amount).ok_or(Unpriced::TooLarge)?;
+            let items = items.into_iter().chain([whole(reported.amount)]).collect();
+            vec![Charge::to(Party::Provider, both, items)]
+        }
+        false => {
+            let fee = Charge::to(Party::Provider, reported.amount, vec![whole(reported.amount)]);
+            vec![Charge::to(Party::Upstream, amount, items), fee]
+        }
+    };
     let card = rated.as_ref().map(|(_, card)| card.clone());
     Ok(Rated {
         layer,
@@ -319,7 +330,7 @@ fn own_key(
         list: None,
         above: None,
         owner: None,
-        charges: vec![Charge::to(Party::Upstream, amount, items), fee],
+        charges,
     })
 }
 

@@ -702,3 +702,15 @@ fn prices_are_published_compared_asked_for_and_rolled_back() {
         assert_eq!(Request::new(method, path).key(&ingest).send(&service.address).status, 403, "{method} {path}");
     }
 }
+
+#[test]
+fn one_id_for_everything_is_no_id_and_holds_nobody_up() {
+    let (_database, service) = started();
+    let events: Vec<Value> = (0..500).map(|count| with("same", |event| event["usage"]["input"] = json!(count))).collect();
+    let answer = service.post("/v1/events", json!(events).to_string()).json();
+    // The first is posted, 63 contradict it, and the rest are told what is wrong with them.
+    assert_eq!((&answer["posted"], &answer["conflict"], &answer["rejected"]), (&json!(1), &json!(63), &json!(436)));
+    let told = answer["results"][499]["detail"].as_str().unwrap();
+    assert!(told.contains("one id for more than 64 different events of a body is no id"), "{told}");
+    assert_eq!(service.get("/v1/rejected?limit=500").json()["items"].as_array().unwrap().len(), 436);
+}

@@ -99,6 +99,18 @@ fn a_table_is_followed_from_where_it_was_left_and_nothing_late_is_missed() {
 }
 
 #[test]
+fn a_row_of_the_future_does_not_keep_those_of_today_from_being_read() {
+    let (theirs, book) = (TestDatabase::sqlite(), TestDatabase::sqlite());
+    let pull = || farthing(&["pull", "oceans", "--database", &theirs.url, "--into", &book.url]).1;
+    block_on(run(Kind::Sqlite, &theirs.url, &[table(Kind::Sqlite), row(1, DAY), row(2, DAY + 200_000_000)]));
+    let said = pull();
+    assert!(said.contains("1 posted") && said.contains("1 rejected"), "{said}");
+    block_on(run(Kind::Sqlite, &theirs.url, &[row(3, DAY + 5_000_000)]));
+    let said = pull();
+    assert!(said.contains("1 posted") && said.contains("1 rejected"), "{said}");
+}
+
+#[test]
 fn what_was_pulled_before_a_crash_is_not_pulled_again_and_the_rest_is() {
     let (theirs, book) = (TestDatabase::sqlite(), TestDatabase::sqlite());
     let rows: Vec<String> = (0..30_000).map(|number| row(number, DAY + number as i64)).collect();

@@ -346,3 +346,154 @@ fn the_rules_on_the_page_are_rules() {
         ]
     );
 }
+
+// ---- what breaks such books
+
+/// A model that nobody prices.
+fn unpriced(word: &str) -> String {
+    word.replace("\"usage\":{", "\"usage\":{\"cache_read\":1,")
+}
+
+#[test]
+fn an_event_that_waits_for_a_later_pass_takes_its_repetition_along() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        // The router's word waits until the gateway's, which has no price, is in the book; it is in the group twice.
+        let gateway = prepared(&farthing, org, "gw", "g", &unpriced(GATEWAY)).await;
+        let router = prepared(&farthing, org, "router", "r", ROUTER).await;
+        let outcomes = farthing.commit_events(&[gateway, router.clone(), router], || false).await.unwrap();
+        assert!(matches!(outcomes[0], Outcome::Held { .. }), "{outcomes:?}");
+        assert!(matches!(outcomes[1], Outcome::Posted { .. }), "{outcomes:?}");
+        assert_eq!(outcomes[2], Outcome::AlreadyPresent);
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"]);
+    });
+}
+
+#[test]
+fn a_held_call_is_charged_once_when_both_its_words_come_at_once() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "gw", "h", &unpriced(GATEWAY)).await;
+        // The completing content does not name the call any more.
+        let router = prepared(&farthing, org, "router", "r", ROUTER).await;
+        let completed = prepared(&farthing, org, "gw", "h", r#""usage":{"input":1000000},"team":"search""#).await;
+        farthing.commit_events(&[router, completed], || false).await.unwrap();
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:-/- 2".to_owned()], 1));
+        assert_eq!(farthing.held(org, None, EventNumber(0), 10).await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn evidence_that_says_more_may_become_the_word_that_is_booked() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        let silent = r#""outcome":"failed","provider_request_id":"c1""#;
+        assert!(matches!(send(&farthing, org, "router", "r", silent).await, Outcome::Evidence { .. }));
+        assert!(matches!(send(&farthing, org, "router", "r", ROUTER).await, Outcome::Posted { .. }));
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"]);
+        for (source, id) in [("gw", "e"), ("router", "r")] {
+            let explained = farthing.explain(org, source, id).await.unwrap().unwrap();
+            assert_eq!(explained.booked.len(), 3, "{source}");
+            assert!(explained.booked_with.is_some(), "{source}");
+        }
+    });
+}
+
+#[test]
+fn plain_evidence_leads_to_the_entries_of_its_call_too() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        send(&farthing, org, "router", "r", ROUTER).await;
+        let explained = farthing.explain(org, "router", "r").await.unwrap().unwrap();
+        assert_eq!(explained.booked.len(), 1);
+        assert_eq!(&*explained.booked_with.unwrap().event.source, "gw");
+    });
+}
+
+#[test]
+fn a_source_that_tells_of_a_call_twice_is_suspected_in_whatever_order_they_come() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let told = [("gw", "a"), ("s2", "b1"), ("s2", "b2")];
+        let orders = [[0, 1, 2], [1, 0, 2], [1, 2, 0], [2, 1, 0], [0, 2, 1], [2, 0, 1]];
+        for (round, order) in orders.into_iter().enumerate() {
+            for place in order {
+                let (source, id) = told[place];
+                send(&farthing, org, source, &format!("{id}-{round}"), &GATEWAY.replace("c1", &format!("c{round}"))).await;
+            }
+        }
+        // One charge for what gw and s2 both tell of, and one for what s2 tells of beside it, each time.
+        assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 12"]);
+        assert_eq!(farthing.suspects(org, true, 0, 100).await.unwrap().len(), 6);
+    });
+}
+
+#[test]
+fn a_part_that_comes_again_takes_nothing_back() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let part = async |fields: &str| {
+            let event = prepared(&farthing, org, "langfuse", "o1", fields).await;
+            let in_force = farthing.newest(org).await.unwrap();
+            let update = farthing.prepare_update(org, &in_force, event.event);
+            farthing.commit_events(&[update], || false).await.unwrap().remove(0)
+        };
+        let (created, updated) =
+            (r#""usage":{"input":1,"cache_read":1}"#, r#""usage":{"input":1000000,"cache_read":1},"session":"s""#);
+        assert!(matches!(part(created).await, Outcome::Held { .. }));
+        assert!(matches!(part(updated).await, Outcome::Held { .. }));
+        assert_eq!(part(created).await, Outcome::AlreadyPresent);
+        publish(&farthing, org, &ACME.replace("output_per_1m", "cache_read_per_1m")).await;
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 1.000002"]);
+        // Neither does it contradict what was posted since.
+        for fields in [created, updated] {
+            assert_eq!(part(fields).await, Outcome::AlreadyPresent);
+        }
+        assert_eq!(farthing.conflicts(org, true, 0, 10).await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn a_call_whose_holder_tells_of_another_one_by_now_is_charged_to_whoever_tells_of_it() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        send(&farthing, org, "router", "e", &unpriced(ROUTER)).await;
+        send(&farthing, org, "gw", "b", &GATEWAY.replace("c1", "c2")).await;
+        // It was the other call all along, which the gateway has told of.
+        assert!(matches!(send(&farthing, org, "router", "e", &ROUTER.replace("c1", "c2")).await, Outcome::Evidence { .. }));
+        send(&farthing, org, "third", "f", &ROUTER.replace("2000000", "3000000")).await;
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 3", "cost:search/- 1"]);
+    });
+}
+
+#[test]
+fn an_accepted_conflict_does_not_overrule_a_word_that_counts_for_more() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        publish(&farthing, org, RANKED).await;
+        send(&farthing, org, "gw", "e", GATEWAY).await;
+        let Outcome::Conflict { conflict, .. } = send(&farthing, org, "gw", "e", &GATEWAY.replace("1000000", "1500000")).await
+        else {
+            panic!("it says something else")
+        };
+        send(&farthing, org, "router", "r", ROUTER).await;
+        farthing.accept_conflict(org, conflict, "ann").await.unwrap();
+        assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"]);
+        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_key_of_ones_own_at_the_provider_itself_is_one_charge() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let fields =
+            r#""usage":{"input":1000000},"served_by":"acme","reported":{"amount":"0.05","byok":true,"upstream_amount":"1"}"#;
+        let outcome = send(&farthing, org, "gw", "e", fields).await;
+        assert!(matches!(&outcome, Outcome::Posted { amount, .. } if amount.to_string() == "1.05"), "{outcome:?}");
+        assert_eq!(borne(&farthing, org).await, (vec!["cost:-/- 1.05".to_owned()], 1));
+    });
+}

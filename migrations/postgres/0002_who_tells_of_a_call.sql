@@ -1,5 +1,5 @@
--- Of the events that tell of a call which another source's event holds, those on whose word it is booked.
-CREATE INDEX events_promoted ON events (org, about) WHERE state = 5;
+-- What other sources say of a call that an event holds.
+CREATE INDEX events_about ON events (org, about) WHERE about IS NOT NULL;
 
 -- Events that look like one that is there already, under another id: a work list for a person.
 CREATE TABLE suspects (

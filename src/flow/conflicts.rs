@@ -58,19 +58,15 @@ impl Farthing {
             let standing_row = revisions.iter().rev().find(|row| row.state.stands()).cloned();
             // What tells of a call that another event holds is booked there, if it is the word that the call is booked on.
             let holder = standing_row.as_ref().and_then(|row| row.about);
-            let booked_as = match holder {
-                None => Some(event),
-                Some(holder) => {
-                    let mut rows = write.revisions(org, &[holder]).await?;
-                    rows.extend(write.promoted(org, &[holder]).await?);
-                    decides(holder, &rows).filter(|row| row.event == event).map(|_| holder)
-                }
-            };
+            let booked_as = holder.unwrap_or(event);
+            let mut rows = write.revisions(org, &[booked_as]).await?;
+            rows.extend(write.promoted(org, &[booked_as]).await?);
+            let booked_as = decides(booked_as, &rows).filter(|row| row.event == event).map(|_| booked_as);
             let decision = Decision { accepted: true, decided_at: now(), decided_by: by.to_owned() };
             let Some(booked_as) = booked_as else {
                 let mut booking = Booking::new(head, in_force, cache);
                 booking.intern(&mut write, std::iter::once((&accepted.event, None))).await?;
-                booking.record(&accepted.event, accepted.row.content, State::Evidence, revises, holder);
+                booking.record(&accepted.event, accepted.row.content, State::Evidence, revises, holder.or(Some(event)));
                 write.decide_conflict(org, number, &decision).await?;
                 booking.seal(&mut write, now()).await?;
                 write.commit().await?;
@@ -92,8 +88,16 @@ impl Farthing {
             let reason = booking.intern_reason(&mut write, &format!("conflict {number} was accepted by {by}")).await?;
             let entries = book_again(&standing(&booked), charges, turn, booking.head.first_open, reason);
             booking.post(entries);
+            // What is accepted may name a call that nobody holds yet.
+            let call = accepted.event.provider_request_id.as_ref().filter(|_| !accepted.event.outcome.is_free());
+            if let Some(call) = call.map(|call| self.store.call_key(org, &accepted.event.product.provider, call))
+                && write.find_once(org, &[call]).await?[0].is_none()
+            {
+                booking.remember(call, booked_as);
+            }
             write.decide_conflict(org, number, &decision).await?;
-            booking.seal(&mut write, now()).await?;
+            let (_, keys) = booking.seal(&mut write, now()).await?;
+            write.remember_once(&keys).await?;
             write.commit().await?;
             Ok(booked_as)
         }

@@ -48,12 +48,18 @@ impl Farthing {
         let standing = revisions.remove(standing);
 
         // The charges of a call are booked under the event that holds it, whoever's word they are made of.
-        let holder = standing.row.about.filter(|_| standing.row.state == State::Promoted);
+        let holder = standing.row.about.filter(|holder| holder.0 != number);
         let booked = store.entries_of(org, holder.unwrap_or(EventNumber(number))).await?;
         let decides = store.standing_events(org, &[holder.unwrap_or(EventNumber(number))]).await?;
         let decides = decides.into_iter().next();
         let booked_with = match holder {
-            Some(holder) => store.revisions_of(org, holder).await?.into_iter().next(),
+            // On its own word the call is booked with the event that holds it; else with the one whose word it is.
+            Some(holder) => match &decides {
+                Some(decides) if (&decides.event.source, &decides.event.id) != (&standing.event.source, &standing.event.id) => {
+                    Some(decides.clone())
+                }
+                _ => store.revisions_of(org, holder).await?.into_iter().next(),
+            },
             None => decides.clone().filter(|decides| decides.row.state == State::Promoted),
         };
         let event = decides.map_or_else(|| standing.event.clone(), |decides| decides.event);

@@ -5,7 +5,7 @@ use crate::flow::ingest::{NotCommitted, post};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{EventNumber, Org};
 use crate::rating::{HeldReason, Rating, rate};
-use crate::store::{HeldEvent, StoredEvent};
+use crate::store::{Fault, HeldEvent, StoredEvent};
 
 /// What a retry came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,23 @@ impl Farthing {
             let page = self.held(org, reason, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(total) };
             after = last.held.event;
-            let posted = self.retry_page(org, &page).await?;
+            let posted = match self.retry_page(org, &page).await {
+                // One of them cannot be written; it must not keep the others of its page from being posted.
+                Err(FlowError::Store(e)) if e.fault() == Fault::Data && page.len() > 1 => {
+                    let mut posted = 0;
+                    for one in &page {
+                        posted += match self.retry_page(org, std::slice::from_ref(one)).await {
+                            Err(FlowError::Store(e)) if e.fault() == Fault::Data => {
+                                tracing::error!(event = %one.held.event, error = %e.in_full(), "a held event cannot be written");
+                                0
+                            }
+                            posted => posted?,
+                        };
+                    }
+                    posted
+                }
+                posted => posted?,
+            };
             total.tried += page.len();
             total.posted += posted;
             total.still_held += page.len() - posted;

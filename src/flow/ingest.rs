@@ -18,7 +18,7 @@ use crate::rating::{HeldReason, Rated, Rating, rate};
 use crate::store::{Conflict, Fault, HeldEvent, OnceKey, StoreError, Suspect, Write};
 use crate::usage::UsageEvent;
 use crate::usage::reading::{Problem, Rejected};
-use plan::{Plan, SAME_BUT_FOR_ITS_ID, Scene};
+use plan::{Claimed, Plan, SAME_BUT_FOR_ITS_ID, Scene};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -35,8 +35,8 @@ pub struct Prepared {
     pub rating: Rating,
     /// What it says under whatever id, where its producer makes ids up.
     pub likeness: Option<OnceKey>,
-    /// It only says what changed; the rest is what the event said before.
-    pub is_update: bool,
+    /// It only says what changed, and this is the key of having said so; the rest is what the event said before.
+    pub update: Option<OnceKey>,
 }
 
 /// What became of an event.
@@ -94,7 +94,14 @@ impl Farthing {
         let call = event.provider_request_id.as_ref().filter(|_| !event.outcome.is_free());
         let call = call.map(|call| self.store.call_key(org, &event.product.provider, call));
         let likeness = event.dialect.makes_up_ids().then(|| self.store.likeness_key(org, &event.source, &content));
-        Prepared { org, event, content, key, call, version: in_force.version, rating, likeness, is_update: false }
+        Prepared { org, event, content, key, call, version: in_force.version, rating, likeness, update: None }
+    }
+
+    /// The same for what only says what changed of an event.
+    pub fn prepare_update(&self, org: Org, in_force: &InForce, event: UsageEvent) -> Prepared {
+        let prepared = self.prepare(org, in_force, event);
+        let key = self.store.update_key(org, &prepared.event.source, &prepared.event.id, &prepared.content);
+        Prepared { update: Some(key), ..prepared }
     }
 
     /// Commits events of any orgs, in the order given; the answers are in that order too. A group that cannot be written
@@ -110,6 +117,8 @@ impl Farthing {
                     for (&place, step) in group.iter().zip(&steps) {
                         match step {
                             Step::Done(outcome) => outcomes[place] = Some(outcome.clone()),
+                            // Its outcome follows from the first one's, in whichever pass that is decided.
+                            Step::SameAs(first) if matches!(steps[*first], Step::Later) => later.push(place),
                             Step::SameAs(first) => outcomes[place] = outcomes[group[*first]].as_ref().map(again),
                             Step::Later => later.push(place),
                         }
@@ -208,35 +217,50 @@ impl Farthing {
         events: &[&Prepared],
     ) -> Result<Vec<Step>, NotCommitted> {
         let (mut steps, firsts) = within_group(events);
-        let known = self.look_up(write, booking.org(), events, &firsts).await?;
-        let events = self.as_they_are_now(booking, events, &firsts, &known).await?;
+        let mut known = self.look_up(write, booking.org(), events, &firsts).await?;
+        let events = self.as_they_are_now(write, booking, events, &firsts, &mut known).await?;
 
         // How each first occurrence meets what is there, before anything is written.
         let mut meetings: Vec<(usize, Meeting)> = Vec::with_capacity(firsts.len());
         for (&place, known) in firsts.iter().zip(&known) {
             let meeting = match &known.event {
+                // A part that comes again, after others that were told later: it was taken into account.
+                Some(_) if known.was_said => Meeting::Known(Outcome::AlreadyPresent),
                 None => Meeting::New,
                 Some(stored) => self.meet(booking.org(), stored, &events[place]).await?,
             };
             meetings.push((place, meeting));
         }
-        let asked = meetings.iter().zip(&known).filter(|((_, meeting), _)| !matches!(meeting, Meeting::Known(_)));
-        let holders = self.holders(write, booking.org(), asked.filter_map(|(_, known)| known.call)).await?;
+        let mut asked: Vec<EventNumber> = Vec::new();
+        for ((_, meeting), known) in meetings.iter().zip(&known) {
+            if !matches!(meeting, Meeting::Known(_)) {
+                asked.extend([known.call, known.evidence_of()].into_iter().flatten());
+            }
+        }
+        let holders = self.holders(write, booking.org(), asked).await?;
         let mut plans: Vec<(usize, Plan)> = Vec::with_capacity(firsts.len());
-        let mut claimed: HashMap<OnceKey, usize> = HashMap::new();
+        let mut claimed: HashMap<OnceKey, Claimed> = HashMap::new();
         let mut moved: HashSet<EventNumber> = HashSet::new();
         for ((place, meeting), known) in meetings.into_iter().zip(&known) {
-            let of_group = events[place].call.and_then(|call| claimed.get(&call)).copied();
+            let of_group = events[place].call.and_then(|call| claimed.get(&call));
             let scene = Scene { rules: booking.in_force.catalog.rules(), holders: &holders, events: &events };
             // A call is booked once in a pass: the next word on it has to see what this one made of it.
-            let moves = known.call.is_some_and(|call| moved.contains(&call));
+            let touches = [known.call, known.evidence_of(), meeting.event()];
+            let moves = touches.into_iter().flatten().any(|event| moved.contains(&event));
             let plan = match meeting {
                 Meeting::Known(outcome) => Plan::Known(outcome),
                 _ if moves => Plan::Later,
                 meeting => scene.plan(place, meeting, known, of_group),
             };
-            if let Plan::Book { claims: Some(call), .. } = &plan {
-                claimed.insert(*call, place);
+            if let Some(call) = events[place].call {
+                match (&plan, claimed.get_mut(&call)) {
+                    (Plan::Book { claims: Some(_), .. }, _) => {
+                        claimed.insert(call, Claimed { first: place, places: vec![place], waits: false });
+                    }
+                    (Plan::Later, Some(claimed)) => claimed.waits = true,
+                    (plan, Some(claimed)) if plan.records() => claimed.places.push(place),
+                    _ => {}
+                }
             }
             moved.extend(plan.moves());
             plans.push((place, plan));
@@ -274,6 +298,7 @@ impl Farthing {
                         None => booking.remember(prepared.key, EventNumber(record)),
                         Some((event, _)) => booking.release(event),
                     }
+                    said(booking, prepared, revises.map_or(EventNumber(record), |(event, _)| event));
                     Outcome::Evidence { about }
                 }
                 Plan::BookAgain { revises, about, reason } => {
@@ -290,11 +315,11 @@ impl Farthing {
                         booking.remember(call, number);
                     }
                     booked.insert(place, number);
-                    // What it looked like was asked when it first came.
-                    let is_first = revises.is_none();
-                    let mut suspicion = suspicion.filter(|_| is_first).map(|(about, why)| (about.number(&booked), why));
-                    if let Some(likeness) = prepared.likeness.filter(|_| is_first) {
+                    said(booking, prepared, number);
+                    let mut suspicion = suspicion.map(|(about, why)| (about.number(&booked), why));
+                    if let Some(likeness) = prepared.likeness {
                         match known.like.or(looks_like.get(&likeness).copied()) {
+                            Some(about) if about == number => {}
                             Some(about) => suspicion = suspicion.or(Some((about, SAME_BUT_FOR_ITS_ID))),
                             None => {
                                 booking.remember(likeness, number);
@@ -317,26 +342,34 @@ impl Farthing {
     /// The events whole, and rated under the version that is in force at this commit, whatever they were prepared under.
     async fn as_they_are_now<'e>(
         &self,
+        write: &mut Write,
         booking: &Booking<'_>,
         events: &[&'e Prepared],
         firsts: &[usize],
-        known: &[Known],
+        known: &mut [Known],
     ) -> Result<Vec<Cow<'e, Prepared>>, NotCommitted> {
         let mut now: Vec<Cow<'_, Prepared>> = events.iter().map(|event| Cow::Borrowed(*event)).collect();
         for (&place, known) in firsts.iter().zip(known) {
             let prepared = &events[place];
             let whole = match &known.event {
                 // An update says what changed; the rest is what the event meant before.
-                Some(stored) if prepared.is_update => {
+                Some(stored) if prepared.update.is_some() && !known.was_said => {
                     let standing = stored.standing()?.clone();
                     let standing = self.store.with_names(booking.org(), vec![standing]).await?.remove(0);
-                    Some(standing.event.updated_by(&prepared.event))
+                    standing.event.updated_by(&prepared.event)
                 }
-                _ => (prepared.version != booking.in_force.version).then(|| prepared.event.clone()),
+                _ if prepared.version != booking.in_force.version => prepared.event.clone(),
+                _ => continue,
             };
-            if let Some(whole) = whole {
-                now[place] = Cow::Owned(self.prepare(booking.org(), &booking.in_force, whole));
+            let whole = Prepared { update: prepared.update, ..self.prepare(booking.org(), &booking.in_force, whole) };
+            // The whole may tell of a call, or look like another event, where the update alone did not.
+            let asked: Vec<OnceKey> = [whole.call, whole.likeness].into_iter().flatten().collect();
+            if (whole.call, whole.likeness) != (prepared.call, prepared.likeness) && !asked.is_empty() {
+                let mut found = write.find_once(booking.org(), &asked).await?.into_iter();
+                known.call = whole.call.and_then(|_| found.next().flatten()).map(EventNumber);
+                known.like = whole.likeness.and_then(|_| found.next().flatten()).map(EventNumber);
             }
+            now[place] = Cow::Owned(whole);
         }
         Ok(now)
     }
@@ -353,17 +386,28 @@ impl Farthing {
         keys.extend(firsts.iter().filter_map(|&place| events[place].call));
         let calls = keys.len() - firsts.len();
         keys.extend(firsts.iter().filter_map(|&place| events[place].likeness));
+        let likes = keys.len() - firsts.len() - calls;
+        keys.extend(firsts.iter().filter_map(|&place| events[place].update));
         let found = write.find_once(org, &keys).await?;
         let (of_events, rest) = found.split_at(firsts.len());
-        let (of_calls, of_likes) = rest.split_at(calls);
-        let (mut of_calls, mut of_likes) = (of_calls.iter(), of_likes.iter());
+        let (of_calls, rest) = rest.split_at(calls);
+        let (of_likes, of_updates) = rest.split_at(likes);
+        let (mut of_calls, mut of_likes, mut of_updates) = (of_calls.iter(), of_likes.iter(), of_updates.iter());
 
-        let hits: Vec<EventNumber> = of_events.iter().flatten().map(|number| EventNumber(*number)).collect();
+        let hits: Vec<(EventNumber, [u8; 16])> = firsts
+            .iter()
+            .zip(of_events)
+            .filter_map(|(&place, number)| Some((EventNumber((*number)?), events[place].content)))
+            .collect();
         let mut stored: HashMap<EventNumber, Stored> = HashMap::with_capacity(hits.len());
         if !hits.is_empty() {
-            for row in write.revisions(org, &hits).await? {
-                stored.entry(row.event).or_default().revisions.push(row);
+            let (rows, newest) = write.revisions_saying(org, &hits).await?;
+            for row in rows {
+                let stored = stored.entry(row.event).or_default();
+                stored.newest = newest.get(&row.event).copied().unwrap_or(0);
+                stored.revisions.push(row);
             }
+            let hits: Vec<EventNumber> = hits.iter().map(|(event, _)| *event).collect();
             for held in write.held_among(org, &hits).await? {
                 stored.entry(held.event).or_default().held = true;
             }
@@ -372,11 +416,12 @@ impl Farthing {
         for (&place, number) in firsts.iter().zip(of_events) {
             let call = events[place].call.and_then(|_| of_calls.next().copied().flatten()).map(EventNumber);
             let like = events[place].likeness.and_then(|_| of_likes.next().copied().flatten()).map(EventNumber);
+            let was_said = events[place].update.and_then(|_| of_updates.next().copied().flatten()).is_some();
             let event = number.map(|number| {
                 let missing = || StoreError::damaged(format!("event {number}"), "its key leads to it and it does not exist");
                 stored.get(&EventNumber(number)).cloned().ok_or_else(missing)
             });
-            known.push(Known { event: event.transpose()?, call, like });
+            known.push(Known { event: event.transpose()?, call, like, was_said });
         }
         Ok(known)
     }
@@ -403,7 +448,7 @@ impl Farthing {
         if let Some(conflict) = known_conflict {
             return Ok(Meeting::Known(Outcome::Conflict { conflict, fields }));
         }
-        let revision = stored.revisions.last().map_or(0, |row| row.revision) + 1;
+        let revision = stored.newest + 1;
         Ok(if stored.held { Meeting::Completes { event, revision } } else { Meeting::Conflicts { event, revision, fields } })
     }
 }
@@ -424,6 +469,16 @@ enum Meeting {
     },
 }
 
+impl Meeting {
+    /// The event of the book that it is.
+    fn event(&self) -> Option<EventNumber> {
+        match self {
+            Meeting::Completes { event, .. } | Meeting::Conflicts { event, .. } => Some(*event),
+            Meeting::New | Meeting::Known(_) => None,
+        }
+    }
+}
+
 /// What the book knows of an event before it is decided.
 struct Known {
     event: Option<Stored>,
@@ -431,11 +486,22 @@ struct Known {
     call: Option<EventNumber>,
     /// An event of the same source that says the same under another id.
     like: Option<EventNumber>,
+    /// It is an update that was told before.
+    was_said: bool,
 }
 
+impl Known {
+    /// Whose call it is evidence of already.
+    fn evidence_of(&self) -> Option<EventNumber> {
+        self.event.as_ref()?.standing().ok()?.about
+    }
+}
+
+/// What is stored under an id, as far as it matters to what comes now.
 #[derive(Clone, Default)]
 struct Stored {
     revisions: Vec<EventRow>,
+    newest: u32,
     held: bool,
 }
 
@@ -487,6 +553,13 @@ fn book(
     Ok((event, outcome))
 }
 
+/// An update is known from now on.
+fn said(booking: &mut Booking<'_>, prepared: &Prepared, event: EventNumber) {
+    if let Some(update) = prepared.update {
+        booking.remember(update, event);
+    }
+}
+
 /// Books a call again on this event's word, in place of the one it was booked on, or for the first time where it waits.
 fn promote(
     booking: &mut Booking<'_>,
@@ -507,6 +580,7 @@ fn promote(
         Some((event, _)) => booking.release(event),
     }
     booking.release(about);
+    said(booking, prepared, revises.map_or(EventNumber(record), |(event, _)| event));
     let turn = entries.iter().map(|entry| entry.turn + 1).max().unwrap_or(0);
     let charges = booking.charges(about, &prepared.event, rated, turn).map_err(|e| NotCommitted::Data(e.to_string()))?;
     let standing = standing(entries);

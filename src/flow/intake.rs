@@ -6,11 +6,12 @@ use crate::flow::ingest::{NotCommitted, Outcome, Prepared};
 use crate::flow::rejected::id_of;
 use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
-use crate::store::RejectedBody;
+use crate::store::{OnceKey, RejectedBody};
 use crate::usage::dialect::{Context, Dialect, Piece, Told};
 use crate::usage::reading::{Problem, Rejected};
 use crate::usage::{Claimed, Text, otlp};
 use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -142,6 +143,9 @@ fn text(body: &[u8]) -> Result<&str, Unreadable> {
     })
 }
 
+/// Different events under one id that a body may have. Each but the first is a conflict that a person has to look at.
+const MOST_CONTENTS: usize = 64;
+
 impl Farthing {
     /// Rates what is an event and keeps what is not, without its content. A caller that is bound to a source cannot speak
     /// for another.
@@ -156,14 +160,16 @@ impl Farthing {
         let in_force = self.in_force(org).await?;
         let (mut taken, mut prepared) = (Vec::with_capacity(received.len()), Vec::with_capacity(received.len()));
         let (mut places, mut kept) = (Vec::with_capacity(received.len()), Vec::new());
+        let mut said: HashSet<(OnceKey, [u8; 16])> = HashSet::with_capacity(received.len());
+        let mut contents: HashMap<OnceKey, usize> = HashMap::with_capacity(received.len());
         for Received { index, line, piece, told } in received {
             // A large body must not keep the others from being served.
             if index % 256 == 255 {
                 tokio::task::yield_now().await;
             }
-            let (event, is_update) = match told.and_then(|told| from_own_source(told, bound_to)) {
-                Ok(Told::Event(event)) => (*event, false),
-                Ok(Told::Update(event)) => (*event, true),
+            let ready = match told.and_then(|told| from_own_source(told, bound_to)) {
+                Ok(Told::Event(event)) => self.prepare(org, &in_force, *event),
+                Ok(Told::Update(event)) => self.prepare_update(org, &in_force, *event),
                 Ok(Told::Nothing(why)) => {
                     taken.push(Taken { index, line, id: None, claimed: None, outcome: Outcome::Ignored(why) });
                     continue;
@@ -174,10 +180,20 @@ impl Farthing {
                     continue;
                 }
             };
+            let contents = contents.entry(ready.key).or_default();
+            *contents += usize::from(said.insert((ready.key, ready.content)));
+            if *contents > MOST_CONTENTS {
+                let why = format!("one id for more than {MOST_CONTENTS} different events of a body is no id");
+                let why = Rejected::new("id", Problem::Contradiction(why));
+                kept.push(RejectedBody::of(dialect, &piece, &why, context));
+                let (id, claimed) = (id_of(&piece), None);
+                taken.push(Taken { index, line, id, claimed, outcome: Outcome::Rejected(why) });
+                continue;
+            }
             places.push(taken.len());
-            let (id, claimed) = (Some(event.id.to_string()), event.claimed);
+            let (id, claimed) = (Some(ready.event.id.to_string()), ready.event.claimed);
             taken.push(Taken { index, line, id, claimed, outcome: Outcome::AlreadyPresent });
-            prepared.push(Prepared { is_update, ..self.prepare(org, &in_force, event) });
+            prepared.push(ready);
         }
         if !kept.is_empty() {
             self.store.keep_rejected(org, &kept).await?;
@@ -266,7 +282,15 @@ impl Intake {
         let (queue, submissions) = mpsc::unbounded_channel();
         let closing = Arc::new(AtomicBool::new(false));
         let figures = Arc::new(Figures::default());
-        tokio::spawn(commit_all(farthing, submissions, closing.clone(), figures.clone()));
+        let committer = tokio::spawn(commit_all(farthing, submissions, closing.clone(), figures.clone()));
+        tokio::spawn(async move {
+            // Without a committer nothing can be taken; whoever watches this process starts it again, and nothing that was
+            // answered is lost.
+            if committer.await.is_err_and(|e| e.is_panic()) {
+                tracing::error!("the committer broke down; the process ends");
+                std::process::exit(70);
+            }
+        });
         let all_room = u32::try_from(room / ROOM_BLOCK).unwrap_or(u32::MAX);
         Intake { queue, room: Arc::new(Semaphore::new(all_room as usize)), all_room, closing, figures }
     }

@@ -2,6 +2,7 @@
 //! there in the order of neither their second nor their id, so every pull begins a while before that place; what it meets
 //! again is recognised by its id, as everything is.
 
+use crate::flow::ingest::Outcome;
 use crate::flow::intake::{Received, Taken};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
@@ -24,7 +25,11 @@ impl Farthing {
         mut progress: impl FnMut(Vec<Taken>),
     ) -> Result<(), FlowError> {
         let ended = self.store.pulled(org, source).await?.unwrap_or_default();
-        let mut after = Place { at: ended.at.saturating_sub(OVERLAP), id: String::new() };
+        // A row that claims to be of the future must not keep those of today from being read.
+        let present = now().micros() / 1_000_000;
+        let is_past = |place: &Place| place.at <= present;
+        let mut mark = if is_past(&ended) { ended.clone() } else { Place { at: present, ..ended.clone() } };
+        let mut after = Place { at: mark.at.saturating_sub(OVERLAP), id: String::new() };
         let context = Context { received_at: now(), source: Some(source.clone()), strict: false };
         loop {
             let rows = table.page(&after, PAGE).await?;
@@ -36,8 +41,11 @@ impl Farthing {
             let sorted = self.sort(org, received.collect(), Dialect::Oceans, &context, None).await?;
             let taken = sorted.commit_by(self).await.map_err(crate::flow::held::refused)?;
             // Noted only when the rows are in the book: a pull that breaks off is taken up where it was.
-            let new = taken.iter().filter(|taken| !matches!(taken.outcome, crate::flow::ingest::Outcome::AlreadyPresent)).count();
-            self.store.note_pulled(org, source, (&last).max(&ended), new as i64, now()).await?;
+            let new =
+                taken.iter().filter(|taken| !matches!(taken.outcome, Outcome::AlreadyPresent | Outcome::Rejected(_))).count();
+            let read = rows.iter().map(|row| &row.place).rfind(|place| is_past(place));
+            mark = mark.max(read.cloned().unwrap_or_default());
+            self.store.note_pulled(org, source, &mark, new as i64, now()).await?;
             progress(taken);
             after = last;
         }

@@ -79,7 +79,7 @@ impl Farthing {
                 };
                 let prepared = told.into_iter().filter_map(|told| match told {
                     Told::Event(event) => Some(self.prepare(org, &in_force, *event)),
-                    Told::Update(event) => Some(Prepared { is_update: true, ..self.prepare(org, &in_force, *event) }),
+                    Told::Update(event) => Some(self.prepare_update(org, &in_force, *event)),
                     Told::Nothing(_) => None,
                 });
                 let prepared: Vec<Prepared> = prepared.collect();

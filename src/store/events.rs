@@ -3,12 +3,12 @@
 use crate::id::{EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::names::Names;
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
+use crate::store::sql::{Columns, MOST_IN_A_LIST, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
 use sqlx::AssertSqlSafe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A recorded event with its dimensions read back.
 #[derive(Clone, Debug)]
@@ -58,11 +58,20 @@ impl Write {
         Ok(found)
     }
 
-    /// The records on whose word the calls that these events hold are booked.
+    /// What other sources say of the calls that these events hold.
+    pub async fn told_of(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
+        self.about(org, events, "").await
+    }
+
+    /// The records of others on whose word the calls that these events hold are booked.
     pub async fn promoted(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
+        self.about(org, events, " AND state = 5").await
+    }
+
+    async fn about(&mut self, org: Org, events: &[EventNumber], which: &str) -> Result<Vec<EventRow>, StoreError> {
         let mut found = Vec::new();
         for list in lists(events) {
-            let text = format!("{EVENT} about IN ({}) AND state = 5", in_list(2, list.len()));
+            let text = format!("{EVENT} about IN ({}){which}", in_list(2, list.len()));
             on!(&mut self.db, db => {
                 let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
                 for row in query.fetch_all(&mut **db).await.doing("read events")? {
@@ -71,6 +80,49 @@ impl Write {
             });
         }
         Ok(found)
+    }
+
+    /// Of these events what stands, and what says exactly one of these things; the first revisions first. An id under which
+    /// thousands of things were said is read as fast as any other. Beside it each event's newest revision.
+    pub async fn revisions_saying(
+        &mut self,
+        org: Org,
+        events: &[(EventNumber, [u8; 16])],
+    ) -> Result<(Vec<EventRow>, HashMap<EventNumber, u32>), StoreError> {
+        let numbers: Vec<i64> = events.iter().map(|(event, _)| event.0).collect();
+        let mut found = Vec::with_capacity(events.len());
+        let mut newest = HashMap::new();
+        for (list, of_list) in lists(&numbers).zip(events.chunks(MOST_IN_A_LIST)) {
+            let numbers = in_list(2, list.len());
+            let firsts = format!("{EVENT} record IN ({numbers})");
+            let stand = format!("{EVENT} event IN ({numbers}) AND revision > 0 AND state <> 4");
+            let last = format!(
+                "SELECT event, MAX(revision) FROM events WHERE org = $1 AND event IN ({numbers}) AND revision > 0 GROUP BY event"
+            );
+            on!(&mut self.db, db => {
+                for choice in [firsts, stand] {
+                    let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
+                    for row in query.fetch_all(&mut **db).await.doing("read events")? {
+                        found.push(event_row(&row).doing("read events")?);
+                    }
+                }
+                let query = list.iter().fold(sqlx::query(AssertSqlSafe(last)).bind(org.0), |query, number| query.bind(*number));
+                for row in query.fetch_all(&mut **db).await.doing("read events")? {
+                    newest.insert(EventNumber(row.int(0).doing("read events")?), row.int(1).doing("read events")? as u32);
+                }
+            });
+            for (event, content) in of_list.iter().filter(|(event, _)| newest.contains_key(event)) {
+                let text = format!("{EVENT} event = $2 AND revision > 0 AND state = 4 AND content = $3");
+                on!(&mut self.db, db => {
+                    let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(event.0).bind(&content[..]);
+                    for row in query.fetch_all(&mut **db).await.doing("read events")? {
+                        found.push(event_row(&row).doing("read events")?);
+                    }
+                });
+            }
+        }
+        found.sort_by_key(|row| (row.event, row.revision));
+        Ok((found, newest))
     }
 }
 

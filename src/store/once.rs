@@ -31,6 +31,8 @@ pub enum Kind {
     Call = 2,
     /// What a source says, whatever id it says it under.
     Likeness = 3,
+    /// An update as it was sent; what is stored is what it made of its event.
+    Update = 4,
 }
 
 /// The secret under which a database hashes its keys.
@@ -44,6 +46,10 @@ impl Store {
 
     pub fn call_key(&self, org: Org, provider: &str, call: &str) -> OnceKey {
         self.secret.key(org, Kind::Call, provider, call)
+    }
+
+    pub fn update_key(&self, org: Org, source: &str, id: &str, content: &[u8; 16]) -> OnceKey {
+        self.secret.key(org, Kind::Update, source, &format!("{}/{id}", u128::from_be_bytes(*content)))
     }
 
     pub fn likeness_key(&self, org: Org, source: &str, content: &[u8; 16]) -> OnceKey {

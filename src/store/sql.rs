@@ -293,7 +293,8 @@ pub(crate) fn in_list(first: usize, count: usize) -> String {
 }
 
 /// Sizes of lists in `IN`.
-pub(crate) const LISTS: [usize; 3] = [1, 8, 64];
+pub(crate) const LISTS: [usize; 3] = [1, 8, MOST_IN_A_LIST];
+pub(crate) const MOST_IN_A_LIST: usize = 64;
 
 /// Cuts values into lists of the sizes above, the last one padded with its last value.
 pub(crate) fn lists<T: Clone>(values: &[T]) -> impl Iterator<Item = Vec<T>> + '_ {

@@ -120,13 +120,16 @@ impl Write {
 
 impl Write {
     pub async fn insert_suspects(&mut self, org: Org, suspects: &[Suspect]) -> Result<(), StoreError> {
-        const SUSPECTS: Table<5> =
-            Table { name: "suspects", columns: [int("org"), big("event"), big("about"), bytes("why"), big("found_at")] };
-        let rows = suspects.iter().map(|suspect| {
-            let (event, about) = (Value::Int(suspect.event.0), Value::Int(suspect.about.0));
-            [Value::Int(org.0), event, about, Value::Text(&suspect.why), Value::Int(suspect.found_at.micros())]
-        });
-        self.insert(&SUSPECTS, rows).await.doing("write suspects")
+        // An event may be met with the same suspicion again while it is completed.
+        let text = "INSERT INTO suspects (org, event, about, why, found_at) VALUES ($1, $2, $3, $4, $5)
+                    ON CONFLICT (org, event) DO NOTHING";
+        for suspect in suspects {
+            on!(&mut self.db, db => {
+                let query = sqlx::query(text).bind(org.0).bind(suspect.event.0).bind(suspect.about.0).bind(&suspect.why);
+                query.bind(suspect.found_at.micros()).execute(&mut **db).await.doing("write suspects")?;
+            });
+        }
+        Ok(())
     }
 
     /// Decides on a suspect that is still open; says whether it was.

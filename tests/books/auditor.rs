@@ -2,7 +2,7 @@
 //! nothing in here comes from the program.
 
 use num_bigint::BigInt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An event as it was sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,8 @@ struct Known {
 struct Call {
     holder: (String, String),
     word: (String, String),
+    /// The sources that told of it.
+    told_by: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -222,7 +224,7 @@ impl Auditor {
             if known.contradicting.iter().any(|(content, _)| content.means_the_same_as(sent)) {
                 return Answer::Conflict;
             }
-            if known.state == State::Silenced {
+            if matches!(known.state, State::Silenced | State::Evidence) {
                 return self.speak_up(sent);
             }
             if known.state != State::Held {
@@ -234,24 +236,14 @@ impl Auditor {
         let call = sent.call.as_ref().filter(|_| !sent.costs_nothing()).map(|call| (sent.provider.clone(), call.clone()));
         let held_by = call.as_ref().and_then(|call| self.calls.get(call)).filter(|call| call.holder != key);
         let price = self.price(sent);
-        let state = match held_by.map(|held| (held.holder.clone(), held.word.clone())) {
+        let state = match held_by.map(|held| held.told_by.contains(&sent.source)) {
             // One source with two ids for a call: both are charged, and a person is asked.
-            Some((holder, _)) if holder.0 == sent.source => price.map_or(State::Held, State::Posted),
-            Some((holder, word)) => {
-                let nothing_booked = self.events[&holder].state == State::Held;
-                let louder = sent.source == RANKED_FIRST && word.0 != RANKED_FIRST;
-                match price {
-                    Some(amount) if nothing_booked || louder => {
-                        self.silence(&holder, &word);
-                        self.calls.get_mut(call.as_ref().unwrap()).unwrap().word = key.clone();
-                        State::Promoted(amount)
-                    }
-                    _ => State::Evidence,
-                }
-            }
+            Some(true) => price.map_or(State::Held, State::Posted),
+            Some(false) => self.beside(sent, call.as_ref().unwrap()),
             None => {
                 if let Some(call) = call {
-                    self.calls.entry(call).or_insert_with(|| Call { holder: key.clone(), word: key.clone() });
+                    let told_by = BTreeSet::from([sent.source.clone()]);
+                    self.calls.entry(call).or_insert_with(|| Call { holder: key.clone(), word: key.clone(), told_by });
                 }
                 price.map_or(State::Held, State::Posted)
             }
@@ -275,6 +267,24 @@ impl Auditor {
         answer
     }
 
+    /// Another source holds the call: its word is taken, or it is evidence.
+    fn beside(&mut self, sent: &Sent, call: &(String, String)) -> State {
+        let price = self.price(sent);
+        let held = self.calls.get_mut(call).unwrap();
+        held.told_by.insert(sent.source.clone());
+        let (holder, word) = (held.holder.clone(), held.word.clone());
+        let nothing_booked = self.events[&holder].state == State::Held;
+        let louder = sent.source == RANKED_FIRST && word.0 != RANKED_FIRST;
+        match price {
+            Some(amount) if nothing_booked || louder => {
+                self.silence(&holder, &word);
+                self.calls.get_mut(call).unwrap().word = sent.key();
+                State::Promoted(amount)
+            }
+            _ => State::Evidence,
+        }
+    }
+
     /// Another word takes the place of the one that a call is booked on.
     fn silence(&mut self, holder: &(String, String), word: &(String, String)) {
         if word == holder {
@@ -284,17 +294,31 @@ impl Auditor {
         }
     }
 
-    /// Whoever holds a call that is booked on another's word says something else about it.
+    /// Whoever's word nothing is charged on says something else: it contradicts no charge, and may be the better word now.
     fn speak_up(&mut self, sent: &Sent) -> Answer {
         let key = sent.key();
-        let word = self.calls.values().find(|call| call.holder == key).unwrap().word.clone();
-        let louder = self.price(sent).filter(|_| sent.source == RANKED_FIRST && word.0 != RANKED_FIRST);
+        let mine = |call: &&Call| call.holder == key;
+        let state = match self.calls.values().find(mine) {
+            Some(call) => {
+                let louder = sent.source == RANKED_FIRST && call.word.0 != RANKED_FIRST;
+                match self.price(sent).filter(|_| louder) {
+                    Some(amount) => {
+                        self.take_the_word_back(&key, amount.clone());
+                        State::Posted(amount)
+                    }
+                    None => State::Silenced,
+                }
+            }
+            None => self.beside(sent, &(sent.provider.clone(), sent.call.clone().unwrap())),
+        };
         let known = self.events.get_mut(&key).unwrap();
         known.stands = sent.clone();
         known.accepted.push(sent.clone());
-        let Some(amount) = louder else { return Answer::Evidence };
-        self.take_the_word_back(&key, amount.clone());
-        Answer::Posted(amount)
+        known.state = state.clone();
+        match state {
+            State::Posted(amount) | State::Promoted(amount) => Answer::Posted(amount),
+            _ => Answer::Evidence,
+        }
     }
 
     fn take_the_word_back(&mut self, holder: &(String, String), amount: BigInt) {
@@ -331,7 +355,7 @@ impl Auditor {
     /// Accepting books the event again; what has no price cannot be accepted, unless nothing is booked on it.
     pub fn accept(&mut self, sent: &Sent) -> bool {
         let (key, price) = (sent.key(), self.price(sent));
-        let is_evidence = self.events[&key].state == State::Evidence;
+        let is_evidence = matches!(self.events[&key].state, State::Evidence | State::Silenced);
         if price.is_none() && !is_evidence {
             return false;
         }
@@ -340,7 +364,7 @@ impl Auditor {
         known.stands = sent.clone();
         known.accepted.push(sent.clone());
         match (&known.state, price) {
-            (State::Evidence, _) => {}
+            (State::Evidence | State::Silenced, _) => {}
             (State::Promoted(_), price) => known.state = State::Promoted(price.unwrap()),
             (_, price) => self.take_the_word_back(&key, price.unwrap()),
         }

@@ -63,8 +63,12 @@ impl Service {
             assert!(started.elapsed() < Duration::from_secs(60), "the service does not start: {}", service.log.lock().unwrap());
             std::thread::sleep(Duration::from_millis(5));
         }
-        std::thread::sleep(Duration::from_millis(5));
-        let printed = service.printed.lock().unwrap().clone();
+        // Everything is printed by now; on a busy machine it may not all have been collected.
+        let mut printed = String::new();
+        while printed.is_empty() || printed != *service.printed.lock().unwrap() {
+            printed.clone_from(&service.printed.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(40));
+        }
         service.address = printed.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         service.key = printed.lines().map(str::trim).find(|line| line.starts_with("far_")).unwrap_or_default().to_owned();
         service

@@ -11,7 +11,7 @@ use crate::rating::Rating;
 use crate::store::{Names, OnceKey, Write};
 use crate::usage::Text;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 /// What is to be done with the first event of an id in a group.
 pub(super) enum Plan {
@@ -54,11 +54,21 @@ const SAME_CALL: &str = "the source tells of the same call under another id";
 
 /// Who holds a call, and on whose word it is booked.
 pub(super) struct Holder {
-    source: Text,
     word_of: Text,
-    /// It is booked on another's word.
-    is_silent: bool,
+    /// The event of the record that decides.
+    decides: EventNumber,
+    /// Nothing is booked for the call: it waits, or its holder tells of another call by now.
     is_held: bool,
+    /// Every source that told of the call.
+    told_by: HashSet<Text>,
+}
+
+/// A call that an event of this group claims, and the events of the group that tell of it.
+pub(super) struct Claimed {
+    pub first: usize,
+    pub places: Vec<usize>,
+    /// One of them waits for the next pass, and whatever comes after it waits too.
+    pub waits: bool,
 }
 
 /// Everything a plan is made from.
@@ -69,7 +79,7 @@ pub(super) struct Scene<'s> {
 }
 
 impl Scene<'_> {
-    pub fn plan(&self, place: usize, meeting: Meeting, known: &Known, of_group: Option<usize>) -> Plan {
+    pub fn plan(&self, place: usize, meeting: Meeting, known: &Known, of_group: Option<&Claimed>) -> Plan {
         let prepared = &self.events[place];
         let (revises, conflict) = match meeting {
             Meeting::Known(outcome) => return Plan::Known(outcome),
@@ -78,38 +88,55 @@ impl Scene<'_> {
             Meeting::Conflicts { event, revision, fields } => (Some((event, revision)), Some(fields)),
         };
         let mine = revises.map(|(event, _)| event);
-        let holder = known.call.and_then(|event| Some((event, self.holders.get(&event)?)));
-        match (revises, conflict, holder) {
-            // Its own call is booked on another's word: what it says now contradicts nothing that was charged.
-            (Some(_), Some(_), Some((about, holder))) if mine == Some(about) && holder.is_silent => {
-                match self.speaks_louder(prepared, holder) {
-                    Some(reason) => Plan::BookAgain { revises, about, reason },
-                    None => Plan::Evidence { revises, about: About::Booked(about) },
-                }
+        if let (Some((event, revision)), Some(fields)) = (revises, conflict) {
+            // Of a call that is booked on another's word nothing is charged on this one's: saying something else contradicts
+            // no charge, and may be the better word by now.
+            let about = known.evidence_of().or(known.call.filter(|call| *call == event));
+            let holder = about.and_then(|about| Some((about, self.holders.get(&about)?)));
+            return match holder.filter(|(_, holder)| holder.decides != event) {
+                Some((about, holder)) => self.beside_another(prepared, revises, about, holder),
+                None => Plan::Conflict { event, revision, fields },
+            };
+        }
+        let holder = known.call.filter(|call| mine != Some(*call)).and_then(|event| Some((event, self.holders.get(&event)?)));
+        match (holder, of_group) {
+            // One source with two ids for a call: whichever of them is first.
+            (Some((about, holder)), _) if holder.told_by.contains(&prepared.event.source) => {
+                Plan::Book { revises, claims: None, suspicion: Some((About::Booked(about), SAME_CALL)) }
             }
-            (Some((event, revision)), Some(fields), _) => Plan::Conflict { event, revision, fields },
-            (_, _, Some((about, holder))) if mine != Some(about) => match self.speaks_louder(prepared, holder) {
-                _ if holder.source == prepared.event.source => {
-                    Plan::Book { revises, claims: None, suspicion: Some((About::Booked(about), SAME_CALL)) }
-                }
-                Some(reason) => Plan::BookAgain { revises, about, reason },
-                None => Plan::Evidence { revises, about: About::Booked(about) },
-            },
-            (_, _, None) if of_group.is_some() => self.beside(prepared, revises, of_group.expect("it was asked a line ago")),
+            (Some((about, holder)), _) => self.beside_another(prepared, revises, about, holder),
+            (None, Some(claimed)) if known.call.is_none() => self.beside_one_of_the_group(prepared, revises, claimed),
             _ => Plan::Book { revises, claims: prepared.call.filter(|_| known.call.is_none()), suspicion: None },
         }
     }
 
+    /// Another source holds its call.
+    fn beside_another(
+        &self,
+        prepared: &Prepared,
+        revises: Option<(EventNumber, u32)>,
+        about: EventNumber,
+        holder: &Holder,
+    ) -> Plan {
+        match self.speaks_louder(prepared, holder) {
+            Some(reason) => Plan::BookAgain { revises, about, reason },
+            None => Plan::Evidence { revises, about: About::Booked(about) },
+        }
+    }
+
     /// Its call is claimed by an earlier event of the same group.
-    fn beside(&self, prepared: &Prepared, revises: Option<(EventNumber, u32)>, first: usize) -> Plan {
-        let other = &self.events[first];
-        let louder = self.rules.rank(&prepared.event.source) < self.rules.rank(&other.event.source) || !is_rated(other);
-        if other.event.source == prepared.event.source {
-            Plan::Book { revises, claims: None, suspicion: Some((About::Booking(first), SAME_CALL)) }
+    fn beside_one_of_the_group(&self, prepared: &Prepared, revises: Option<(EventNumber, u32)>, claimed: &Claimed) -> Plan {
+        let source = &prepared.event.source;
+        let other = &self.events[claimed.first];
+        let louder = self.rules.rank(source) < self.rules.rank(&other.event.source) || !is_rated(other);
+        if claimed.waits {
+            Plan::Later
+        } else if claimed.places.iter().any(|&place| self.events[place].event.source == *source) {
+            Plan::Book { revises, claims: None, suspicion: Some((About::Booking(claimed.first), SAME_CALL)) }
         } else if is_rated(prepared) && louder {
             Plan::Later
         } else {
-            Plan::Evidence { revises, about: About::Booking(first) }
+            Plan::Evidence { revises, about: About::Booking(claimed.first) }
         }
     }
 
@@ -137,10 +164,10 @@ impl Plan {
         !matches!(self, Plan::Known(_) | Plan::Later)
     }
 
-    /// The event of the book whose charges it makes or replaces.
+    /// The event of the book whose charges it makes or replaces, or of whose call it tells.
     pub fn moves(&self) -> Option<EventNumber> {
         match self {
-            Plan::Book { revises: Some((event, _)), .. } => Some(*event),
+            Plan::Book { revises: Some((event, _)), .. } | Plan::Evidence { about: About::Booked(event), .. } => Some(*event),
             other => other.books_again(),
         }
     }
@@ -169,14 +196,15 @@ impl Farthing {
         &self,
         write: &mut Write,
         org: Org,
-        events: impl Iterator<Item = EventNumber>,
+        mut events: Vec<EventNumber>,
     ) -> Result<HashMap<EventNumber, Holder>, NotCommitted> {
-        let events: Vec<EventNumber> = events.collect::<BTreeSet<_>>().into_iter().collect();
+        events.sort_unstable();
+        events.dedup();
         if events.is_empty() {
             return Ok(HashMap::new());
         }
         let mut rows = write.revisions(org, &events).await?;
-        rows.extend(write.promoted(org, &events).await?);
+        rows.extend(write.told_of(org, &events).await?);
         let held = write.held_among(org, &events).await?;
         let mut names = Names::default();
         let sources: Vec<_> = rows.iter().map(|row| row.source).collect();
@@ -186,12 +214,15 @@ impl Farthing {
         let mut holders = HashMap::with_capacity(events.len());
         for event in events {
             let own = || rows.iter().filter(|row| row.event == event && row.state.stands());
-            let (Some(first), Some(decides)) = (own().next(), decides(event, &rows)) else { continue };
+            let Some(decides) = decides(event, &rows) else { continue };
+            // Evidence of another call is what its holder has become; unless others told of this one, it is booked nowhere.
+            let has_left = own().next_back().is_some_and(|row| row.about.is_some()) && decides.event == event;
+            let told = rows.iter().filter(|row| row.event == event || row.about == Some(event));
             let holder = Holder {
-                source: text(first)?,
                 word_of: text(decides)?,
-                is_silent: decides.event != event,
-                is_held: held.iter().any(|held| held.event == event),
+                decides: decides.event,
+                is_held: has_left || held.iter().any(|held| held.event == event),
+                told_by: told.map(text).collect::<Result<_, _>>()?,
             };
             holders.insert(event, holder);
         }
