@@ -36,7 +36,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let mut metadata = payload.inner("metadata");
     let mut response = payload.inner("response");
     let call_type = payload.loose("call_type");
-    let is_poll = !failed && call_type.as_deref().is_some_and(|call| words(call).ends_with(&["retrieve", "batch"]));
+    let is_poll = !failed && call_type.as_deref().is_some_and(|call| words(call) == ["retrieve", "batch"]);
     let batch = is_poll.then(|| {
         Batch::read(response.as_mut(), hidden.as_mut(), provider_id.as_ref().filter(|id| **id != call), context.received_at)
     });
@@ -65,6 +65,8 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let cost_nothing = cost.is_none_or(|cost| cost.is_zero());
     let (outcome, counted) = match outcome {
         Outcome::CacheHit => (outcome, counted),
+        // What had a cost was not turned away before any work.
+        Outcome::Refused if !cost_nothing => status::settle(Outcome::Failed, Some(counted)),
         _ => status::settle(outcome, Some(counted)),
     };
     let used_nothing = match &batch {
@@ -559,6 +561,9 @@ mod tests {
         let late = of_payload(&fields).into_event().unwrap();
         let counts = Quantities::of(&[(Meter::Input, 10), (Meter::Output, 2)]);
         assert_eq!((late.outcome, late.usage), (Outcome::Failed, Usage::Counted(counts)));
+        let costly = r#""model":"m","status":"failure","error_information":{"error_code":"400"},"response_cost":0.1"#;
+        let costly = of_payload(costly).into_event().unwrap();
+        assert_eq!((costly.outcome, costly.usage), (Outcome::Failed, Usage::Missing));
         let cached = of_payload(&format!(r#"{fields},"cache_hit":true"#)).into_event().unwrap();
         assert_eq!(cached.outcome, Outcome::CacheHit);
     }

@@ -64,9 +64,9 @@ pub fn provider(name: &str) -> Option<Text> {
         stem = shorter;
         known = ours(stem).or_else(|| APIS_AFTER_A_POINT.contains(&stem).then_some(stem));
     }
-    let is_shortened = stem.len() < lower.len();
-    let cloud = cloud(&lower).filter(|_| is_shortened && known.is_some());
-    cloud.or_else(|| loose(known.unwrap_or(&lower)))
+    // A name that is known as a whole says itself who sells.
+    let shortened = known.filter(|_| stem.len() < lower.len());
+    shortened.and_then(|stated| cloud(&lower, stated)).or_else(|| loose(known.unwrap_or(&lower)))
 }
 
 /// Providers under whose own name the Vercel AI SDK writes an API: `openai.chat`, `anthropic.messages`.
@@ -92,14 +92,15 @@ pub fn begins(name: &str) -> Option<Text> {
     }
     let stems = std::iter::successors(Some(name), |stem| stem.rsplit_once(['.', '-']).map(|(shorter, _)| shorter));
     let stated = stems.into_iter().find_map(exact)?;
-    // A router sells what it forwards to a cloud, and a cloud what it runs.
-    let is_maker = matches!(&*stated, "anthropic" | "cohere" | "deepseek" | "google" | "mistral" | "openai" | "xai");
-    cloud(name).filter(|_| is_maker).or(Some(stated))
+    cloud(name, &stated).or(Some(stated))
 }
 
-/// The cloud that one of a name's segments is called after.
-fn cloud(name: &str) -> Option<Text> {
-    name.split(['.', '-', '/']).filter_map(exact).find(|provider| CLOUDS.contains(&&**provider))
+/// The cloud that a segment of a name is called after, where the provider stated is a maker. A router sells what it forwards to
+/// a cloud, and a cloud what it runs.
+fn cloud(name: &str, stated: &str) -> Option<Text> {
+    let is_maker = matches!(stated, "anthropic" | "cohere" | "deepseek" | "google" | "mistral" | "openai" | "xai");
+    let mut named = name.split(['.', '-', '/']).filter_map(exact);
+    named.find(|provider| is_maker && CLOUDS.contains(&&**provider))
 }
 
 fn ours(name: &str) -> Option<&'static str> {
@@ -139,6 +140,7 @@ mod tests {
             ("vertex_ai_beta", "vertex"),
             ("anthropic-bedrock", "bedrock"),
             ("openai-azure", "azure"),
+            ("openrouter.azure", "openrouter"),
             ("azure_ai", "azure_ai"),
             ("gcp.vertex_ai", "vertex"),
             ("aws.bedrock", "bedrock"),
