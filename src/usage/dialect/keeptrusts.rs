@@ -60,15 +60,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let decision = body.loose("decision").or(of_metadata("decision"));
     let from_cache =
         body.flag("cache_hit").ok().flatten().unwrap_or_default() || of_metadata("cache_hit").as_deref() == Some("true");
-    event.outcome = match decision.as_deref() {
-        Some("block" | "blocked") => Outcome::Blocked,
-        _ if from_cache => Outcome::CacheHit,
-        _ => Outcome::Succeeded,
-    };
-    event.usage = match read_counts(&mut body, target.prompt_is_uncached(), json)? {
-        Usage::Counted(counts) if counts.is_empty() && !event.outcome.is_free() => Usage::Missing,
-        usage => usage,
-    };
+    let counted = read_counts(&mut body, target.prompt_is_uncached(), json)?;
     let usage_source = of_metadata("usage_source");
     event.estimated = matches!(usage_source.as_deref(), Some("streaming_estimate" | "prompt_only_fallback"))
         || of_metadata("usage_estimated").as_deref() == Some("true");
@@ -82,6 +74,22 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         let cost = read_cost(&mut body).ok().flatten();
         event.claimed = cost.map(|cost| Claimed { amount: cost.amount, currency: cost.currency });
     }
+
+    // A policy on answers stops what the model has said already, and that is billed.
+    let was_answered = match &counted {
+        Usage::Counted(counts) => counts.has_output(),
+        Usage::Contradictory { .. } | Usage::Missing => true,
+    };
+    let was_charged = event.reported.as_ref().is_some_and(|reported| !reported.amount.is_zero());
+    event.outcome = match decision.as_deref() {
+        Some("block" | "blocked") if !was_answered && !was_charged => Outcome::Blocked,
+        _ if from_cache => Outcome::CacheHit,
+        _ => Outcome::Succeeded,
+    };
+    event.usage = match counted {
+        Usage::Counted(counts) if counts.is_empty() && !event.outcome.is_free() => Usage::Missing,
+        usage => usage,
+    };
 
     let mut labels = Labels::default();
     let conversation = body.loose("conversation_id");
@@ -121,7 +129,7 @@ fn read_cost(body: &mut Object<'_>) -> Result<Option<Reported>, Rejected> {
     let name = if body.has("total_cost") { "total_cost" } else { "cost" };
     let Some((amount, rounded)) = body.amount(name)? else { return Ok(None) };
     let currency = match body.text("currency")? {
-        Some(code) => code.parse().map_err(|e| body.wrong("currency", Problem::Money(e)))?,
+        Some(code) => code.to_ascii_uppercase().parse().map_err(|e| body.wrong("currency", Problem::Money(e)))?,
         None => Currency::USD,
     };
     Ok(Some(Reported { amount, currency, byok: false, upstream_amount: None, rounded }))
@@ -285,6 +293,7 @@ mod tests {
         assert_eq!((unreadable.claimed, unreadable.reported), (None, None));
         let upstream = told(&SPEND.replace("0.0032", "-1")).unwrap_err();
         assert_eq!(upstream.to_string(), "total_cost: -1 is negative; it cannot be");
+        assert_eq!(spend(&[("USD", "usd")]).reported.unwrap().currency, Currency::USD);
         let by_catalog = spend(&[("\"pricing_source\"", "\"catalog_pricing_source\"")]);
         assert!(by_catalog.reported.is_some());
     }
@@ -331,6 +340,8 @@ mod tests {
         let blocked = event(blocked);
         assert_eq!((&*blocked.id, blocked.outcome, blocked.owner.user.as_deref()), ("e1", Outcome::Blocked, Some("u7")));
         assert!(!spend(&[]).estimated);
+        let stopped = spend(&[("\"usage_category\"", "\"decision\":\"block\",\"usage_category\"")]);
+        assert_eq!(stopped.outcome, Outcome::Succeeded, "the answer was stopped, and is billed");
         for source in ["streaming_estimate", "prompt_only_fallback"] {
             assert!(spend(&[("provider_reported", source)]).estimated);
         }

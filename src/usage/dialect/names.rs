@@ -6,7 +6,7 @@ use crate::usage::Text;
 use crate::usage::dialect::labels::loose;
 
 /// Provider names of OpenTelemetry's conventions, LiteLLM, the Vercel AI SDK and Langfuse, and ours.
-const PROVIDERS: [(&str, &str); 41] = [
+const PROVIDERS: [(&str, &str); 42] = [
     ("amazon-bedrock", "bedrock"),
     ("amazon_bedrock", "bedrock"),
     ("aws.bedrock", "bedrock"),
@@ -44,6 +44,7 @@ const PROVIDERS: [(&str, &str); 41] = [
     ("vertex-ai", "vertex"),
     ("vertex.anthropic", "vertex"),
     ("vertex_ai", "vertex"),
+    ("vertex_ai_beta", "vertex"),
     ("vertexai", "vertex"),
     ("x-ai", "xai"),
     ("x.ai", "xai"),
@@ -63,7 +64,9 @@ pub fn provider(name: &str) -> Option<Text> {
         stem = shorter;
         known = ours(stem).or_else(|| APIS_AFTER_A_POINT.contains(&stem).then_some(stem));
     }
-    loose(known.unwrap_or(&lower))
+    // A name that is known as a whole says itself who sells.
+    let shortened = known.filter(|_| stem.len() < lower.len());
+    shortened.and_then(|stated| cloud(&lower, stated)).or_else(|| loose(known.unwrap_or(&lower)))
 }
 
 /// Providers under whose own name the Vercel AI SDK writes an API: `openai.chat`, `anthropic.messages`.
@@ -77,14 +80,27 @@ pub fn exact(name: &str) -> Option<Text> {
     ours(&lower).or_else(|| is_listed().then_some(lower.as_str())).and_then(loose)
 }
 
+/// The clouds that sell other makers' models.
+const CLOUDS: [&str; 4] = ["azure", "azure_ai", "bedrock", "vertex"];
+
 /// The provider that an operator's own name for an endpoint begins with: `openrouter-prod` is `openrouter`, `claude.eu` is
-/// `anthropic`, and `our-models` says nothing. What is compatible with a provider is another one.
+/// `anthropic`, and `our-models` says nothing. Where a maker and a cloud are named, the cloud sells: `anthropic-bedrock` is
+/// `bedrock`. What is compatible with a provider is another one.
 pub fn begins(name: &str) -> Option<Text> {
     if name.to_ascii_lowercase().contains("compatible") {
         return None;
     }
     let stems = std::iter::successors(Some(name), |stem| stem.rsplit_once(['.', '-']).map(|(shorter, _)| shorter));
-    stems.into_iter().find_map(exact)
+    let stated = stems.into_iter().find_map(exact)?;
+    cloud(name, &stated).or(Some(stated))
+}
+
+/// The cloud that a segment of a name is called after, where the provider stated is a maker. A router sells what it forwards to
+/// a cloud, and a cloud what it runs.
+fn cloud(name: &str, stated: &str) -> Option<Text> {
+    let is_maker = matches!(stated, "anthropic" | "cohere" | "deepseek" | "google" | "mistral" | "openai" | "xai");
+    let mut named = name.split(['.', '-', '/']).filter_map(exact);
+    named.find(|provider| is_maker && CLOUDS.contains(&&**provider))
 }
 
 fn ours(name: &str) -> Option<&'static str> {
@@ -121,6 +137,11 @@ mod tests {
             ("google.generative-ai", "google"),
             ("google.vertex.chat", "vertex"),
             ("vertex_ai-llama_models", "vertex"),
+            ("vertex_ai_beta", "vertex"),
+            ("anthropic-bedrock", "bedrock"),
+            ("openai-azure", "azure"),
+            ("openrouter.azure", "openrouter"),
+            ("azure_ai", "azure_ai"),
             ("gcp.vertex_ai", "vertex"),
             ("aws.bedrock", "bedrock"),
             ("azure.ai.openai", "azure"),
@@ -143,6 +164,10 @@ mod tests {
         assert_eq!(read("openrouter-prod-eu"), (None, Some("openrouter".to_owned())));
         assert_eq!(read("gemini-cli-oauth-personal"), (None, Some("google".to_owned())));
         assert_eq!(read("our-openrouter"), (None, None));
+        for (name, cloud) in [("anthropic-bedrock", "bedrock"), ("claude-vertex-eu", "vertex"), ("openai-azure", "azure")] {
+            assert_eq!(read(name), (None, Some(cloud.to_owned())));
+        }
+        assert_eq!(read("openrouter-azure"), (None, Some("openrouter".to_owned())), "a router sells what it forwards");
         assert_eq!(read("openai-compatible"), (None, None));
     }
 

@@ -48,11 +48,14 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         event.product.service_tier = event.product.service_tier.or(Some(Text::known("batch")));
     }
 
+    let reason = row.loose("unpriced_reason");
+    event.product.service_tier = unsupported(reason.as_deref()).or(event.product.service_tier);
+
     let mut labels = Labels::default();
     let service_account = row.loose("service_account_id");
     let actor = row.loose("actor_user_id");
     labels.add("oceans.pricing_status", status);
-    labels.add("oceans.unpriced_reason", row.loose("unpriced_reason"));
+    labels.add("oceans.unpriced_reason", reason);
     labels
         .add("oceans.pricing_provider_id", priced_as.filter(|name| names::exact(name).as_ref() != Some(&event.product.provider)));
     labels.add("provider_key", Some(key).filter(|key| *key != event.product.provider));
@@ -74,12 +77,20 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     Ok(Told::event(event))
 }
 
-/// Who is paid: the provider that the operator's key for it begins with, else what Oceans looks its prices up under, else the key.
-/// A generic provider may be set to `openai` although it sells `vendor/model`, which OpenAI does not have; Oceans then
-/// prices nothing, and here the key stands.
+/// Who is paid: what Oceans looks its prices up under, where that is a provider; else the provider that the operator's key
+/// begins with; else the key. A generic provider may be set to `openai` although it sells `vendor/model`, which OpenAI does
+/// not have; Oceans then prices nothing, and here the key stands.
 fn sold_by(key: &Text, priced_as: Option<&str>, model: &str) -> Text {
     let priced_as = priced_as.filter(|name| *name != "openai" || !model.contains('/'));
-    names::begins(key).or_else(|| priced_as.and_then(names::exact)).unwrap_or_else(|| key.clone())
+    priced_as.and_then(names::exact).or_else(|| names::begins(key)).unwrap_or_else(|| key.clone())
+}
+
+/// What Oceans refused to price a row for (`unsupported_billing_modifier:inference_geo`) makes the call dearer or cheaper than
+/// the list says. As a tier that no list knows, it holds the row until one does.
+fn unsupported(reason: Option<&str>) -> Option<Text> {
+    let modifier = reason?.strip_prefix("unsupported_billing_modifier")?;
+    let modifier = modifier.trim_start_matches(':');
+    super::labels::loose(&format!("unsupported:{}", if modifier.is_empty() { "modifier" } else { modifier }))
 }
 
 /// The counts, and whether they are only an estimate: a prompt of which nobody knows how much came from the cache.
@@ -262,7 +273,18 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_is_named_by_the_operator_or_by_its_price_list() {
+    fn what_oceans_could_not_price_for_a_modifier_is_not_sold_at_the_standard_tier() {
+        let tier = |reason: &str| {
+            let reason = format!("\"unpriced_reason\":\"{reason}\"");
+            event(&ROW.replace("\"unpriced_reason\":null", &reason)).product.service_tier.map(|tier| tier.to_string())
+        };
+        assert_eq!(tier("unsupported_billing_modifier:inference_geo").as_deref(), Some("unsupported:inference_geo"));
+        assert_eq!(tier("unsupported_billing_modifier").as_deref(), Some("unsupported:modifier"));
+        assert_eq!(tier("unknown_model"), None);
+    }
+
+    #[test]
+    fn the_provider_is_named_by_its_price_list_or_by_the_operator() {
         for (key, priced_as, model, expected) in [
             ("openrouter-eu", None, "openai/gpt-4o", "openrouter"),
             ("hub", Some("openrouter"), "openai/gpt-4o", "openrouter"),
@@ -270,6 +292,9 @@ mod tests {
             ("hub", Some("openai"), "gpt-4o", "openai"),
             ("hub", Some("openai"), "anthropic/claude-sonnet-4", "hub"),
             ("hub", None, "m", "hub"),
+            ("anthropic-eu", Some("amazon-bedrock"), "claude-sonnet-4-5", "bedrock"),
+            ("openrouter", Some("openai"), "openai/gpt-4o", "openrouter"),
+            ("anthropic-bedrock", None, "claude-sonnet-4-5", "bedrock"),
         ] {
             assert_eq!(&*sold_by(&Text::new(key).unwrap(), priced_as, model), expected, "{key} {priced_as:?} {model}");
         }

@@ -60,17 +60,17 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     Ok(if is_pending { Told::Update(Box::new(event)) } else { Told::event(event) })
 }
 
-/// Who is paid. `provider` is a type, and `openai` is also the type of whatever imitates OpenAI's API, OpenRouter first of all;
-/// what the operator called the endpoint is the better clue. So, in this order: the provider that the endpoint's name begins
-/// with; the endpoint's name itself where the type is `openai` and the model a `vendor/model` that OpenAI does not have (no
-/// list knows such a name, and the event is held under it); the type; the name.
+/// Who is paid. `provider` is a type, and a type that names a provider is believed; only `openai` is also the type of whatever
+/// imitates OpenAI's API, OpenRouter first of all, and there what the operator called the endpoint is the better clue. So, where
+/// the type is `openai` or missing: the provider that the endpoint's name begins with; the endpoint's name itself where the model
+/// is a `vendor/model` that OpenAI does not have (no list knows such a name, and the event is held under it); the type; the name.
 fn sold_by(named: Option<&Text>, kind: Option<&Text>, model: &str) -> Option<Text> {
-    let imitates = kind.is_none_or(|kind| &**kind == "openai") && model.contains('/');
+    let by_kind = kind.and_then(|kind| names::provider(kind));
+    if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case("openai")) {
+        return by_kind;
+    }
     let by_name = named.and_then(|name| names::begins(name));
-    by_name
-        .or_else(|| named.filter(|_| imitates).cloned())
-        .or_else(|| kind.and_then(|kind| names::provider(kind)))
-        .or_else(|| named.cloned())
+    by_name.or_else(|| named.filter(|_| model.contains('/')).cloned()).or(by_kind).or_else(|| named.cloned())
 }
 
 /// What a field is called in this row.
@@ -143,6 +143,9 @@ mod tests {
             ("claude", "team-model", "claude-sonnet-4-5", "anthropic claude-sonnet-4-5"),
             ("gemini", "", "gemini-2.5-pro", "google gemini-2.5-pro"),
             ("", "llm-hub", "m", "llm-hub m"),
+            ("bedrock", "claude-eu", "anthropic.claude-sonnet-4-5", "bedrock anthropic.claude-sonnet-4-5"),
+            ("claude", "openai-replacement", "claude-sonnet-4-5", "anthropic claude-sonnet-4-5"),
+            ("openai", "openai-azure", "gpt-4o", "azure gpt-4o"),
         ] {
             let row = format!(r#"{{"id":"a","provider":"{kind}","providerName":"{name}","model":"{model}","inputTokens":1}}"#);
             let product = event(&row).product;

@@ -93,8 +93,10 @@ fn id(scope: &str, call: Option<Text>, sequence: Option<u64>, at: Option<Instant
 fn read_cost_info(info: &RawValue) -> Result<(Option<Claimed>, Option<Usage>), Rejected> {
     let mut fields = Object::parse(info.get(), "CostInfo")?;
     let cost = fields.take("total_cost_usd").and_then(amount);
-    if let Some(quantities) = fields.object("quantities", "quantities")? {
-        return Ok((cost, Some(by_unit(quantities, info.get())?)));
+    if let Some(quantities) = fields.object("quantities", "quantities")?
+        && let Some(usage) = by_unit(quantities, info.get())?
+    {
+        return Ok((cost, Some(usage)));
     }
     let mut count = |name| fields.count(name).map(Option::unwrap_or_default);
     let counts = Quantities::of(&[
@@ -117,14 +119,20 @@ const UNITS: [(&str, Meter); 8] = [
     ("character", Meter::Character),
 ];
 
-fn by_unit(mut quantities: Object<'_>, info: &str) -> Result<Usage, Rejected> {
+/// Nothing where nothing is counted: then the event's own counts are all there is.
+fn by_unit(mut quantities: Object<'_>, info: &str) -> Result<Option<Usage>, Rejected> {
     let mut counts = Quantities::NONE;
     for (unit, meter) in UNITS {
         counts.set(meter, quantities.count(unit)?.unwrap_or(0));
     }
-    Ok(match quantities.names().next() {
-        None => Usage::Counted(counts),
-        Some(unit) => shape::contradiction(format!("the unit {} has no meter", unit.chars().take(60).collect::<String>()), info),
+    // Of a unit that nobody knows, none were used, or it is a contradiction.
+    let is_none = |value: &RawValue| value.get() == "null" || reading::count(value) == Ok(0);
+    let strange = quantities.rest().into_iter().find(|(_, value)| !is_none(value));
+    Ok(match strange {
+        None => Some(Usage::Counted(counts)).filter(|_| !counts.is_empty()),
+        Some((unit, _)) => {
+            Some(shape::contradiction(format!("the unit {} has no meter", unit.chars().take(60).collect::<String>()), info))
+        }
     })
 }
 
@@ -215,6 +223,12 @@ mod tests {
         assert_eq!(with(info).claimed.unwrap().amount.to_string(), "0.0113");
         let strange = info.replace("reasoning_token", "second");
         assert!(matches!(with(&strange).usage, Usage::Contradictory { detail, .. } if detail == "the unit second has no meter"));
+        let of_none = info.replace("\"reasoning_token\"", "\"second\":0,\"reasoning_token\"");
+        assert_eq!(with(&of_none).usage, Usage::Counted(Quantities::of(&counts)));
+        let of_event = [(Meter::Input, 1200), (Meter::CacheRead, 800), (Meter::Output, 340)];
+        for empty in [r#"{"total_cost_usd":0.1,"quantities":{}}"#, r#"{"total_cost_usd":0.1,"quantities":{"second":0}}"#] {
+            assert_eq!(with(empty).usage, Usage::Counted(Quantities::of(&of_event)), "{empty}");
+        }
         let plain = r#"{"total_cost_usd":0.1,"input_tokens":7,"output_tokens":3,"cached_tokens":2}"#;
         let counts = [(Meter::Input, 7), (Meter::CacheRead, 2), (Meter::Output, 3)];
         assert_eq!(with(plain).usage, Usage::Counted(Quantities::of(&counts)));

@@ -30,11 +30,24 @@ HIDDEN = (
 )  # fmt: skip
 # `user` is the only place where the SDK says who the end user is; the tier and the speed decide the price.
 PARAMETERS = ("user", "service_tier", "speed", "stream", "size", "quality", "n", "seconds", "inference_geo")
-RESPONSE = ("id", "object", "created", "model", "provider", "service_tier", "usage")
+# `status` and the two times are a batch's: every poll tells of it anew, and only the times of its own stay the same.
+RESPONSE = (
+    "id", "object", "created", "created_at", "completed_at", "status", "model", "provider", "service_tier", "usage",
+)  # fmt: skip
 ERROR = ("error_code", "error_class", "llm_provider", "error_provider_request_id", "error_rate_limit_category")
 
 # metadata and tags that callers make up are for names: "search", "ticket-812". A text this long is no name, and may be a prompt.
 LONGEST_NAME = 256
+
+# Keys under which callers put prompts, answers and credentials, in lower case and with `_`, `-`, `.` and spaces left out:
+# the words of Farthing's src/usage/content.rs, so that neither the disk nor the wire has what the book would not take.
+CONTENT = frozenset((
+    "answer", "arguments", "candidates", "choices", "completion", "completions", "content", "contents", "context", "delta",
+    "document", "documents", "embedding", "embeddings", "history", "image", "images", "input", "inputs", "instruction",
+    "instructions", "message", "messages", "output", "outputs", "parts", "prompt", "prompts", "query", "question", "raw",
+    "reasoning", "reasoningcontent", "system", "systemprompt", "text", "thinking", "toolcalls", "tools",
+))  # fmt: skip
+ENDS = ("prompt", "completion", "message", "content", "apikey", "auth", "authorization", "password", "secret")
 
 
 def kept(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +90,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _names(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in said.items() if isinstance(value, (bool, int, float)) or _is_name(value)}
+    return {str(name): value for name, value in said.items() if _is_harmless(str(name), value)}
+
+
+def _is_harmless(name: str, value: Any) -> bool:
+    # a number is a count whatever it is called: `input` is a meter's name too.
+    return isinstance(value, (bool, int, float)) or (_is_name(value) and not _is_content(name))
+
+
+def _is_content(name: str) -> bool:
+    plain = "".join(letter for letter in name.lower() if letter not in "_-. ")
+    return plain in CONTENT or plain.endswith(ENDS)
 
 
 def _is_name(value: Any) -> bool:
