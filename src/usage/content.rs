@@ -52,7 +52,25 @@ const CONTENT: [&str; 39] = [
 const CONTAINERS: [&str; 8] = ["body", "data", "error", "headers", "request", "requestbody", "response", "responses"];
 
 /// Ends of names under which clients pass what opens doors; a body may hold it beside what people wrote.
-const CREDENTIALS: [&str; 5] = ["apikey", "auth", "authorization", "password", "secret"];
+const CREDENTIALS: [&str; 17] = [
+    "accesskey",
+    "apikey",
+    "auth",
+    "authorization",
+    "bearer",
+    "cookie",
+    "cookies",
+    "credential",
+    "credentials",
+    "passphrase",
+    "passwd",
+    "password",
+    "privatekey",
+    "secret",
+    "secretkey",
+    "secrets",
+    "token",
+];
 
 /// Longest single text that is kept of something nobody understood; prose is longer than an identifier.
 const LONGEST_TEXT: usize = 256;
@@ -100,12 +118,13 @@ fn copy_field(name: &str, json: &str, kept: &mut String, depth: usize, keep: Kee
     }
     let plain = plain_name(name);
     let keep = if CONTAINERS.binary_search(&plain.as_str()).is_ok() { Keep::Numbers } else { keep };
-    !names_content(&plain) && copy(json, kept, depth, keep)
+    !is_content(name) && copy(json, kept, depth, keep)
 }
 
-/// Whether a text under this name is something that people wrote, or a credential.
+/// Whether a text under this name is something that people wrote, or a credential: by the whole name, or by any segment of
+/// it, because what is nested is often sent flat (`input.text`, `headers/cookie`).
 pub fn is_content(name: &str) -> bool {
-    names_content(&plain_name(name))
+    names_content(&plain_name(name)) || name.split(['.', '/', ':']).any(|segment| names_content(&plain_name(segment)))
 }
 
 fn plain_name(name: &str) -> String {
@@ -190,6 +209,16 @@ mod tests {
     fn credentials_go_too() {
         let sent = r#"{"meta":{"Helicone-Auth":"Bearer secret","x-api-key":"secret","Helicone-User-Id":"ann"},"headers":{"cookie":"secret"}}"#;
         assert_eq!(strip(sent).unwrap(), r#"{"meta":{"Helicone-User-Id":"ann"},"headers":{}}"#);
+    }
+
+    #[test]
+    fn a_name_is_content_by_any_of_its_segments() {
+        for name in ["input.text", "prompt.v1", "app.Messages.0", "http/cookie", "user-token", "db.passwd", "x.private_key"] {
+            assert!(is_content(name), "{name}");
+        }
+        for name in ["tenant", "prompt_id", "max_tokens", "user.id", "tokens", "oceans.pricing_status", "keyboard"] {
+            assert!(!is_content(name), "{name}");
+        }
     }
 
     #[test]

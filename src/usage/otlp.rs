@@ -277,11 +277,9 @@ const USAGE_BLOCKS: [&str; 5] = [
 
 /// Whether a short text under this name is an identifier rather than something people wrote.
 fn is_known(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
     KNOWN.binary_search(&name).is_ok()
         || !name.starts_with("trace.metadata.openrouter")
             && LABELS.iter().any(|prefix| name.starts_with(prefix))
-            && !content::is_content(last)
             && !content::is_content(name)
 }
 

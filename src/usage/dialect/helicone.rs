@@ -9,7 +9,7 @@ use super::{Context, Dialect, Told, hosts, makers, names, status};
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
 use crate::usage::shape::{Read, Shape};
-use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage, content};
+use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     };
     for (name, value) in meta.0 {
         // Any other header of theirs may be a key or a prompt's name.
-        let Some(name) = strip_prefix(&name, "helicone-property-").filter(|name| !content::is_content(name)) else { continue };
+        let Some(name) = strip_prefix(&name, "helicone-property-") else { continue };
         labels.add(name, labels::plain(value).filter(|value| value.len() <= 256));
     }
     event.labels = labels.into_sorted();

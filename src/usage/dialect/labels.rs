@@ -1,8 +1,9 @@
 //! Labels gathered from what a producer says beside the counts. A label is a remark, so one that is too long or holds a
-//! line break is mended rather than refused: no event is lost for the sake of a label.
+//! line break is mended rather than refused: no event is lost for the sake of a label. Callers write into metadata whatever
+//! they like, a prompt or a key too; what is called like one is no label.
 
 use crate::usage::reading::{Object, kind, string};
-use crate::usage::{MAX_LABELS, MAX_TEXT, Text};
+use crate::usage::{MAX_LABELS, MAX_TEXT, Text, content};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +12,12 @@ use std::collections::BTreeMap;
 pub struct Labels(BTreeMap<Text, Text>);
 
 impl Labels {
-    /// Adds a label, unless there is nothing to say or the key is taken.
+    /// Adds a label, unless there is nothing to say, the key is taken, or its name says that somebody wrote the value or that
+    /// it opens a door. A flag is neither, so a tag may be called as it likes.
     pub fn add(&mut self, key: impl AsRef<str>, value: Option<impl AsRef<str>>) {
         let Some((key, value)) = loose(key.as_ref()).zip(value.and_then(|value| loose(value.as_ref()))) else { return };
-        if self.0.len() < MAX_LABELS {
+        let is_flag = matches!(&*value, "true" | "false");
+        if self.0.len() < MAX_LABELS && (is_flag || !content::is_content(&key)) {
             self.0.entry(key).or_insert(value);
         }
     }
@@ -65,6 +68,23 @@ mod tests {
         let labels = labels.into_sorted();
         assert_eq!(labels.len(), 2);
         assert_eq!((&*labels[0].1, labels[1].1.len()), ("two lines", MAX_TEXT));
+    }
+
+    #[test]
+    fn what_people_wrote_and_what_opens_doors_is_no_label() {
+        let mut labels = Labels::default();
+        let written = ["prompt", "input.text", "prompt.v1", "system_prompt", "Messages", "answer", "tool-calls"];
+        let opening =
+            ["token", "access_token", "Cookie", "x.bearer", "credentials", "passwd", "db.password", "private-key", "api_key"];
+        for key in written.into_iter().chain(opening) {
+            labels.add(key, Some("canary"));
+            let object = format!(r#"{{"{key}":"canary"}}"#);
+            labels.add_all("m.", Object::parse(&object, "").ok());
+        }
+        labels.add("tag.image", Some("true"));
+        labels.add("prompt_id", Some("p-1"));
+        let labels: Vec<_> = labels.into_sorted().iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(labels, ["prompt_id=p-1", "tag.image=true"]);
     }
 
     #[test]

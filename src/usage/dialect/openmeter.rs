@@ -11,7 +11,7 @@ use super::{Context, Dialect, Told, makers, names};
 use crate::money::Currency;
 use crate::usage::reading::{Object, Rejected, kind, string};
 use crate::usage::shape::{self, Shape};
-use crate::usage::{Claimed, Meter, Owner, Quantities, Text, UNKNOWN, Usage, content};
+use crate::usage::{Claimed, Meter, Owner, Quantities, Text, UNKNOWN, Usage};
 use std::borrow::Cow;
 
 const DIALECT: Dialect = Dialect::Openmeter;
@@ -55,7 +55,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     labels.add("event_type", envelope.loose("type"));
     for (name, value) in event_data.rest() {
         let is_count = name.contains("tokens") || kind(value.get()) == "a number";
-        if !is_count && !content::is_content(&name) {
+        if !is_count {
             labels.add(&name, labels::plain(value).filter(|value| value.len() <= 256));
         }
     }

@@ -13,7 +13,7 @@ use crate::money::{Amount, Currency};
 use crate::usage::otlp::Span;
 use crate::usage::reading::{self, Object, Problem, Rejected};
 use crate::usage::shape::{Read, Shape};
-use crate::usage::{Claimed, Outcome, Owner, Reported, Text, UNKNOWN, Usage, UsageEvent, content};
+use crate::usage::{Claimed, Outcome, Owner, Reported, Text, UNKNOWN, Usage, UsageEvent};
 
 const DIALECT: Dialect = Dialect::Otlp;
 
@@ -263,14 +263,13 @@ pub(super) fn owner_of(span: &Span<'_>) -> Owner {
     }
 }
 
-/// What a caller attached to a call: plain values only, and none whose name says that people wrote it.
+/// What a caller attached to a call: plain values only.
 fn add_labels(span: &Span<'_>, labels: &mut Labels) {
     for prefix in ["ai.telemetry.metadata.", "traceloop.association.properties.", "promptkit.label."] {
         add_labels_under(span, prefix, labels);
     }
     if let Some(metadata) = span.attributes.plain("metadata").and_then(|metadata| Object::parse(metadata, "").ok()) {
-        let plain = metadata.rest().into_iter().filter(|(name, _)| !content::is_content(name));
-        plain.for_each(|(name, value)| labels.add(name, labels::plain(value)));
+        labels.add_all("", Some(metadata));
     }
     labels.add("service_namespace", span.resource().plain("service.namespace"));
 }
@@ -278,8 +277,7 @@ fn add_labels(span: &Span<'_>, labels: &mut Labels) {
 pub(super) fn add_labels_under(span: &Span<'_>, prefix: &str, labels: &mut Labels) {
     for (name, value) in span.attributes.under(prefix) {
         let is_dimension = matches!(name, "userId" | "user_id" | "sessionId" | "session_id");
-        let last = name.rsplit('.').next().unwrap_or(name);
-        if !is_dimension && !content::is_content(last) {
+        if !is_dimension {
             labels.add(name, value.plain());
         }
     }

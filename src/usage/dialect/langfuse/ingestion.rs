@@ -7,7 +7,7 @@ use super::details;
 use crate::usage::dialect::labels::{self, Labels};
 use crate::usage::dialect::{Context, Dialect, Told, makers, names};
 use crate::usage::reading::{Object, Problem, Rejected};
-use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage, content};
+use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage};
 
 pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let mut part = Object::parse(json, "")?;
@@ -69,9 +69,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     event.claimed = cost.or_else(|| details::read_total_cost(older?.get()));
 
     for (name, value) in metadata.map(Object::rest).unwrap_or_default() {
-        if !content::is_content(&name) {
-            labels.add(&name, labels::plain(value).filter(|value| value.len() <= 256));
-        }
+        labels.add(&name, labels::plain(value).filter(|value| value.len() <= 256));
     }
     labels.add("version", body.loose("version"));
     event.labels = labels.into_sorted();

@@ -63,7 +63,7 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     let mut labels = Labels::default();
     for (name, value) in attributes.under("trace.metadata.") {
         let is_own = name.starts_with("openrouter_generation.") || name.starts_with("openrouter.");
-        if !is_own && !crate::usage::content::is_content(name) {
+        if !is_own {
             labels.add(name, value.plain());
         }
     }

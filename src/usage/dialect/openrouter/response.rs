@@ -2,11 +2,11 @@
 //! of a stream. Its `id` is the generation's. Who asked is not part of a response; a sender may add the dimensions beside it
 //! (`user`, `team`, ...) and `session_id`, and the labels of `metadata`.
 
-use crate::usage::dialect::labels::{self, Labels};
+use crate::usage::dialect::labels::Labels;
 use crate::usage::dialect::{Context, Dialect, Told, litellm, names};
 use crate::usage::reading::{Object, Problem, Rejected};
 use crate::usage::shape::{Read, Shape};
-use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage, content};
+use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage};
 
 pub fn read(mut response: Object<'_>, context: &Context) -> Result<Told, Rejected> {
     let is_chunk = response.loose("object").is_some_and(|object| object.ends_with(".chunk"));
@@ -52,11 +52,7 @@ pub fn read(mut response: Object<'_>, context: &Context) -> Result<Told, Rejecte
         environment: response.loose("environment"),
     };
     let mut labels = Labels::default();
-    for (name, value) in response.inner("metadata").map(Object::rest).unwrap_or_default() {
-        if !content::is_content(&name) {
-            labels.add(&name, labels::plain(value));
-        }
-    }
+    labels.add_all("", response.inner("metadata"));
     event.labels = labels.into_sorted();
     if event.usage == Usage::Missing && event.reported.is_none() && !response.has("usage") && event.outcome == Outcome::Succeeded
     {
