@@ -5,7 +5,7 @@
 //! itself said it charged (OpenRouter, inside the usage block) is a reported one.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, status};
+use super::{Context, Dialect, Told, names, native, status};
 use crate::money::Currency;
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
@@ -106,8 +106,46 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     labels.add("call_type", call_type);
     labels.add("error", error.as_mut().and_then(|error| error.loose("error_class")));
     event.labels = labels.into_sorted();
+    let mut unknown = payload.rest();
+    unknown.retain(|(name, _)| SAYS_NOTHING_MORE.binary_search(&&**name).is_err());
+    event.extra = native::keep_unknown(&unknown);
     Ok(Told::event(event))
 }
+
+/// Fields that every payload has and that say nothing of what was used, or say it again; all else that is unknown is kept.
+const SAYS_NOTHING_MORE: [&str; 31] = [
+    "api_base",
+    "autorouter_baseline_observation",
+    "autorouter_savings",
+    "autorouter_savings_estimate",
+    "cache_hit",
+    "cache_key",
+    "completionStartTime",
+    "completion_tokens",
+    "endTime",
+    "error_str",
+    "guardrail_information",
+    "id",
+    "messages",
+    "model_id",
+    "model_map_information",
+    "prompt_tokens",
+    "request_model_access_groups",
+    "requester_ip_address",
+    "response_cost",
+    "response_cost_failure_debug_info",
+    "response_time",
+    "saved_cache_cost",
+    "session_id",
+    "standard_built_in_tools_params",
+    "status",
+    "status_fields",
+    "stream",
+    "total_tokens",
+    "trace_id",
+    "user_agent",
+    "zero_cost_diagnostic",
+];
 
 pub(super) fn is_a_tier(tier: &Text) -> bool {
     !matches!(&**tier, "default" | "standard" | "auto")
@@ -610,6 +648,15 @@ mod tests {
             r#"{"input_tokens":6,"cache_read_input_tokens":4,"cache_creation_input_tokens":0,"output_tokens":2,"cost":0.1}"#;
         let counts = Usage::Counted(Quantities::of(&[(Meter::Input, 6), (Meter::CacheRead, 4), (Meter::Output, 2)]));
         assert_eq!([usage(openai), usage(anthropic)], [counts.clone(), counts]);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_kept_and_what_everybody_sends_is_not() {
+        assert!(SAYS_NOTHING_MORE.is_sorted());
+        let event = event(&format!(
+            r#"{COUNTED},"response_time":1.5,"user_agent":"x","model_map_information":{{"a":1}},"new_field":{{"why":"so"}},"messages":[{{"content":"secret"}}]"#
+        ));
+        assert_eq!(event.extra.as_deref(), Some(r#"{"new_field":{"why":"so"}}"#));
     }
 
     #[test]
