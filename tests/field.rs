@@ -269,6 +269,35 @@ fn openmeters_clients_are_answered_by_nothing() {
     assert_eq!((charged["event"]["user"].clone(), charged["entries"][0]["amount"].clone()), (json!("ann"), json!("0.00027")));
 }
 
+/// Helicone's own logger writes an empty `meta`, and what it knows of the caller into headers.
+#[test]
+fn the_headers_of_a_helicone_log_say_whose_it_is() {
+    let (_database, service) = started();
+    let log = json!({"providerRequest": {"url": "custom-model-nopath", "json": {"model": "gpt-4o"}, "meta": {}},
+        "providerResponse": {"status": 200, "headers": {}, "json": {}, "textBody": r#"{"usage":{"prompt_tokens":1000,"completion_tokens":100}}"#},
+        "timing": {"startTime": {"seconds": 1_790_812_800, "milliseconds": 250}, "endTime": {"seconds": 1_790_812_801, "milliseconds": 0}}});
+    let mut request = service.request("POST", "/custom/v1/log").header("Content-Type", "application/json");
+    for (name, value) in [
+        ("Helicone-User-Id", "ann"),
+        ("Helicone-Session-Id", "s1"),
+        ("Helicone-Request-Id", "r1"),
+        ("Helicone-Property-Team", "search"),
+        ("Helicone-Property-Plan", "pro"),
+        ("Helicone-Property-Token", "canary"),
+        ("Helicone-Auth", "Bearer canary"),
+    ] {
+        request = request.header(name, value);
+    }
+    assert_eq!(service.send(request.body(log.to_string().as_bytes())).status, 200);
+    let event = service.get("/v1/events/helicone/r1").json()["event"].clone();
+    assert_eq!(
+        [&event["user"], &event["session"], &event["team"], &event["labels"]["plan"]],
+        [&json!("ann"), &json!("s1"), &json!("search"), &json!("pro")]
+    );
+    assert!(!event.to_string().contains("canary"), "{event}");
+    assert_eq!(entries(&service)[0]["amount"], "0.0035");
+}
+
 #[test]
 fn a_helicone_log_has_a_name_of_its_own_where_nobody_gave_it_one() {
     let (_database, service) = started();
@@ -295,6 +324,12 @@ fn a_helicone_log_has_a_name_of_its_own_where_nobody_gave_it_one() {
         (event["labels"].clone(), event["occurred_at"].clone()),
         (json!({"Plan": "pro"}), json!("2026-10-01T00:00:00.250Z"))
     );
+    // Another answer at the same moment, with the same counts.
+    let mut other = log.clone();
+    other["providerResponse"]["json"]["choices"] = json!([]);
+    assert_eq!(service.post("/custom/v1/log", other.to_string()).status, 200);
+    assert_eq!(service.post("/custom/v1/log", other.to_string()).status, 200);
+    assert_eq!(self::entries(&service).len(), 3);
     assert_eq!(service.post("/custom/v1/log", "{}").status, 422);
 }
 
