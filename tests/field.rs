@@ -356,6 +356,12 @@ fn what_people_wrote_is_nowhere() {
             "ai.response.text",
             "ai.response.toolCalls",
             "ai.telemetry.metadata.prompt",
+            "ai.telemetry.metadata.prompt.v1",
+            "ai.telemetry.metadata.input.text",
+            "ai.telemetry.metadata.cookie",
+            "langfuse.trace.metadata.access_token",
+            "trace.metadata.http.bearer",
+            "traceloop.association.properties.db.password",
             "trace.input",
             "trace.output",
             "span.input",
@@ -371,7 +377,10 @@ fn what_people_wrote_is_nowhere() {
         ];
         let mut of = more.as_object().unwrap().clone();
         of.extend(content.map(|name| (name.to_owned(), json!(CANARY))));
-        of.insert("metadata".to_owned(), json!(json!({"prompt": CANARY, "messages": [CANARY]}).to_string()));
+        of.insert(
+            "metadata".to_owned(),
+            json!(json!({"prompt": CANARY, "messages": [CANARY], "input.text": CANARY, "cookie": CANARY}).to_string()),
+        );
         of.insert("ai.response.providerMetadata".to_owned(), json!(json!({"openai": {"text": CANARY}}).to_string()));
         of.insert("langfuse.trace.tags".to_owned(), json!(["ok"]));
         Value::Object(of)
@@ -408,7 +417,7 @@ fn what_people_wrote_is_nowhere() {
             "metadata": {"prompt": CANARY, "note": "fine"}});
         service.post("/v1/ingest/openrouter", answer.to_string());
         let body = json!({"id": format!("g-{kind}"), "model": "gpt-4o", "name": CANARY, "input": CANARY, "output": {"text": CANARY}, "statusMessage": CANARY,
-            "modelParameters": {"system": CANARY}, "metadata": {"prompt": CANARY}, "usageDetails": {"input": count, "input_smells": if kind == "contradictory" { 9 } else { 0 }}});
+            "modelParameters": {"system": CANARY}, "metadata": {"prompt": CANARY, "prompt.v1": CANARY, "token": CANARY}, "usageDetails": {"input": count, "input_smells": if kind == "contradictory" { 9 } else { 0 }}});
         let part = json!({"id": "e", "type": "generation-create", "timestamp": "2026-10-01T00:00:00Z", "body": body});
         service.post("/api/public/ingestion", json!({"batch": [part], "metadata": {"prompt": CANARY}}).to_string());
         let cloud = json!({"specversion": "1.0", "id": format!("c-{kind}"), "source": "app", "type": "prompt", "subject": "ann", "data": {"model": "gpt-4o",
