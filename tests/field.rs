@@ -269,6 +269,35 @@ fn openmeters_clients_are_answered_by_nothing() {
     assert_eq!((charged["event"]["user"].clone(), charged["entries"][0]["amount"].clone()), (json!("ann"), json!("0.00027")));
 }
 
+/// Helicone's own logger writes an empty `meta`, and what it knows of the caller into headers.
+#[test]
+fn the_headers_of_a_helicone_log_say_whose_it_is() {
+    let (_database, service) = started();
+    let log = json!({"providerRequest": {"url": "custom-model-nopath", "json": {"model": "gpt-4o"}, "meta": {}},
+        "providerResponse": {"status": 200, "headers": {}, "json": {}, "textBody": r#"{"usage":{"prompt_tokens":1000,"completion_tokens":100}}"#},
+        "timing": {"startTime": {"seconds": 1_790_812_800, "milliseconds": 250}, "endTime": {"seconds": 1_790_812_801, "milliseconds": 0}}});
+    let mut request = service.request("POST", "/custom/v1/log").header("Content-Type", "application/json");
+    for (name, value) in [
+        ("Helicone-User-Id", "ann"),
+        ("Helicone-Session-Id", "s1"),
+        ("Helicone-Request-Id", "r1"),
+        ("Helicone-Property-Team", "search"),
+        ("Helicone-Property-Plan", "pro"),
+        ("Helicone-Property-Token", "canary"),
+        ("Helicone-Auth", "Bearer canary"),
+    ] {
+        request = request.header(name, value);
+    }
+    assert_eq!(service.send(request.body(log.to_string().as_bytes())).status, 200);
+    let event = service.get("/v1/events/helicone/r1").json()["event"].clone();
+    assert_eq!(
+        [&event["user"], &event["session"], &event["team"], &event["labels"]["plan"]],
+        [&json!("ann"), &json!("s1"), &json!("search"), &json!("pro")]
+    );
+    assert!(!event.to_string().contains("canary"), "{event}");
+    assert_eq!(entries(&service)[0]["amount"], "0.0035");
+}
+
 #[test]
 fn a_helicone_log_has_a_name_of_its_own_where_nobody_gave_it_one() {
     let (_database, service) = started();
@@ -295,6 +324,12 @@ fn a_helicone_log_has_a_name_of_its_own_where_nobody_gave_it_one() {
         (event["labels"].clone(), event["occurred_at"].clone()),
         (json!({"Plan": "pro"}), json!("2026-10-01T00:00:00.250Z"))
     );
+    // Another answer at the same moment, with the same counts.
+    let mut other = log.clone();
+    other["providerResponse"]["json"]["choices"] = json!([]);
+    assert_eq!(service.post("/custom/v1/log", other.to_string()).status, 200);
+    assert_eq!(service.post("/custom/v1/log", other.to_string()).status, 200);
+    assert_eq!(self::entries(&service).len(), 3);
     assert_eq!(service.post("/custom/v1/log", "{}").status, 422);
 }
 
@@ -321,6 +356,12 @@ fn what_people_wrote_is_nowhere() {
             "ai.response.text",
             "ai.response.toolCalls",
             "ai.telemetry.metadata.prompt",
+            "ai.telemetry.metadata.prompt.v1",
+            "ai.telemetry.metadata.input.text",
+            "ai.telemetry.metadata.cookie",
+            "langfuse.trace.metadata.access_token",
+            "trace.metadata.http.bearer",
+            "traceloop.association.properties.db.password",
             "trace.input",
             "trace.output",
             "span.input",
@@ -336,7 +377,10 @@ fn what_people_wrote_is_nowhere() {
         ];
         let mut of = more.as_object().unwrap().clone();
         of.extend(content.map(|name| (name.to_owned(), json!(CANARY))));
-        of.insert("metadata".to_owned(), json!(json!({"prompt": CANARY, "messages": [CANARY]}).to_string()));
+        of.insert(
+            "metadata".to_owned(),
+            json!(json!({"prompt": CANARY, "messages": [CANARY], "input.text": CANARY, "cookie": CANARY}).to_string()),
+        );
         of.insert("ai.response.providerMetadata".to_owned(), json!(json!({"openai": {"text": CANARY}}).to_string()));
         of.insert("langfuse.trace.tags".to_owned(), json!(["ok"]));
         Value::Object(of)
@@ -373,7 +417,7 @@ fn what_people_wrote_is_nowhere() {
             "metadata": {"prompt": CANARY, "note": "fine"}});
         service.post("/v1/ingest/openrouter", answer.to_string());
         let body = json!({"id": format!("g-{kind}"), "model": "gpt-4o", "name": CANARY, "input": CANARY, "output": {"text": CANARY}, "statusMessage": CANARY,
-            "modelParameters": {"system": CANARY}, "metadata": {"prompt": CANARY}, "usageDetails": {"input": count, "input_smells": if kind == "contradictory" { 9 } else { 0 }}});
+            "modelParameters": {"system": CANARY}, "metadata": {"prompt": CANARY, "prompt.v1": CANARY, "token": CANARY}, "usageDetails": {"input": count, "input_smells": if kind == "contradictory" { 9 } else { 0 }}});
         let part = json!({"id": "e", "type": "generation-create", "timestamp": "2026-10-01T00:00:00Z", "body": body});
         service.post("/api/public/ingestion", json!({"batch": [part], "metadata": {"prompt": CANARY}}).to_string());
         let cloud = json!({"specversion": "1.0", "id": format!("c-{kind}"), "source": "app", "type": "prompt", "subject": "ann", "data": {"model": "gpt-4o",

@@ -212,11 +212,50 @@ pub async fn openmeter(State(service): App, known: Known, headers: HeaderMap, bo
     nothing_unless_all_are_rejected(&received, StatusCode::NO_CONTENT)
 }
 
-/// `POST /custom/v1/log`: Helicone's custom logs.
+/// `POST /custom/v1/log`: Helicone's custom logs. Its logger says who asked in headers of the post.
 pub async fn helicone(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    let post = Post::receive(&service, known, &headers, body).await?;
+    let mut post = Post::receive(&service, known, &headers, body).await?;
+    let said: Vec<(&str, &str)> = headers
+        .iter()
+        .filter(|(name, _)| HELICONE.contains(&name.as_str()) || name.as_str().starts_with("helicone-property-"))
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    if let Some(folded) = std::str::from_utf8(&post.bytes).ok().and_then(|log| with_meta(log, &said)) {
+        post.bytes = folded.into_bytes();
+    }
     let received = post.take_in(&service, Framing::Json, Dialect::Helicone, false).await?;
     nothing_unless_all_are_rejected(&received, StatusCode::OK)
+}
+
+/// Headers that say whose a call was; any other may be a key.
+const HELICONE: [&str; 4] = ["helicone-provider", "helicone-request-id", "helicone-session-id", "helicone-user-id"];
+
+/// Writes headers into `providerRequest.meta` of a log, where they are not said yet, and leaves every other byte as it is.
+fn with_meta(log: &str, headers: &[(&str, &str)]) -> Option<String> {
+    let request = Object::parse(log, "").ok()?.take("providerRequest")?.get();
+    let fields = Object::parse(request, "").ok()?.rest();
+    let meta = fields.into_iter().find(|(name, _)| name == "meta").map(|(_, value)| value.get());
+    let said = meta.and_then(|meta| Object::parse(meta, "").ok());
+    let is_new = |name: &str| said.as_ref().is_none_or(|said| !said.names().any(|other| other.eq_ignore_ascii_case(name)));
+    let new = headers.iter().filter(|(name, _)| is_new(name));
+    let new: Vec<_> = new.map(|(name, value)| format!("\"{name}\":{}", serde_json::Value::from(*value))).collect();
+    if new.is_empty() {
+        return None;
+    }
+    let new = new.join(",");
+    // Both are slices of the log, so where they stand in it is known.
+    let place = |part: &str| part.as_ptr() as usize - log.as_ptr() as usize;
+    let (start, end, written) = match meta {
+        Some(meta) if said.as_ref().is_some_and(|said| said.names().next().is_some()) => {
+            (place(meta), place(meta) + 1, format!("{{{new},"))
+        }
+        Some(meta) => (place(meta), place(meta) + meta.len(), format!("{{{new}}}")),
+        None => {
+            let comma = if Object::parse(request, "").ok()?.names().next().is_some() { "," } else { "" };
+            (place(request), place(request) + 1, format!("{{\"meta\":{{{new}}}{comma}"))
+        }
+    };
+    Some(format!("{}{written}{}", &log[..start], &log[end..]))
 }
 
 /// For clients that know one answer for all of a body: what is broken among others is kept and listed under `/v1/rejected`.
@@ -250,6 +289,27 @@ mod tests {
         assert_eq!(with("{}"), r#"{"s":"a\"b"}"#);
         assert_eq!(with(r#"[{"s":"own"}, {"s":null,"p":1}, 7]"#), r#"[{"s":"own"},{"s":null,"p":1},7]"#);
         assert_eq!(with("{broken"), "{broken");
+    }
+
+    #[test]
+    fn headers_are_written_into_meta_and_nothing_else_changes() {
+        let headers = [("helicone-user-id", "ann"), ("helicone-property-plan", "p\"o")];
+        let with = |log: &str| with_meta(log, &headers);
+        let both = r#""helicone-user-id":"ann","helicone-property-plan":"p\"o""#;
+        for (log, expected) in [
+            (r#"{"a":1.0,"providerRequest": {"x":1}}"#, format!(r#"{{"a":1.0,"providerRequest": {{"meta":{{{both}}},"x":1}}}}"#)),
+            (r#"{"providerRequest":{}}"#, format!(r#"{{"providerRequest":{{"meta":{{{both}}}}}}}"#)),
+            (r#"{"providerRequest":{"meta":{ }}}"#, format!(r#"{{"providerRequest":{{"meta":{{{both}}}}}}}"#)),
+            (r#"{"providerRequest":{"meta":null,"y":"ü"}}"#, format!(r#"{{"providerRequest":{{"meta":{{{both}}},"y":"ü"}}}}"#)),
+            (
+                r#"{"providerRequest":{"meta":{"Helicone-User-Id":"own"}}}"#,
+                r#"{"providerRequest":{"meta":{"helicone-property-plan":"p\"o","Helicone-User-Id":"own"}}}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(with(log), Some(expected), "{log}");
+        }
+        assert_eq!(with("{broken"), None);
+        assert_eq!(with_meta(r#"{"providerRequest":{}}"#, &[]), None);
     }
 
     #[test]

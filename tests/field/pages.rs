@@ -49,6 +49,7 @@ fn the_samples_are_read_as_the_pages_say() {
                 "input 100, cache_read 9000, cache_write 600, cache_write_1h 300, output 50, web_search 2",
                 "input 10000, cache_read 90000, output 600, reasoning 400",
                 "input 100, cache_read 9000, cache_write 600, cache_write_1h 300, output 50",
+                "input 2000, cache_read 8000, output 400, reasoning 600",
             ],
         ),
     ];

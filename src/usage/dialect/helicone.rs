@@ -1,8 +1,9 @@
 //! Helicone's custom log: a request and the provider's response to it, each with what was said, and when. The provider is told
 //! by the address, the usage is the provider's own block inside the response, whole or in the events of a stream. An event is
 //! named by `Helicone-Request-Id`, else by the response's id. Where there is neither, its id is `log-` and the first 24
-//! hexadecimal digits of BLAKE3 over the address, the timing as it was sent and the usage with its fields sorted, a line feed
-//! between them: the same log again has the same id.
+//! hexadecimal digits of BLAKE3 over the address, the timing as it was sent, the usage with its fields sorted, and the
+//! BLAKE3 of the answer as it was sent, a line feed between them: the same log again has the same id, and another answer at
+//! the same moment has another one.
 
 use super::labels::{self, Labels};
 use super::{Context, Dialect, Told, hosts, makers, names, status};
@@ -29,8 +30,10 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let outcome = outcome_of(&mut response);
 
     let text = response.take("textBody").and_then(string).unwrap_or_default();
-    let body = response.take("json").map_or(Cow::Borrowed(&*text), |json| Cow::Borrowed(json.get()));
-    let answer = Answer::of(&body);
+    // Helicone's logger writes an empty object where the answer is a text.
+    let json = response.take("json").map(RawValue::get).filter(|json| !is_bare(json));
+    let body = json.unwrap_or(&text);
+    let answer = Answer::of(body);
     let mut asked = request.inner("json");
     let requested = asked.as_mut().and_then(|asked| asked.loose("model"));
     let requested = requested.or_else(|| model_in(url).and_then(labels::loose));
@@ -39,7 +42,8 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let call = answer.id.as_deref().and_then(labels::loose);
     let id = meta.take("helicone-request-id").or_else(|| call.clone()).unwrap_or_else(|| {
         let usage = answer.block().unwrap_or_default();
-        let hash = blake3::hash(format!("{url}\n{timing}\n{usage}").as_bytes()).to_hex();
+        let body = blake3::hash(body.as_bytes()).to_hex();
+        let hash = blake3::hash(format!("{url}\n{timing}\n{usage}\n{body}").as_bytes()).to_hex();
         Text::new(format!("log-{}", &hash[..24])).expect("digits are printable and few")
     });
     let said = || meta.take("helicone-provider").and_then(|name| names::provider(&name));
@@ -60,6 +64,8 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     event.product.requested_model = requested.filter(|requested| *requested != event.product.model);
     event.product.service_tier =
         answer.service_tier.as_deref().and_then(labels::loose).or(read.service_tier).filter(super::litellm::is_a_tier);
+    event.product.variant = read.variant;
+    event.product.region = read.region;
     event.product.served_by = answer.served_by.as_deref().and_then(labels::loose);
     event.outcome = outcome;
     event.usage = read.usage;
@@ -86,6 +92,11 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     }
     event.labels = labels.into_sorted();
     Ok(Told::event(event))
+}
+
+/// Whether JSON says nothing at all: an object or a list without anything in it, an empty text.
+fn is_bare(json: &str) -> bool {
+    json.bytes().all(|byte| b"{}[]\" \t\r\n".contains(&byte))
 }
 
 fn strip_prefix<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
@@ -149,10 +160,10 @@ const MOST_FIELDS: usize = 64;
 const LONGEST_FIELD: usize = 2_048;
 
 impl Answer {
-    /// Of a JSON body, of its text, or of the events of a stream.
+    /// Of a JSON body, of its text, or of the events of a stream, with or without `data:` in front of them.
     fn of(body: &str) -> Answer {
         let mut answer = Answer::default();
-        if kind(body) == "an object" {
+        if kind(body) == "an object" && Object::parse(body, "").is_ok() {
             answer.take(body);
         } else if kind(body) == "an array" {
             serde_json::from_str::<Vec<&RawValue>>(body)
@@ -160,7 +171,7 @@ impl Answer {
                 .into_iter()
                 .for_each(|chunk| answer.take(chunk.get()));
         } else {
-            let events = body.lines().filter_map(|line| line.strip_prefix("data:"));
+            let events = body.lines().map(|line| line.strip_prefix("data:").unwrap_or(line));
             events.map(str::trim).filter(|event| event.starts_with('{')).for_each(|event| answer.take(event));
         }
         answer
@@ -207,7 +218,7 @@ impl Answer {
     }
 
     fn read_usage(&self, provider: &str) -> Result<Read, Rejected> {
-        let nothing = Read { usage: Usage::Missing, reported: None, service_tier: None };
+        let nothing = Read::of(Usage::Missing);
         let Some(block) = self.block() else { return Ok(nothing) };
         let keys = Object::parse(&block, "usage")?;
         let shape = match Shape::evident(&keys) {

@@ -41,8 +41,8 @@ pub fn read_in(json: &str, context: &Context, envelope: Envelope) -> Result<Usag
     let read = match event.take("usage") {
         Some(usage) => read_usage(usage)?,
         // A call that nobody worked on used nothing; one that broke off may have used something that is not known yet.
-        None if outcome.is_free() => Read { usage: Usage::Counted(Quantities::NONE), reported: None, service_tier: None },
-        None if outcome != Outcome::Succeeded => Read { usage: Usage::Missing, reported: None, service_tier: None },
+        None if outcome.is_free() => Read::of(Usage::Counted(Quantities::NONE)),
+        None if outcome != Outcome::Succeeded => Read::of(Usage::Missing),
         None => return Err(event.wrong("usage", Problem::Missing)),
     };
     let (reported, claimed) = match event.object("reported", "reported")? {
@@ -59,9 +59,9 @@ pub fn read_in(json: &str, context: &Context, envelope: Envelope) -> Result<Usag
         model,
         requested_model: event.text("requested_model")?,
         served_by: event.text("served_by")?,
-        variant: event.text("variant")?,
+        variant: event.text("variant")?.or(read.variant),
         service_tier: event.text("service_tier")?.or(read.service_tier),
-        region: event.text("region")?,
+        region: event.text("region")?.or(read.region),
     };
     let owner = Owner {
         user: event.text("user")?,
@@ -124,7 +124,7 @@ pub(super) fn read_usage(usage: &RawValue) -> Result<Read, Rejected> {
         let known = Meter::ALL.map(Meter::name).to_vec();
         return Err(Rejected::new("usage", Problem::UnknownWord { found: name.chars().take(60).collect(), known }));
     }
-    Ok(Read { usage: Usage::Counted(quantities), reported: None, service_tier: None })
+    Ok(Read::of(Usage::Counted(quantities)))
 }
 
 /// An amount is the provider's unless it says that a gateway computed it.

@@ -13,6 +13,16 @@ use crate::usage::reading::{Object, Rejected, kind};
 /// Reads a response or a record, told apart by their fields.
 pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     let mut whole = Object::parse(json, "")?;
+    // The events of a Responses stream have the response inside; only that of an end is whole.
+    let event = whole.loose("type").filter(|event| event.starts_with("response."));
+    if let Some(event) = event {
+        return match (&*event, whole.take("response")) {
+            ("response.completed" | "response.incomplete" | "response.failed", Some(response)) => {
+                response::read(Object::parse(response.get(), "response")?, context)
+            }
+            _ => Ok(Told::Nothing("an event of a stream; the one that ends it has the usage")),
+        };
+    }
     if whole.has("native_tokens_prompt") || whole.has("native_tokens_completion") || whole.has("upstream_inference_cost") {
         return generation::read(whole, context);
     }

@@ -26,8 +26,7 @@ pub fn settle(outcome: Outcome, read: Option<Read>) -> (Outcome, Read) {
         Some(read) if used_something(&read) => (if outcome == Outcome::Refused { Outcome::Failed } else { outcome }, read),
         read => {
             let usage = if outcome.is_free() { Usage::Counted(Quantities::NONE) } else { Usage::Missing };
-            let (reported, service_tier) = read.map_or((None, None), |read| (read.reported, read.service_tier));
-            (outcome, Read { usage, reported, service_tier })
+            (outcome, Read { usage, ..read.unwrap_or(Read::of(Usage::Missing)) })
         }
     }
 }
@@ -39,7 +38,7 @@ mod tests {
 
     fn used(tokens: u64) -> Option<Read> {
         let usage = Usage::Counted(Quantities::of(&[(Meter::Input, tokens)]));
-        Some(Read { usage, reported: None, service_tier: None })
+        Some(Read::of(usage))
     }
 
     #[test]

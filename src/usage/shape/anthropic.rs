@@ -1,8 +1,8 @@
 //! Anthropic's messages: `input_tokens` *excludes* what was read from or written to the cache, so the counts are disjoint
 //! as they come. Cache writes are split by time to live where the API says so; without the split they are five-minute
-//! ones. Thinking is inside `output_tokens` and priced like it.
+//! ones. Thinking is inside `output_tokens` and priced like it. A fast answer, and one bound to a place, have prices of their own.
 
-use super::{Counted, Read, Unread, required};
+use super::{Counted, Read, Unread, all_taken, required};
 use crate::usage::reading::Object;
 use crate::usage::{Meter, Quantities};
 
@@ -39,5 +39,9 @@ pub(super) fn read(mut block: Object<'_>, also: &mut Read) -> Counted {
         quantities.set(Meter::WebFetch, tools.count("web_fetch_requests")?.unwrap_or(0));
     }
     also.service_tier = block.text("service_tier")?.filter(|tier| &**tier != "standard");
+    also.variant = block.text("speed")?.filter(|speed| &**speed != "standard");
+    also.region = block.text("inference_geo")?.filter(|geo| !matches!(&**geo, "global" | "not_available"));
+    split.map_or(Ok(()), all_taken)?;
+    all_taken(block)?;
     Ok(quantities)
 }

@@ -1,7 +1,7 @@
 //! Amazon Bedrock's Converse API: camel case, cache counts beside `inputTokens` (excluded from it), one-hour cache writes
 //! listed by time to live. Whether `totalTokens` counts the cache differs between models; both sums are accepted.
 
-use super::{Counted, Unread, agrees, remainder, required};
+use super::{Counted, Unread, agrees, all_taken, remainder, required};
 use crate::usage::reading::Object;
 use crate::usage::{Meter, Quantities};
 use serde_json::value::RawValue;
@@ -31,6 +31,7 @@ pub(super) fn read(mut block: Object<'_>) -> Counted {
             }
         }
     }
+    all_taken(block)?;
     let five_minutes = remainder(("cacheWriteInputTokens", cache_write), &[("cacheDetails 1h", one_hour)])?;
 
     Ok(Quantities::of(&[
@@ -44,8 +45,6 @@ pub(super) fn read(mut block: Object<'_>) -> Counted {
 
 /// The same count under its newer or its older name.
 fn either(block: &mut Object<'_>, newer: &str, older: &str) -> Result<u64, Unread> {
-    Ok(match block.count(newer)? {
-        Some(count) => count,
-        None => block.count(older)?.unwrap_or(0),
-    })
+    let (newer, older) = (block.count(newer)?, block.count(older)?);
+    Ok(newer.or(older).unwrap_or(0))
 }

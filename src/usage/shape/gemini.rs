@@ -2,14 +2,16 @@
 //! use prompts stand beside the prompt, and lists by modality split each of them. Cached tokens without their own list by
 //! modality are taken from the text, as long as the text holds that many.
 
-use super::{Counted, Unread, agrees, remainder, required};
+use super::{Counted, Read, Unread, agrees, all_taken, remainder, required};
 use crate::usage::reading::{Object, Problem, Rejected};
-use crate::usage::{Meter, Quantities};
+use crate::usage::{Meter, Quantities, Text};
 use serde_json::value::RawValue;
 
-pub(super) fn read(mut block: Object<'_>) -> Counted {
+pub(super) fn read(mut block: Object<'_>, also: &mut Read) -> Counted {
     let prompt = required(&mut block, "promptTokenCount")?;
-    let candidates = block.count("candidatesTokenCount")?.unwrap_or(0);
+    // The Live API calls the answer a response.
+    let (candidates, response) = (block.count("candidatesTokenCount")?, block.count("responseTokenCount")?);
+    let candidates = candidates.or(response).unwrap_or(0);
     let thoughts = block.count("thoughtsTokenCount")?.unwrap_or(0);
     let tool_prompts = block.count("toolUsePromptTokenCount")?.unwrap_or(0);
     let cached = block.count("cachedContentTokenCount")?.unwrap_or(0);
@@ -20,7 +22,12 @@ pub(super) fn read(mut block: Object<'_>) -> Counted {
     let of_prompt = by_modality(&mut block, "promptTokensDetails")?;
     let of_cache = by_modality(&mut block, "cacheTokensDetails")?;
     let of_tools = by_modality(&mut block, "toolUsePromptTokensDetails")?;
-    let of_answer = by_modality(&mut block, "candidatesTokensDetails")?;
+    let of_answer = match block.has("candidatesTokensDetails") {
+        true => by_modality(&mut block, "candidatesTokensDetails")?,
+        false => by_modality(&mut block, "responseTokensDetails")?,
+    };
+    also.service_tier = block.text("trafficType")?.and_then(|traffic| tier(&traffic));
+    all_taken(block)?;
 
     // What is cached of a modality is taken out of it; the rest of the cache is text.
     let audio = remainder(("AUDIO of promptTokensDetails", of_prompt.audio), &[("cached AUDIO", of_cache.audio)])?;
@@ -49,6 +56,17 @@ pub(super) fn read(mut block: Object<'_>) -> Counted {
         (Meter::ImageOutput, of_answer.image),
         (Meter::VideoInput, video + of_tools.video),
     ]))
+}
+
+/// The tier by which a kind of traffic is priced. One that is not known is a tier too, so that no card of another one fits.
+fn tier(traffic: &str) -> Option<Text> {
+    match traffic {
+        "ON_DEMAND" | "TRAFFIC_TYPE_UNSPECIFIED" => None,
+        "PROVISIONED_THROUGHPUT" => Some(Text::known("provisioned")),
+        "ON_DEMAND_FLEX" => Some(Text::known("flex")),
+        "ON_DEMAND_PRIORITY" => Some(Text::known("priority")),
+        other => Text::new(other.to_ascii_lowercase()),
+    }
 }
 
 #[derive(Default)]

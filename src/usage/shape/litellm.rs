@@ -3,7 +3,7 @@
 //! What it has beside that: cache writes, inside the details or under Anthropic's names next to the totals, split by
 //! time to live where the provider says so; and the searches of a server tool.
 
-use super::{Counted, Inclusive};
+use super::{Counted, Inclusive, all_taken, of, repeats};
 use crate::usage::Meter;
 use crate::usage::reading::{Object, Rejected};
 
@@ -20,35 +20,43 @@ pub(super) fn read(mut block: Object<'_>) -> Counted {
         None => None,
     };
 
-    let cached = of(&mut inside_prompt, "cached_tokens")?.or(read).unwrap_or(0);
-    let written = [of(&mut inside_prompt, "cache_creation_tokens")?, of(&mut inside_prompt, "cache_write_tokens")?, written];
+    let beside = [block.count("prompt_cache_hit_tokens")?, block.count("cached_tokens")?];
+    let cached = of(&mut inside_prompt, &["cached_tokens"])?.or(read).or(beside.into_iter().flatten().max()).unwrap_or(0);
+    let written =
+        [of(&mut inside_prompt, &["cache_creation_tokens"])?, of(&mut inside_prompt, &["cache_write_tokens"])?, written];
     let written = written.into_iter().flatten().max().unwrap_or(0);
-    let long = of(&mut by_ttl, "ephemeral_1h_input_tokens")?.unwrap_or(0);
+    let long = of(&mut by_ttl, &["ephemeral_1h_input_tokens"])?.unwrap_or(0);
+    // What is left of the writes lives for five minutes.
+    of(&mut by_ttl, &["ephemeral_5m_input_tokens"])?;
     let short = super::remainder(("cache_creation_tokens", written), &[("ephemeral_1h_input_tokens", long)])?;
-    let mut quantities = Inclusive {
+    let reasoning = of(&mut inside_completion, &["reasoning_tokens"])?.unwrap_or(0);
+    repeats(&mut block, "reasoning_tokens", ("that of the details", reasoning))?;
+    repeats(&mut block, "input_tokens", prompt)?;
+    repeats(&mut block, "output_tokens", completion)?;
+    let inclusive = Inclusive {
         prompt,
         completion,
         // A total of nothing is one that nobody counted.
         total: total.filter(|total| *total > 0),
         cached,
         cached_audio: 0,
+        cached_image: 0,
         cache_write: short,
         cache_write_1h: long,
-        audio_in: of(&mut inside_prompt, "audio_tokens")?.unwrap_or(0),
-        image_in: of(&mut inside_prompt, "image_tokens")?.unwrap_or(0),
-        video_in: of(&mut inside_prompt, "video_tokens")?.unwrap_or(0),
-        reasoning: of(&mut inside_completion, "reasoning_tokens")?.unwrap_or(0),
-        audio_out: of(&mut inside_completion, "audio_tokens")?.unwrap_or(0),
-        image_out: of(&mut inside_completion, "image_tokens")?.unwrap_or(0),
+        audio_in: of(&mut inside_prompt, &["audio_tokens"])?.unwrap_or(0),
+        image_in: of(&mut inside_prompt, &["image_tokens"])?.unwrap_or(0),
+        video_in: of(&mut inside_prompt, &["video_tokens"])?.unwrap_or(0),
+        reasoning,
+        audio_out: of(&mut inside_completion, &["audio_tokens"])?.unwrap_or(0),
+        image_out: of(&mut inside_completion, &["image_tokens"])?.unwrap_or(0),
+    };
+    let searches = [of(&mut inside_prompt, &["web_search_requests"])?, searches(tools)?];
+    for left in [Some(block), inside_prompt, inside_completion, by_ttl].into_iter().flatten() {
+        all_taken(left)?;
     }
-    .disjoint()?;
-    let searches = [of(&mut inside_prompt, "web_search_requests")?, searches(tools)?];
+    let mut quantities = inclusive.disjoint()?;
     quantities.set(Meter::WebSearch, searches.into_iter().flatten().max().unwrap_or(0));
     Ok(quantities)
-}
-
-fn of(details: &mut Option<Object<'_>>, name: &str) -> Result<Option<u64>, Rejected> {
-    details.as_mut().map_or(Ok(None), |details| details.count(name))
 }
 
 fn searches(tools: Option<Object<'_>>) -> Result<Option<u64>, Rejected> {

@@ -6,9 +6,11 @@ use crate::usage::reading::Object;
 
 const SPELLING: Spelling = Spelling {
     prompt: "prompt_tokens",
-    prompt_details: "prompt_tokens_details",
+    prompt_details: ["prompt_tokens_details", "prompt_token_details"],
+    other_prompt: "input_tokens",
     completion: "completion_tokens",
-    completion_details: "completion_tokens_details",
+    completion_details: ["completion_tokens_details", "completion_token_details"],
+    other_completion: "output_tokens",
 };
 
 pub(super) fn read(block: Object<'_>) -> Counted {

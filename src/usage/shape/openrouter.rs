@@ -1,12 +1,12 @@
 //! OpenRouter speaks three APIs and writes usage as each of them does: chat and responses nest like OpenAI's, messages
 //! are disjoint like Anthropic's. All three carry what it charged. `cost` is what leaves the credits; with the caller's
 //! own key that is only the router's fee, and the upstream's charge stands in `cost_details`. Otherwise the upstream
-//! figure is the same money again and must not be added.
+//! figure is the same money again and must not be added. Videos and speech have a cost and no tokens.
 
-use super::{Counted, Read, anthropic, openai_chat, openai_responses};
+use super::{Counted, Read, all_taken, anthropic, openai_chat, openai_responses};
 use crate::money::Currency;
 use crate::usage::reading::Object;
-use crate::usage::{Meter, Reported};
+use crate::usage::{Meter, Quantities, Reported};
 
 pub(super) fn read(mut block: Object<'_>, also: &mut Read) -> Counted {
     let cost = block.amount("cost")?;
@@ -26,6 +26,12 @@ pub(super) fn read(mut block: Object<'_>, also: &mut Read) -> Counted {
         }
     });
 
+    let counts_tokens =
+        ["prompt_tokens", "input_tokens", "completion_tokens", "output_tokens"].iter().any(|name| block.has(name));
+    if also.reported.is_some() && !counts_tokens {
+        all_taken(block)?;
+        return Ok(Quantities::NONE);
+    }
     let like_messages = block.has("input_tokens")
         && ["cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"].iter().any(|name| block.has(name));
     if like_messages {

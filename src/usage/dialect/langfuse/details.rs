@@ -83,7 +83,14 @@ pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
         counts.set(meter, counts.get(meter).saturating_add(count));
     }
     let sum: u64 = counts.present().filter(|(meter, _)| meter.is_token()).map(|(_, count)| count).sum();
-    if let Some(total) = total.filter(|total| *total > 0 && *total != sum) {
+    // Where the total is short of exactly the cache writes, they were counted inside the input as well.
+    let (input, written) =
+        (counts.get(Meter::Input), counts.get(Meter::CacheWrite).saturating_add(counts.get(Meter::CacheWrite1h)));
+    let is_inside = written > 0 && written <= input && total == Some(sum - written);
+    if is_inside {
+        counts.set(Meter::Input, input - written);
+    }
+    if let Some(total) = total.filter(|total| *total > 0 && *total != sum && !is_inside) {
         // A total alone cannot be split into what costs what.
         return Ok(Some(match sum {
             0 => contradiction(format!("total is {total}, and nothing says how much of it is input")),
@@ -136,6 +143,14 @@ mod tests {
         let langchain = r#"{"input":100,"input_cache_read":9000,"output":20,"output_reasoning":30}"#;
         let expected = [(Meter::Input, 100), (Meter::CacheRead, 9000), (Meter::Output, 20), (Meter::Reasoning, 30)];
         assert_eq!(usage(langchain), Usage::Counted(Quantities::of(&expected)));
+    }
+
+    #[test]
+    fn writes_inside_the_input_are_taken_out_where_the_total_says_so() {
+        // 1,000 on the way in, of which 900 were written: 100 plain. The total counts them once.
+        let details = r#"{"input":1000,"cache_creation_input_tokens":900,"output":50,"total":1050}"#;
+        let expected = [(Meter::Input, 100), (Meter::CacheWrite, 900), (Meter::Output, 50)];
+        assert_eq!(usage(details), Usage::Counted(Quantities::of(&expected)));
     }
 
     #[test]

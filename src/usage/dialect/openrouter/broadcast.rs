@@ -52,12 +52,14 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     event.product.service_tier = tier.and_then(labels::loose).filter(litellm::is_a_tier);
     event.outcome = outcome_of(span);
     event.estimated = of_generation("usage_is_estimated").is_some_and(Value::is_true);
+    event.reported = reported(span)?;
     event.usage = match counts_of(span).read()? {
         Some(Usage::Counted(counts)) if counts.is_empty() => Usage::Missing,
+        // What was charged is known, however it was counted.
+        Some(Usage::Contradictory { .. }) if event.reported.is_some() => Usage::Missing,
         Some(usage) => usage,
         None => Usage::Missing,
     };
-    event.reported = reported(span)?;
     event.session = attributes.first_plain(&["session.id", "trace.metadata.session_id"]).and_then(labels::loose);
 
     let mut labels = Labels::default();

@@ -26,13 +26,16 @@ pub fn read(mut response: Object<'_>, context: &Context) -> Result<Told, Rejecte
     event.product.served_by = response.loose("provider");
 
     let read = response.take("usage").map(|usage| Shape::Openrouter.read(usage.get(), "usage")).transpose()?;
-    let nothing = Read { usage: Usage::Missing, reported: None, service_tier: None };
-    let Read { usage, reported, service_tier } = read.unwrap_or(nothing);
+    let Read { usage, reported, service_tier, variant, region } = read.unwrap_or(Read::of(Usage::Missing));
     event.usage = match usage {
         Usage::Counted(counts) if counts.is_empty() => Usage::Missing,
+        // What was charged is known, however it was counted.
+        Usage::Contradictory { .. } if reported.is_some() => Usage::Missing,
         usage => usage,
     };
     event.reported = reported;
+    event.product.variant = variant;
+    event.product.region = region;
     event.product.service_tier = response.loose("service_tier").or(service_tier).filter(litellm::is_a_tier);
     let finished = response.array("choices").ok().flatten().and_then(|choices| {
         let mut choice = Object::parse(choices.first()?.get(), "").ok()?;
