@@ -1,7 +1,7 @@
 //! Pai publishes no record of its own, so this is a neutral event that an operator makes of its gateway's log; the shape is ours.
 //! Models are written with the provider in front (`openrouter/anthropic/claude-3-haiku`), and usage is the provider's own block,
 //! with OpenRouter's `cost` where it said one. An event without `event_id` is named by everything it says
-//! ([`derived`](super::derived)), so that a file that is read twice is booked once.
+//! ([`derived`]), so that a file that is read twice is booked once.
 
 use super::labels::{Labels, plain};
 use super::{Context, Dialect, Told, derived, names, native, status};
