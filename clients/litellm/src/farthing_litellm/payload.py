@@ -47,7 +47,10 @@ CONTENT = frozenset((
     "instructions", "message", "messages", "output", "outputs", "parts", "prompt", "prompts", "query", "question", "raw",
     "reasoning", "reasoningcontent", "system", "systemprompt", "text", "thinking", "toolcalls", "tools",
 ))  # fmt: skip
-ENDS = ("prompt", "completion", "message", "content", "apikey", "auth", "authorization", "password", "secret")
+ENDS = (
+    "prompt", "completion", "message", "content", "accesskey", "apikey", "auth", "authorization", "bearer", "cookie", "cookies",
+    "credential", "credentials", "passphrase", "passwd", "password", "privatekey", "secret", "secretkey", "secrets", "token",
+)  # fmt: skip
 
 
 def kept(payload: Mapping[str, Any]) -> dict[str, Any]:
