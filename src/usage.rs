@@ -117,7 +117,7 @@ pub struct Owner {
 
 /// One of the ways in which an owner is told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Dimension {
+pub enum OwnerDimension {
     User,
     Team,
     Project,
@@ -373,57 +373,57 @@ impl Outcome {
     }
 }
 
-impl Dimension {
+impl OwnerDimension {
     /// In the order in which reports and records list them.
-    pub const ALL: [Dimension; 7] = [
-        Dimension::User,
-        Dimension::Team,
-        Dimension::Project,
-        Dimension::Key,
-        Dimension::App,
-        Dimension::Agent,
-        Dimension::Environment,
+    pub const ALL: [OwnerDimension; 7] = [
+        OwnerDimension::User,
+        OwnerDimension::Team,
+        OwnerDimension::Project,
+        OwnerDimension::Key,
+        OwnerDimension::App,
+        OwnerDimension::Agent,
+        OwnerDimension::Environment,
     ];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Dimension::User => "user",
-            Dimension::Team => "team",
-            Dimension::Project => "project",
-            Dimension::Key => "key",
-            Dimension::App => "app",
-            Dimension::Agent => "agent",
-            Dimension::Environment => "environment",
+            OwnerDimension::User => "user",
+            OwnerDimension::Team => "team",
+            OwnerDimension::Project => "project",
+            OwnerDimension::Key => "key",
+            OwnerDimension::App => "app",
+            OwnerDimension::Agent => "agent",
+            OwnerDimension::Environment => "environment",
         }
     }
 
-    pub fn named(name: &str) -> Option<Dimension> {
-        Dimension::ALL.into_iter().find(|dimension| dimension.name() == name)
+    pub fn named(name: &str) -> Option<OwnerDimension> {
+        OwnerDimension::ALL.into_iter().find(|dimension| dimension.name() == name)
     }
 }
 
 impl Owner {
-    pub fn get(&self, dimension: Dimension) -> Option<&Text> {
+    pub fn get(&self, dimension: OwnerDimension) -> Option<&Text> {
         match dimension {
-            Dimension::User => self.user.as_ref(),
-            Dimension::Team => self.team.as_ref(),
-            Dimension::Project => self.project.as_ref(),
-            Dimension::Key => self.key.as_ref(),
-            Dimension::App => self.app.as_ref(),
-            Dimension::Agent => self.agent.as_ref(),
-            Dimension::Environment => self.environment.as_ref(),
+            OwnerDimension::User => self.user.as_ref(),
+            OwnerDimension::Team => self.team.as_ref(),
+            OwnerDimension::Project => self.project.as_ref(),
+            OwnerDimension::Key => self.key.as_ref(),
+            OwnerDimension::App => self.app.as_ref(),
+            OwnerDimension::Agent => self.agent.as_ref(),
+            OwnerDimension::Environment => self.environment.as_ref(),
         }
     }
 
-    pub fn set(&mut self, dimension: Dimension, text: Option<Text>) {
+    pub fn set(&mut self, dimension: OwnerDimension, text: Option<Text>) {
         *match dimension {
-            Dimension::User => &mut self.user,
-            Dimension::Team => &mut self.team,
-            Dimension::Project => &mut self.project,
-            Dimension::Key => &mut self.key,
-            Dimension::App => &mut self.app,
-            Dimension::Agent => &mut self.agent,
-            Dimension::Environment => &mut self.environment,
+            OwnerDimension::User => &mut self.user,
+            OwnerDimension::Team => &mut self.team,
+            OwnerDimension::Project => &mut self.project,
+            OwnerDimension::Key => &mut self.key,
+            OwnerDimension::App => &mut self.app,
+            OwnerDimension::Agent => &mut self.agent,
+            OwnerDimension::Environment => &mut self.environment,
         } = text;
     }
 
@@ -436,7 +436,7 @@ impl Owner {
 
     /// The dimensions with their names, in the order in which reports and records list them.
     pub fn dimensions(&self) -> [(&'static str, Option<&Text>); 7] {
-        Dimension::ALL.map(|dimension| (dimension.name(), self.get(dimension)))
+        OwnerDimension::ALL.map(|dimension| (dimension.name(), self.get(dimension)))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::catalog::Pattern;
 use crate::usage::dialect::Dialect;
-use crate::usage::{Dimension, Owner, Text, UsageEvent};
+use crate::usage::{Owner, OwnerDimension, Text, UsageEvent};
 use std::fmt;
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Attribution {
     pub source: Pattern,
     pub dialect: Option<Dialect>,
     /// Of several takings the first that is there.
-    pub takes: Vec<(Dimension, Vec<Taking>)>,
+    pub takes: Vec<(OwnerDimension, Vec<Taking>)>,
     pub note: Option<Text>,
 }
 
@@ -29,7 +29,7 @@ pub struct Attribution {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Taking {
     /// What the producer says of this or another dimension.
-    Dimension(Dimension),
+    Dimension(OwnerDimension),
     Label(Text),
     Session,
     Source,
@@ -48,7 +48,7 @@ impl Rules {
     /// Who bears an event, where that is not whom its producer names.
     pub fn attribute(&self, event: &UsageEvent) -> Option<Owner> {
         let mut ruled: Option<Owner> = None;
-        for dimension in Dimension::ALL {
+        for dimension in OwnerDimension::ALL {
             let fitting = self.attribution.iter().filter(|rule| rule.fits(event));
             let takings = fitting.flat_map(|rule| rule.takes.iter()).filter(|(of, _)| *of == dimension);
             let found = takings.flat_map(|(_, takings)| takings).find_map(|taking| taking.of(event));
@@ -92,7 +92,7 @@ impl Taking {
             "source" => Some(Taking::Source),
             "requested_model" => Some(Taking::RequestedModel),
             "nobody" => Some(Taking::Nobody),
-            other => Dimension::named(other).map(Taking::Dimension),
+            other => OwnerDimension::named(other).map(Taking::Dimension),
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 pub struct Ingest {
     /// A file of JSON or NDJSON, gzip or not; - is standard input
     file: String,
-    /// How the events are written: native, litellm, ... (GET /docs lists the dialects)
+    /// How the events are written: native, litellm, otlp, ...; docs/gateways has a page for each
     #[arg(long, default_value = "native")]
     dialect: String,
     /// The source of events that name none

@@ -122,14 +122,16 @@ impl Farthing {
     async fn open_conflict(&self, org: Org, number: i64) -> Result<Conflict, FlowError> {
         let conflict = self.store.conflict(org, number).await?;
         let conflict = conflict.ok_or_else(|| FlowError::NotThere(format!("there is no conflict {number}")))?;
-        match &conflict.decision {
-            None => Ok(conflict),
-            Some(decision) => {
-                let how = if decision.accepted { "accepted" } else { "dismissed" };
-                Err(FlowError::Refused(format!("conflict {number} was {how} at {} already", decision.decided_at)))
-            }
-        }
+        undecided(&format!("conflict {number}"), conflict.decision.as_ref())?;
+        Ok(conflict)
     }
+}
+
+/// A decision is made once.
+pub(crate) fn undecided(what: &str, decision: Option<&Decision>) -> Result<(), FlowError> {
+    let Some(decision) = decision else { return Ok(()) };
+    let how = if decision.accepted { "accepted" } else { "dismissed" };
+    Err(FlowError::Refused(format!("{what} was {how} at {} already", decision.decided_at)))
 }
 
 /// The charges among an event's entries that no reversal has taken back.

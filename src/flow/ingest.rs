@@ -248,8 +248,7 @@ impl Farthing {
             let touches = [known.call, known.evidence_of(), meeting.event()];
             let moves = touches.into_iter().flatten().any(|event| moved.contains(&event));
             let plan = match meeting {
-                Meeting::Known(outcome) => Plan::Known(outcome),
-                _ if moves => Plan::Later,
+                Meeting::New | Meeting::Completes { .. } | Meeting::Conflicts { .. } if moves => Plan::Later,
                 meeting => scene.plan(place, meeting, known, of_group),
             };
             if let Some(call) = events[place].call {

@@ -2,7 +2,7 @@
 //! are possible and a lost one is worse; a person says whether it was one call, and then the later charge is taken back.
 
 use crate::flow::booking::Booking;
-use crate::flow::conflicts::standing;
+use crate::flow::conflicts::{standing, undecided};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{EventNumber, Org};
 use crate::ledger::book_again;
@@ -76,12 +76,7 @@ impl Farthing {
     async fn open_suspect(&self, org: Org, event: EventNumber) -> Result<Suspect, FlowError> {
         let suspect = self.store.suspects(org, false, event.0 - 1, 1).await?.into_iter().find(|found| found.event == event);
         let suspect = suspect.ok_or_else(|| FlowError::NotThere(format!("event {event} is no suspect")))?;
-        match &suspect.decision {
-            None => Ok(suspect),
-            Some(decision) => {
-                let how = if decision.accepted { "accepted" } else { "dismissed" };
-                Err(FlowError::Refused(format!("suspect {event} was {how} at {} already", decision.decided_at)))
-            }
-        }
+        undecided(&format!("suspect {event}"), suspect.decision.as_ref())?;
+        Ok(suspect)
     }
 }

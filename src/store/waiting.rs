@@ -106,14 +106,14 @@ impl Write {
     pub async fn decide_conflict(&mut self, org: Org, conflict: i64, decision: &Decision) -> Result<bool, StoreError> {
         let text = "UPDATE conflicts SET decision = $3, decided_at = $4, decided_by = $5
                      WHERE org = $1 AND conflict = $2 AND decision IS NULL";
+        self.decide(text, org, conflict, decision).await.doing("decide a conflict")
+    }
+
+    async fn decide(&mut self, text: &'static str, org: Org, number: i64, decision: &Decision) -> Result<bool, sqlx::Error> {
+        let word = if decision.accepted { "accepted" } else { "dismissed" };
         on!(&mut self.db, db => {
-            let query = sqlx::query(text)
-                .bind(org.0)
-                .bind(conflict)
-                .bind(if decision.accepted { "accepted" } else { "dismissed" })
-                .bind(decision.decided_at.micros())
-                .bind(&decision.decided_by);
-            query.execute(&mut **db).await.map(|done| done.rows_affected() == 1).doing("decide a conflict")
+            let query = sqlx::query(text).bind(org.0).bind(number).bind(word).bind(decision.decided_at.micros());
+            query.bind(&decision.decided_by).execute(&mut **db).await.map(|done| done.rows_affected() == 1)
         })
     }
 }
@@ -136,15 +136,7 @@ impl Write {
     pub async fn decide_suspect(&mut self, org: Org, event: EventNumber, decision: &Decision) -> Result<bool, StoreError> {
         let text = "UPDATE suspects SET decision = $3, decided_at = $4, decided_by = $5
                      WHERE org = $1 AND event = $2 AND decision IS NULL";
-        on!(&mut self.db, db => {
-            let query = sqlx::query(text)
-                .bind(org.0)
-                .bind(event.0)
-                .bind(if decision.accepted { "accepted" } else { "dismissed" })
-                .bind(decision.decided_at.micros())
-                .bind(&decision.decided_by);
-            query.execute(&mut **db).await.map(|done| done.rows_affected() == 1).doing("decide on a suspect")
-        })
+        self.decide(text, org, event.0, decision).await.doing("decide on a suspect")
     }
 }
 

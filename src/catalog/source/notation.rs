@@ -3,6 +3,7 @@
 //! gateway's file, our own files that were written in its words, and write a price back.
 
 use crate::usage::Meter;
+use crate::usage::dialect::promptkit;
 
 /// A key, the meter it names, and the power of ten of the unit it is quoted in.
 pub type Spelling = (&'static str, Meter, u32);
@@ -34,16 +35,7 @@ pub const LLM_PROXY: &[Spelling] = &[
 ];
 
 /// PromptKit's names of units. An item quotes one of them; the key `per_1m_<unit>` a million.
-pub const PROMPTKIT: &[(&str, Meter)] = &[
-    ("input_token", Meter::Input),
-    ("output_token", Meter::Output),
-    ("cache_read_token", Meter::CacheRead),
-    ("cache_write_token", Meter::CacheWrite),
-    ("reasoning_token", Meter::Reasoning),
-    ("audio_input_token", Meter::AudioInput),
-    ("audio_output_token", Meter::AudioOutput),
-    ("character", Meter::Character),
-];
+pub const PROMPTKIT: &[(&str, Meter)] = promptkit::UNITS;
 
 pub const LITELLM: &[Spelling] = &[
     ("input_cost_per_token", Meter::Input, 0),

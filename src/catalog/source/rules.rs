@@ -4,7 +4,7 @@
 use super::fields::Fields;
 use crate::catalog::Pattern;
 use crate::catalog::rules::{Attribution, Rules, Taking};
-use crate::usage::Dimension;
+use crate::usage::OwnerDimension;
 use crate::usage::dialect::Dialect;
 use crate::yaml::{Mistake, Node, Value, written};
 use std::fmt::Write;
@@ -28,7 +28,7 @@ fn read_attribution(node: &Node<'_>, mistakes: &mut Vec<Mistake>) -> Option<Attr
     let dialect = fields.word("dialect", &Dialect::ALL.map(|dialect| (dialect.name(), dialect)), mistakes);
     let note = fields.text("note", mistakes);
     let mut takes = Vec::new();
-    for dimension in Dimension::ALL {
+    for dimension in OwnerDimension::ALL {
         let Some((key, node)) = fields.take(dimension.name()) else { continue };
         let words: Vec<(usize, &str)> = match &node.value {
             Value::List(nodes) => nodes.iter().filter_map(|node| Some((node.line, node.scalar()?))).collect(),
@@ -37,7 +37,7 @@ fn read_attribution(node: &Node<'_>, mistakes: &mut Vec<Mistake>) -> Option<Attr
         let takings = words.into_iter().filter_map(|(line, word)| {
             let taking = Taking::of_text(word);
             if taking.is_none() {
-                let dimensions = Dimension::ALL.map(Dimension::name).join(", ");
+                let dimensions = OwnerDimension::ALL.map(OwnerDimension::name).join(", ");
                 let what = format!(
                     "`{word}` is no place to take it from; write label:<key>, =<value>, session, source, requested_model, nobody, {dimensions}"
                 );

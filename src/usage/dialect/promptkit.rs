@@ -107,8 +107,8 @@ fn read_cost_info(info: &RawValue) -> Result<(Option<Claimed>, Option<Usage>), R
     Ok((cost, Some(Usage::Counted(counts)).filter(|_| !counts.is_empty())))
 }
 
-/// The runtime's units, and the meters that count the same.
-const UNITS: [(&str, Meter); 8] = [
+/// The runtime's units, and the meters that count the same; its prices are quoted for them too.
+pub const UNITS: &[(&str, Meter)] = &[
     ("input_token", Meter::Input),
     ("output_token", Meter::Output),
     ("cache_read_token", Meter::CacheRead),
@@ -122,7 +122,7 @@ const UNITS: [(&str, Meter); 8] = [
 /// Nothing where nothing is counted: then the event's own counts are all there is.
 fn by_unit(mut quantities: Object<'_>, info: &str) -> Result<Option<Usage>, Rejected> {
     let mut counts = Quantities::NONE;
-    for (unit, meter) in UNITS {
+    for &(unit, meter) in UNITS {
         counts.set(meter, quantities.count(unit)?.unwrap_or(0));
     }
     // Of a unit that nobody knows, none were used, or it is a contradiction.
