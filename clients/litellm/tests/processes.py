@@ -1,4 +1,4 @@
-"""Processes that write to a spool, and what dead ones leave in it."""
+"""Processes that write to a spool, what they have written so far, and what dead ones leave in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Callable
 
 import sink
 
@@ -35,6 +37,18 @@ def send(server: sink.Sink, spool: Path) -> subprocess.CompletedProcess[str]:
     settings = {"FARTHING_URL": server.url, "FARTHING_KEY": sink.KEY, "FARTHING_SPOOL": str(spool), "PYTHONPATH": source}
     command = [sys.executable, "-S", "-m", "farthing_litellm"]
     return subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60)
+
+
+def lines_in(spool: Path) -> int:
+    """How many events wait in the spool. A segment that is being made has no name yet that would stay."""
+    return sum(path.read_bytes().count(b"\n") for path in spool.glob("*.jsonl"))
+
+
+def eventually(true: Callable[[], bool], within: float = 30.0) -> None:
+    until = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.01)
 
 
 def lines_of_a_dead_process(spool: Path, written: bytes, name: str = "00000000000000000001-1-gone.jsonl") -> Path:

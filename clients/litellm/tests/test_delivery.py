@@ -12,6 +12,7 @@ from typing import Callable
 import litellm
 import pytest
 
+import processes
 import sink
 from farthing_litellm import FarthingLogger
 from farthing_litellm.sender import Endpoint
@@ -93,9 +94,10 @@ def prompts_and_answers_reach_neither_disk_nor_wire(server: sink.Sink, logger: F
         litellm.completion("gpt-4o-mini", mock_response=Exception("CANARY is not allowed"), **everything)
     with pytest.raises(litellm.exceptions.BadRequestError):
         litellm.completion("no-provider/CANARY-is-no-secret", messages=[{"role": "user", "content": "CANARY"}])
-    logger.flush()
-    server.always = None
+    # litellm calls back from a thread of its own, some time after the call.
+    processes.eventually(lambda: processes.lines_in(spool) == 4)
     on_disk = b"".join(path.read_bytes() for path in spool.iterdir())
+    server.always = None
     logger.flush()
     server.wait_for_events(4)
     on_the_wire = b"".join(request["body"] for request in server.requests)
@@ -109,7 +111,7 @@ def prompts_and_answers_reach_neither_disk_nor_wire(server: sink.Sink, logger: F
 def only_the_owner_may_read_the_spool(server: sink.Sink, logger: FarthingLogger, spool: Path) -> None:
     server.always = sink.status(503)
     litellm.completion("gpt-4o-mini", PROMPT, mock_response="fine")
-    logger.flush()
+    server.wait_for_requests(1)
     [segment] = spool.iterdir()
     assert oct(segment.stat().st_mode & 0o777) == "0o600"
     assert oct(spool.stat().st_mode & 0o777) == "0o700"
@@ -161,12 +163,10 @@ def refused_events_are_kept_told_once_and_tried_at_the_next_start(
 ) -> None:
     server.always = sink.status(422, b'{"title": "no", "detail": "the fields are wrong"}')
     logger = start()
-    for _ in range(2):
+    for number in (1, 2):
         litellm.completion("gpt-4o-mini", PROMPT, mock_response="fine")
-        time.sleep(0.2)
-        logger.flush()
+        processes.eventually(lambda: len(list(spool.glob("*.refused"))) == number)
     assert len(server.requests) == 2
-    assert len(list(spool.glob("*.refused"))) == 2
     [said] = [record.getMessage() for record in caplog.records if record.name == "farthing_litellm"]
     assert "refused 1 events with 422: the fields are wrong" in said
     server.always = None
