@@ -7,7 +7,7 @@ use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Seque
 use crate::ledger::items::{self, Item};
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
-use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, on, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, int, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
 use crate::usage::Outcome;
@@ -93,16 +93,9 @@ impl Write {
 
     /// All entries of these events, in the order in which they were booked.
     pub async fn entries_of_events(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
-        let mut found = Vec::with_capacity(events.len());
-        for list in lists(events) {
-            let text = of_events(list.len());
-            on!(&mut self.db, db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
-                for row in query.fetch_all(&mut **db).await.doing("read entries")? {
-                    found.push(entry(&row)?);
-                }
-            });
-        }
+        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        let text = of_events();
+        let mut found = rows_in!(&mut self.db, db => &mut **db, text, org, &numbers, entry, "read entries").await?;
         found.sort_by_key(|entry| entry.sequence);
         Ok(found)
     }
@@ -114,23 +107,16 @@ impl Store {
         let text = format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.event = $2 ORDER BY e.sequence");
         let entries = on!(self.reader(), db => {
             let rows = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(event.0).fetch_all(db).await.doing("read entries")?;
-            rows.iter().map(entry).collect::<Result<Vec<Entry>, StoreError>>()?
+            rows.iter().map(entry).collect::<Result<Vec<Entry>, sqlx::Error>>().doing("read entries")?
         });
         self.with_blocks(org, entries).await
     }
 
     /// All entries of these events, in the order in which they were booked.
     pub async fn entries_of_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
-        let mut found = Vec::with_capacity(events.len());
-        for list in lists(events) {
-            let text = of_events(list.len());
-            on!(self.reader(), db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
-                for row in query.fetch_all(db).await.doing("read entries")? {
-                    found.push(entry(&row)?);
-                }
-            });
-        }
+        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        let text = of_events();
+        let mut found = rows_in!(self.reader(), db => db, text, org, &numbers, entry, "read entries").await?;
         found.sort_by_key(|entry| entry.sequence);
         Ok(found)
     }
@@ -200,7 +186,7 @@ impl Store {
                 .fetch_all(db)
                 .await
                 .doing("read entries")?;
-            rows.iter().map(entry).collect::<Result<Vec<Entry>, StoreError>>()?
+            rows.iter().map(entry).collect::<Result<Vec<Entry>, sqlx::Error>>().doing("read entries")?
         });
         self.with_blocks(org, entries).await
     }
@@ -254,7 +240,7 @@ impl Store {
         on!(self.reader(), db => {
             let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until);
             let rows = query.fetch_all(db).await.doing("read entries")?;
-            rows.iter().map(entry).collect()
+            rows.iter().map(entry).collect::<Result<_, sqlx::Error>>().doing("read entries")
         })
     }
 }
@@ -344,8 +330,8 @@ fn spend_row(row: &impl Columns, by_time: bool) -> Result<SpendRow, sqlx::Error>
     })
 }
 
-fn of_events(count: usize) -> String {
-    format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.event IN ({})", in_list(2, count))
+pub(super) fn of_events() -> String {
+    format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.event IN (..)")
 }
 
 fn bytes_of(items: &[Item]) -> Vec<u8> {
@@ -401,45 +387,39 @@ fn values<'v>(org: Org, entry: &'v Entry, items: &'v [u8]) -> [Value<'v>; 34] {
 }
 
 /// Reads an entry and asserts what the ledger asserted when it was written.
-fn entry(row: &impl Columns) -> Result<Entry, StoreError> {
-    let read = || {
-        let maybe = |place| match (row.maybe_int(place)?, row.maybe_int(place + 1)?, row.maybe_int(place + 2)?) {
-            (Some(micro), Some(femto), Some(yocto)) => Ok(Some(Amount::from_limbs(Limbs { micro, femto, yocto }))),
-            _ => Ok::<_, sqlx::Error>(None),
-        };
-        let sequence = Sequence(row.int(0)?);
-        let wrong = |why: &str| sqlx::Error::Decode(format!("entry {sequence}: {why}").into());
-        let amount = Amount::from_limbs(Limbs { micro: row.int(13)?, femto: row.int(14)?, yocto: row.int(15)? });
-        let currency: Currency = row.text(12)?.parse().map_err(|_| wrong("its currency is unknown"))?;
-        let posting =
-            Posting::new(NameId(row.int(10)?), NameId(row.int(11)?), amount, currency).map_err(|e| wrong(&e.to_string()))?;
-        Ok(Entry {
-            sequence,
-            kind: EntryKind::from_number(row.int(1)? as u8).ok_or_else(|| wrong("its kind is unknown"))?,
-            event: row.maybe_int(2)?.map(EventNumber),
-            turn: row.int(3)? as u32,
-            reverses: row.maybe_int(4)?.map(Sequence),
-            occurred_at: Instant::from_micros(row.int(5)?),
-            period: Month::from_number(row.int(6)? as i32),
-            source: NameId(row.int(7)?),
-            owner: OwnerId(row.int(8)?),
-            product: ProductId(row.int(9)?),
-            posting,
-            rated: maybe(16)?,
-            reported: maybe(19)?,
-            list: maybe(22)?,
-            outcome: Outcome::from_number(row.int(25)? as u8).ok_or_else(|| wrong("its outcome is unknown"))?,
-            calls: row.int(26)? as u64,
-            estimated: row.int(27)? != 0,
-            layer: Layer::from_number(row.int(28)? as u8).ok_or_else(|| wrong("its layer is unknown"))?,
-            card: row.maybe_int(29)?.map(NameId),
-            above: row.maybe_int(30)?.map(NameId),
-            reason: row.maybe_int(31)?.map(NameId),
-            items: items::read(&row.blob(32)?).map_err(|e| wrong(&e.to_string()))?,
-        })
+fn entry(row: &impl Columns) -> Result<Entry, sqlx::Error> {
+    let maybe = |place| match (row.maybe_int(place)?, row.maybe_int(place + 1)?, row.maybe_int(place + 2)?) {
+        (Some(micro), Some(femto), Some(yocto)) => Ok(Some(Amount::from_limbs(Limbs { micro, femto, yocto }))),
+        _ => Ok::<_, sqlx::Error>(None),
     };
-    read().map_err(|e: sqlx::Error| match e {
-        sqlx::Error::Decode(why) => StoreError::damaged("an entry", why),
-        source => StoreError::Database { doing: "read entries", source },
+    let sequence = Sequence(row.int(0)?);
+    let wrong = |why: &str| sqlx::Error::Decode(format!("entry {sequence}: {why}").into());
+    let amount = Amount::from_limbs(Limbs { micro: row.int(13)?, femto: row.int(14)?, yocto: row.int(15)? });
+    let currency: Currency = row.text(12)?.parse().map_err(|_| wrong("its currency is unknown"))?;
+    let posting =
+        Posting::new(NameId(row.int(10)?), NameId(row.int(11)?), amount, currency).map_err(|e| wrong(&e.to_string()))?;
+    Ok(Entry {
+        sequence,
+        kind: EntryKind::from_number(row.int(1)? as u8).ok_or_else(|| wrong("its kind is unknown"))?,
+        event: row.maybe_int(2)?.map(EventNumber),
+        turn: row.int(3)? as u32,
+        reverses: row.maybe_int(4)?.map(Sequence),
+        occurred_at: Instant::from_micros(row.int(5)?),
+        period: Month::from_number(row.int(6)? as i32),
+        source: NameId(row.int(7)?),
+        owner: OwnerId(row.int(8)?),
+        product: ProductId(row.int(9)?),
+        posting,
+        rated: maybe(16)?,
+        reported: maybe(19)?,
+        list: maybe(22)?,
+        outcome: Outcome::from_number(row.int(25)? as u8).ok_or_else(|| wrong("its outcome is unknown"))?,
+        calls: row.int(26)? as u64,
+        estimated: row.int(27)? != 0,
+        layer: Layer::from_number(row.int(28)? as u8).ok_or_else(|| wrong("its layer is unknown"))?,
+        card: row.maybe_int(29)?.map(NameId),
+        above: row.maybe_int(30)?.map(NameId),
+        reason: row.maybe_int(31)?.map(NameId),
+        items: items::read(&row.blob(32)?).map_err(|e| wrong(&e.to_string()))?,
     })
 }

@@ -3,11 +3,10 @@
 use crate::id::{EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::names::Names;
-use crate::store::sql::{Columns, MOST_IN_A_LIST, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
-use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
 
 /// A recorded event with its dimensions read back.
@@ -17,7 +16,22 @@ pub struct StoredEvent {
     pub event: UsageEvent,
 }
 
-const EVENT: &str = "SELECT record, event, revision, state, about, source, id, content, body FROM events WHERE org = $1 AND";
+macro_rules! events {
+    ($which:literal) => {
+        concat!("SELECT record, event, revision, state, about, source, id, content, body FROM events WHERE org = $1 AND ", $which)
+    };
+}
+
+const RECORDS: &str = events!("record IN (..)");
+const REVISIONS: &str = events!("event IN (..) AND revision > 0");
+const CLAIMS: &str = events!("event IN (..) AND revision > 0 AND state <> 4");
+const NEWEST: &str = "SELECT event, MAX(revision) FROM events WHERE org = $1 AND event IN (..) AND revision > 0 GROUP BY event";
+const SAME: &str = events!("event = $2 AND revision > 0 AND state = 4 AND content = $3");
+const TOLD: &str = events!("about IN (..)");
+const PROMOTED: &str = events!("about IN (..) AND state = 5");
+const BETWEEN: &str = events!("record >= $2 AND record < $3 ORDER BY record");
+#[cfg(test)]
+pub(super) const LOOKED_UP: [&str; 8] = [RECORDS, REVISIONS, CLAIMS, NEWEST, SAME, TOLD, PROMOTED, BETWEEN];
 
 impl Write {
     pub async fn insert_events(&mut self, org: Org, events: &[EventRow]) -> Result<(), StoreError> {
@@ -41,45 +55,25 @@ impl Write {
 
     /// All revisions of these events, the first ones first.
     pub async fn revisions(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
-        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
-        let mut found = Vec::with_capacity(numbers.len());
-        for list in lists(&numbers) {
-            let numbers = in_list(2, list.len());
-            for choice in [format!("{EVENT} record IN ({numbers})"), format!("{EVENT} event IN ({numbers}) AND revision > 0")] {
-                on!(&mut self.db, db => {
-                    let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
-                    for row in query.fetch_all(&mut **db).await.doing("read events")? {
-                        found.push(event_row(&row).doing("read events")?);
-                    }
-                });
-            }
-        }
+        let mut found = self.events(org, RECORDS, events).await?;
+        found.append(&mut self.events(org, REVISIONS, events).await?);
         found.sort_by_key(|row| (row.event, row.revision));
         Ok(found)
     }
 
     /// What other sources say of the calls that these events hold.
     pub async fn told_of(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
-        self.about(org, events, "").await
+        self.events(org, TOLD, events).await
     }
 
     /// The records of others on whose word the calls that these events hold are booked.
     pub async fn promoted(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
-        self.about(org, events, " AND state = 5").await
+        self.events(org, PROMOTED, events).await
     }
 
-    async fn about(&mut self, org: Org, events: &[EventNumber], which: &str) -> Result<Vec<EventRow>, StoreError> {
-        let mut found = Vec::new();
-        for list in lists(events) {
-            let text = format!("{EVENT} about IN ({}){which}", in_list(2, list.len()));
-            on!(&mut self.db, db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(event.0));
-                for row in query.fetch_all(&mut **db).await.doing("read events")? {
-                    found.push(event_row(&row).doing("read events")?);
-                }
-            });
-        }
-        Ok(found)
+    async fn events(&mut self, org: Org, which: &str, numbers: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
+        let numbers: Vec<i64> = numbers.iter().map(|event| event.0).collect();
+        rows_in!(&mut self.db, db => &mut **db, which, org, &numbers, event_row, "read events").await
     }
 
     /// Of these events what stands, and what says exactly one of these things; the first revisions first. An id under which
@@ -89,41 +83,27 @@ impl Write {
         org: Org,
         events: &[(EventNumber, [u8; 16])],
     ) -> Result<(Vec<EventRow>, HashMap<EventNumber, u32>), StoreError> {
-        let numbers: Vec<i64> = events.iter().map(|(event, _)| event.0).collect();
-        let mut found = Vec::with_capacity(events.len());
-        let mut newest = HashMap::new();
-        for (list, of_list) in lists(&numbers).zip(events.chunks(MOST_IN_A_LIST)) {
-            let numbers = in_list(2, list.len());
-            let firsts = format!("{EVENT} record IN ({numbers})");
-            let stand = format!("{EVENT} event IN ({numbers}) AND revision > 0 AND state <> 4");
-            let last = format!(
-                "SELECT event, MAX(revision) FROM events WHERE org = $1 AND event IN ({numbers}) AND revision > 0 GROUP BY event"
-            );
+        let numbers: Vec<EventNumber> = events.iter().map(|(event, _)| *event).collect();
+        let mut found = self.events(org, RECORDS, &numbers).await?;
+        found.append(&mut self.events(org, CLAIMS, &numbers).await?);
+        let numbers: Vec<i64> = numbers.iter().map(|event| event.0).collect();
+        let newest: HashMap<EventNumber, u32> =
+            rows_in!(&mut self.db, db => &mut **db, NEWEST, org, &numbers, newest, "read events").await?.into_iter().collect();
+        for (event, content) in events.iter().filter(|(event, _)| newest.contains_key(event)) {
             on!(&mut self.db, db => {
-                for choice in [firsts, stand] {
-                    let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
-                    for row in query.fetch_all(&mut **db).await.doing("read events")? {
-                        found.push(event_row(&row).doing("read events")?);
-                    }
-                }
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(last)).bind(org.0), |query, number| query.bind(*number));
+                let query = sqlx::query(SAME).bind(org.0).bind(event.0).bind(&content[..]);
                 for row in query.fetch_all(&mut **db).await.doing("read events")? {
-                    newest.insert(EventNumber(row.int(0).doing("read events")?), row.int(1).doing("read events")? as u32);
+                    found.push(event_row(&row).doing("read events")?);
                 }
             });
-            for (event, content) in of_list.iter().filter(|(event, _)| newest.contains_key(event)) {
-                let text = format!("{EVENT} event = $2 AND revision > 0 AND state = 4 AND content = $3");
-                on!(&mut self.db, db => {
-                    let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(event.0).bind(&content[..]);
-                    for row in query.fetch_all(&mut **db).await.doing("read events")? {
-                        found.push(event_row(&row).doing("read events")?);
-                    }
-                });
-            }
         }
         found.sort_by_key(|row| (row.event, row.revision));
         Ok((found, newest))
     }
+}
+
+fn newest(row: &impl Columns) -> Result<(EventNumber, u32), sqlx::Error> {
+    Ok((EventNumber(row.int(0)?), row.int(1)? as u32))
 }
 
 fn values(org: Org, event: &EventRow) -> [Value<'_>; 10] {
@@ -144,28 +124,21 @@ fn values(org: Org, event: &EventRow) -> [Value<'_>; 10] {
 impl Store {
     /// Events by record, with their names.
     pub async fn events_by_record(&self, org: Org, records: &[i64]) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut rows = Vec::with_capacity(records.len());
-        for list in lists(records) {
-            let text = format!("{EVENT} record IN ({})", in_list(2, list.len()));
-            on!(self.reader(), db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, record| query.bind(*record));
-                for row in query.fetch_all(db).await.doing("read events")? {
-                    rows.push(event_row(&row).doing("read events")?);
-                }
-            });
-        }
+        let mut rows = self.events(org, RECORDS, records).await?;
         rows.sort_by_key(|row| row.record);
         self.with_names(org, rows).await
     }
 
     /// All revisions of one event, the first one first.
     pub async fn revisions_of(&self, org: Org, event: EventNumber) -> Result<Vec<StoredEvent>, StoreError> {
-        let text = format!("{EVENT} (record = $2 OR (event = $2 AND revision > 0)) ORDER BY revision");
-        let rows: Vec<EventRow> = on!(self.reader(), db => {
-            let rows = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(event.0).fetch_all(db).await.doing("read an event")?;
-            rows.iter().map(event_row).collect::<Result<_, sqlx::Error>>().doing("read an event")?
-        });
+        let mut rows = self.events(org, RECORDS, &[event.0]).await?;
+        rows.append(&mut self.events(org, REVISIONS, &[event.0]).await?);
+        rows.sort_by_key(|row| row.revision);
         self.with_names(org, rows).await
+    }
+
+    async fn events(&self, org: Org, which: &str, numbers: &[i64]) -> Result<Vec<EventRow>, StoreError> {
+        rows_in!(self.reader(), db => db, which, org, numbers, event_row, "read events").await
     }
 
     /// What each of these events is booked on now: its newest revision that is not a contradiction, or the better word of another
@@ -173,19 +146,10 @@ impl Store {
     pub async fn standing_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<StoredEvent>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
         let mut standing: BTreeMap<EventNumber, Vec<EventRow>> = BTreeMap::new();
-        for list in lists(&numbers) {
-            let numbers = in_list(2, list.len());
-            let promoted = format!("{EVENT} about IN ({numbers}) AND state = 5");
-            let own = [format!("{EVENT} record IN ({numbers})"), format!("{EVENT} event IN ({numbers}) AND revision > 0")];
-            for choice in own.into_iter().chain([promoted]) {
-                on!(self.reader(), db => {
-                    let query = list.iter().fold(sqlx::query(AssertSqlSafe(choice)).bind(org.0), |query, number| query.bind(*number));
-                    for row in query.fetch_all(db).await.doing("read events")? {
-                        let row = event_row(&row).doing("read events")?;
-                        let asked = [Some(row.event), row.about].into_iter().flatten().filter(|event| events.contains(event));
-                        asked.for_each(|event| standing.entry(event).or_default().push(row.clone()));
-                    }
-                });
+        for which in [RECORDS, REVISIONS, PROMOTED] {
+            for row in self.events(org, which, &numbers).await? {
+                let asked = [Some(row.event), row.about].into_iter().flatten().filter(|event| events.contains(event));
+                asked.for_each(|event| standing.entry(event).or_default().push(row.clone()));
             }
         }
         let decide = |(event, rows): (EventNumber, Vec<EventRow>)| Some(EventRow { event, ..decides(event, &rows)?.clone() });
@@ -194,9 +158,8 @@ impl Store {
 
     /// The records from one number up to another, in order: what a block covers.
     pub async fn records_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<EventRow>, StoreError> {
-        let text = format!("{EVENT} record >= $2 AND record < $3 ORDER BY record");
         on!(self.reader(), db => {
-            let rows = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read events")?;
+            let rows = sqlx::query(BETWEEN).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read events")?;
             rows.iter().map(event_row).collect::<Result<_, sqlx::Error>>().doing("read events")
         })
     }

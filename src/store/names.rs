@@ -3,7 +3,7 @@
 
 use crate::id::{NameId, Org, OwnerId, ProductId};
 use crate::ledger::seal::{Dimensions, name_hash};
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
 use sqlx::AssertSqlSafe;
@@ -174,14 +174,23 @@ impl Write {
     }
 }
 
+fn text_of(row: &impl Columns) -> Result<(i64, Option<String>), sqlx::Error> {
+    Ok((row.int(0)?, row.maybe_text(1)?))
+}
+
 fn row_of(org: Org, number: i64, dimensions: &Dimensions) -> [Value<'static>; 9] {
     let [a, b, c, d, e, f, g] = dimensions.map(Value::Int);
     [Value::Int(org.0), Value::Int(number), a, b, c, d, e, f, g]
 }
 
+const TEXTS: &str = "SELECT name, text FROM names WHERE org = $1 AND name IN (..)";
 const OWNERS: &str =
     "SELECT owner, user_name, team, project, key_name, app, agent, environment FROM owners WHERE org = $1 AND owner";
 const PRODUCTS: &str = "SELECT product, provider, model, requested_model, served_by, variant, service_tier, region FROM products WHERE org = $1 AND product";
+#[cfg(test)]
+pub(super) fn looked_up() -> [String; 3] {
+    [TEXTS.to_owned(), format!("{OWNERS} IN (..)"), format!("{PRODUCTS} IN (..)")]
+}
 
 /// Names, owners and products by number, as far as a reader has asked for them. Numbers never change their meaning, so
 /// whatever is in here stays right.
@@ -270,31 +279,12 @@ fn sorted(numbers: impl Iterator<Item = i64>) -> Vec<i64> {
 
 impl Store {
     async fn texts(&self, org: Org, names: &[i64]) -> Result<Vec<(i64, Option<String>)>, StoreError> {
-        let mut texts = Vec::with_capacity(names.len());
-        for list in lists(names) {
-            let text = format!("SELECT name, text FROM names WHERE org = $1 AND name IN ({})", in_list(2, list.len()));
-            on!(self.reader(), db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, name| query.bind(*name));
-                for row in query.fetch_all(db).await.doing("read names")? {
-                    texts.push(row.int(0).and_then(|name| Ok((name, row.maybe_text(1)?))).doing("read names")?);
-                }
-            });
-        }
-        Ok(texts)
+        rows_in!(self.reader(), db => db, TEXTS, org, names, text_of, "read names").await
     }
 
     async fn dimensions(&self, select: &str, org: Org, numbers: &[i64]) -> Result<Vec<(i64, Dimensions)>, StoreError> {
-        let mut found = Vec::with_capacity(numbers.len());
-        for list in lists(numbers) {
-            let text = format!("{select} IN ({})", in_list(2, list.len()));
-            on!(self.reader(), db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, number| query.bind(*number));
-                for row in query.fetch_all(db).await.doing("read dimensions")? {
-                    found.push(dimensions_of(&row).doing("read dimensions")?);
-                }
-            });
-        }
-        Ok(found)
+        let select = format!("{select} IN (..)");
+        rows_in!(self.reader(), db => db, select, org, numbers, dimensions_of, "read dimensions").await
     }
 
     /// Every source that ever sent an event.

@@ -98,10 +98,7 @@ impl Write {
             }
             Either::Postgres(tx) => {
                 let wanted: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
-                // Planned each time: a plan that was made while the table was empty reads all of it, and nothing replaces such a
-                // plan before the first ANALYZE.
                 let rows = sqlx::query("SELECT key, value FROM once WHERE org = $1 AND key = ANY($2)")
-                    .persistent(false)
                     .bind(org.0)
                     .bind(wanted)
                     .fetch_all(&mut **tx)

@@ -18,6 +18,28 @@ macro_rules! on {
 }
 pub(crate) use on;
 
+/// All rows of an org for which one of some values stands in the list, which the statement leaves open as `IN (..)`.
+macro_rules! rows_in {
+    ($which:expr, $db:ident => $executor:expr, $text:expr, $org:expr, $values:expr, $read:expr, $doing:literal) => {
+        async {
+            let values = $values;
+            let mut found = Vec::with_capacity(values.len());
+            for list in $crate::store::sql::lists(values) {
+                let text = $text.replace("(..)", &format!("({})", $crate::store::sql::in_list(2, list.len())));
+                $crate::store::sql::on!($which, $db => {
+                    let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind($org.0);
+                    let query = list.iter().fold(query, |query, value| query.bind(*value));
+                    for row in query.fetch_all($executor).await.doing($doing)? {
+                        found.push($read(&row).doing($doing)?);
+                    }
+                });
+            }
+            Ok::<_, $crate::store::StoreError>(found)
+        }
+    };
+}
+pub(crate) use rows_in;
+
 /// One of the two databases: a pool to read from, or a connection inside a transaction.
 pub(crate) enum Either<S, P> {
     Sqlite(S),

@@ -3,7 +3,7 @@
 
 use crate::id::{EventNumber, Org};
 use crate::rating::HeldReason;
-use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, on, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Instant;
 use sqlx::AssertSqlSafe;
@@ -78,17 +78,7 @@ impl Write {
     /// Those of the events that are on the list.
     pub async fn held_among(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<HeldEvent>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
-        let mut found = Vec::new();
-        for list in lists(&numbers) {
-            let text = format!("{HELD_EVENT} AND event IN ({})", in_list(2, list.len()));
-            on!(&mut self.db, db => {
-                let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(*event));
-                for row in query.fetch_all(&mut **db).await.doing("read held events")? {
-                    found.push(held_event(&row).doing("read held events")?);
-                }
-            });
-        }
-        Ok(found)
+        rows_in!(&mut self.db, db => &mut **db, HELD_AMONG, org, &numbers, held_event, "read held events").await
     }
 
     pub async fn insert_conflicts(&mut self, org: Org, conflicts: &[Conflict]) -> Result<(), StoreError> {
@@ -142,7 +132,10 @@ impl Write {
 
 const SUSPECT: &str = "SELECT event, about, why, found_at, decision, decided_at, decided_by FROM suspects WHERE org = $1";
 const HELD_EVENT: &str = "SELECT event, record, reason, detail, held_at FROM held WHERE org = $1";
+const HELD_AMONG: &str = "SELECT event, record, reason, detail, held_at FROM held WHERE org = $1 AND event IN (..)";
 const CONFLICT: &str = "SELECT conflict, event, fields, found_at, decision, decided_at, decided_by FROM conflicts WHERE org = $1";
+#[cfg(test)]
+pub(super) const LOOKED_UP: [&str; 1] = [HELD_AMONG];
 
 impl Store {
     /// A page of what is held, oldest event first; of one reason, or of any.
