@@ -241,25 +241,29 @@ impl Farthing {
         let mut plans: Vec<(usize, Plan)> = Vec::with_capacity(firsts.len());
         let mut claimed: HashMap<OnceKey, Claimed> = HashMap::new();
         let mut moved: HashSet<EventNumber> = HashSet::new();
+        let mut waiting = Waiting::new(&steps, &events, &firsts);
         for ((place, meeting), known) in meetings.into_iter().zip(&known) {
-            let of_group = events[place].call.and_then(|call| claimed.get(&call));
+            let call = events[place].call;
+            let of_group = call.and_then(|call| claimed.get(&call));
             let scene = Scene { rules: booking.in_force.catalog.rules(), holders: &holders, events: &events };
-            // A call is booked once in a pass: the next word on it has to see what this one made of it.
+            // A call is booked once in a pass: the next word on it has to see what this one made of it. And whoever tells of
+            // it after one that waits for the next pass waits too.
             let touches = [known.call, known.evidence_of(), meeting.event()];
             let moves = touches.into_iter().flatten().any(|event| moved.contains(&event));
+            let waits = moves || call.is_some_and(|call| waiting.before(place).contains(&call));
             let plan = match meeting {
-                Meeting::New | Meeting::Completes { .. } | Meeting::Conflicts { .. } if moves => Plan::Later,
+                Meeting::New | Meeting::Completes { .. } | Meeting::Conflicts { .. } if waits => Plan::Later,
                 meeting => scene.plan(place, meeting, known, of_group),
             };
-            if let Some(call) = events[place].call {
-                match (&plan, claimed.get_mut(&call)) {
-                    (Plan::Book { claims: Some(_), .. }, _) => {
-                        claimed.insert(call, Claimed { first: place, places: vec![place], waits: false });
-                    }
-                    (Plan::Later, Some(claimed)) => claimed.waits = true,
-                    (plan, Some(claimed)) if plan.records() => claimed.places.push(place),
-                    _ => {}
+            match (&plan, call) {
+                (Plan::Later, call) => waiting.calls.extend(call),
+                (Plan::Book { claims: Some(_), .. }, Some(call)) => {
+                    claimed.insert(call, Claimed { first: place, places: vec![place] });
                 }
+                (plan, Some(call)) if plan.records() => {
+                    claimed.entry(call).and_modify(|claimed| claimed.places.push(place));
+                }
+                _ => {}
             }
             moved.extend(plan.moves());
             plans.push((place, plan));
@@ -509,6 +513,35 @@ impl Stored {
     fn standing(&self) -> Result<&EventRow, StoreError> {
         let only_conflicts = || StoreError::damaged(format!("event {}", self.revisions[0].event), "it has only conflicts");
         self.revisions.iter().rev().find(|row| row.state.stands()).ok_or_else(only_conflicts)
+    }
+}
+
+/// The calls that events of a group tell of which have to wait for the next pass.
+struct Waiting {
+    calls: HashSet<OnceKey>,
+    /// Those that say something else of an id of the group, the last one first.
+    of_known_ids: Vec<(usize, [Option<OnceKey>; 2])>,
+}
+
+impl Waiting {
+    fn new(steps: &[Option<Step>], events: &[Cow<'_, Prepared>], firsts: &[usize]) -> Waiting {
+        let later = |place: &usize| matches!(steps[*place], Some(Step::Later));
+        let places: Vec<usize> = (0..events.len()).rev().filter(later).collect();
+        let mut of_known_ids = Vec::with_capacity(places.len());
+        if !places.is_empty() {
+            let calls: HashMap<OnceKey, Option<OnceKey>> =
+                firsts.iter().map(|&first| (events[first].key, events[first].call)).collect();
+            of_known_ids.extend(places.into_iter().map(|place| (place, [events[place].call, calls[&events[place].key]])));
+        }
+        Waiting { calls: HashSet::new(), of_known_ids }
+    }
+
+    /// The calls of those that come before this place.
+    fn before(&mut self, place: usize) -> &HashSet<OnceKey> {
+        while let Some((_, calls)) = self.of_known_ids.pop_if(|(waits, _)| *waits < place) {
+            self.calls.extend(calls.into_iter().flatten());
+        }
+        &self.calls
     }
 }
 

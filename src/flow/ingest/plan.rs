@@ -67,8 +67,6 @@ pub(super) struct Holder {
 pub(super) struct Claimed {
     pub first: usize,
     pub places: Vec<usize>,
-    /// One of them waits for the next pass, and whatever comes after it waits too.
-    pub waits: bool,
 }
 
 /// Everything a plan is made from.
@@ -129,9 +127,7 @@ impl Scene<'_> {
         let source = &prepared.event.source;
         let other = &self.events[claimed.first];
         let louder = self.rules.rank(source) < self.rules.rank(&other.event.source) || !is_rated(other);
-        if claimed.waits {
-            Plan::Later
-        } else if claimed.places.iter().any(|&place| self.events[place].event.source == *source) {
+        if claimed.places.iter().any(|&place| self.events[place].event.source == *source) {
             Plan::Book { revises, claims: None, suspicion: Some((About::Booking(claimed.first), SAME_CALL)) }
         } else if is_rated(prepared) && louder {
             Plan::Later
