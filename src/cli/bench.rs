@@ -232,6 +232,22 @@ impl Run<'_> {
     }
 
     async fn database(&mut self, kind: &'static str) -> Outcome {
+        let ceiling = match self.wants(&format!("{kind}: ingest through the library, {COMMIT} a commit")) {
+            true => Some(self.library(kind).await?),
+            false => None,
+        };
+        let served = self.fresh(kind, "served").await?;
+        self.http(kind, "", &served, ceiling).await?;
+        if self.bench.existing > 0 {
+            self.fill(&served).await?;
+            let with = format!(" at {}", self.bench.existing);
+            self.http(kind, &with, &served, ceiling).await?;
+        }
+        Ok(())
+    }
+
+    /// Ingest without a service, and its ceiling: what the database takes of the same rows.
+    async fn library(&mut self, kind: &'static str) -> Result<f64, Failure> {
         let database = self.fresh(kind, "library").await?;
         let (farthing, org) = self.open(&database).await?;
         let in_force = farthing.in_force(org).await?;
@@ -252,26 +268,17 @@ impl Run<'_> {
         self.figure(&format!("{kind}: raw bulk insert of the same rows, {COMMIT} a commit"), ceiling, "events/s", None);
         self.figure(&format!("{kind}: ingest through the library, {COMMIT} a commit"), library, "events/s", Some(ceiling));
         self.figure(&format!("{kind}: disk for an event, its entry and its key"), bytes, "bytes", None);
-        drop((rows, prepared));
-
-        let served = self.fresh(kind, "served").await?;
-        self.http(kind, "", &served, ceiling).await?;
-        if self.bench.existing > 0 {
-            self.fill(&served).await?;
-            let with = format!(" at {}", self.bench.existing);
-            self.http(kind, &with, &served, ceiling).await?;
-        }
-        Ok(())
+        Ok(ceiling)
     }
 
     /// The loads over HTTP against a service of its own.
-    async fn http(&mut self, kind: &str, with: &str, database: &StoreOptions, ceiling: f64) -> Outcome {
+    async fn http(&mut self, kind: &str, with: &str, database: &StoreOptions, ceiling: Option<f64>) -> Outcome {
         let started = Instant::now();
         let mut service = Service::start(database)?;
         self.figure(&format!("{kind}{with}: start until ready"), started.elapsed().as_secs_f64() * 1e3, "ms", None);
         self.figure(&format!("{kind}{with}: memory when idle"), service.megabytes(), "MB", None);
         let seconds = self.bench.seconds;
-        let native = |connections, batch| Load { wire: Wire::Native, connections, batch, seconds, pace: None };
+        let native = |connections, batch| Load { wire: Wire::Native, connections, batch, seconds, pace: None, again: false };
         let unhurried = Load { pace: Some(Duration::from_millis(50)), ..native(64, 1) };
         let loads = [
             ("single posts, 1 client", native(1, 1)),
@@ -280,16 +287,20 @@ impl Run<'_> {
             ("single posts, 256 clients", native(256, 1)),
             ("batches of 100, 8 clients", native(8, 100)),
             ("batches of 1,000, 8 clients", native(8, 1_000)),
+            ("replays of 100, 8 clients", Load { again: true, ..native(8, 100) }),
             // As many as LiteLLM posts at once, and as many as an exporter does.
             ("LiteLLM, batches of 512, 4 clients", Load { wire: Wire::Litellm, ..native(4, 512) }),
             ("OTLP protobuf, 512 spans, 8 clients", Load { wire: Wire::Otlp, ..native(8, 512) }),
         ];
         let mut highest: f64 = 0.0;
         for (place, (what, load)) in loads.into_iter().enumerate() {
+            if !self.wants(&format!("{kind}{with}: {what}")) {
+                continue;
+            }
             let catalog = self.catalog.clone();
             let seed = 1_000 * (place as u64 + 1) + u64::from(!with.is_empty()) * 1_000_000;
             let measured = load::run(&service.target, load, seed, move |seed| Sample::new(seed, &catalog)).map_err(io)?;
-            self.load(&format!("{kind}{with}: {what}"), &measured, (load.batch > 1).then_some(ceiling));
+            self.load(&format!("{kind}{with}: {what}"), &measured, ceiling.filter(|_| load.batch > 1));
             if let (64, Some(fsync)) = (load.connections, self.fsync_p99_ms) {
                 let how = if load.pace.is_some() { ", 20 a second each," } else { "" };
                 let name = format!("{kind}{with}: p99 of 64 clients{how} over that of an fsync");

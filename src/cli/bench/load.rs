@@ -18,6 +18,8 @@ pub struct Load {
     /// A connection sends at most so often; without one it sends again as soon as it is answered, and then how long a
     /// request takes says how many there are.
     pub pace: Option<Duration>,
+    /// A connection sends the same events again and again.
+    pub again: bool,
 }
 
 /// What came of it.
@@ -127,12 +129,17 @@ async fn connection(
             tokio::time::sleep_until(next.into()).await;
             next += pace;
         }
-        request.renew(&mut random);
+        if took.is_empty() || !request.load.again {
+            request.renew(&mut random);
+        }
         let started = Instant::now();
         stream.write_all(&request.bytes).await?;
         read_answer(&mut stream, &mut answer).await?;
         took.push(started.elapsed());
-        errors += u64::from(!request.load.wire.is_success(&answer, request.load.batch));
+        errors += u64::from(!match request.load.again && took.len() > 1 {
+            true => request.load.wire.is_all_there(&answer, request.load.batch),
+            false => request.load.wire.is_success(&answer, request.load.batch),
+        });
     }
     Ok((took, errors))
 }

@@ -58,12 +58,20 @@ impl Wire {
 
     /// Whether an answer says that every event was posted.
     pub fn is_success(self, answer: &[u8], events: usize) -> bool {
-        let has = |what: &[u8]| answer.windows(what.len()).any(|window| window == what);
         match self {
-            Wire::Native | Wire::Litellm => answer.starts_with(b"HTTP/1.1 20") && (events == 1 || has(b"\"results\":[]")),
-            Wire::Otlp => answer.starts_with(b"HTTP/1.1 200") && has(b"content-length: 0"),
+            Wire::Native | Wire::Litellm => answer.starts_with(b"HTTP/1.1 20") && (events == 1 || has(answer, b"\"results\":[]")),
+            Wire::Otlp => answer.starts_with(b"HTTP/1.1 200") && has(answer, b"content-length: 0"),
         }
     }
+
+    /// The answer to a batch that was sent before.
+    pub fn is_all_there(self, answer: &[u8], events: usize) -> bool {
+        answer.starts_with(b"HTTP/1.1 200") && has(answer, format!("\"already_present\":{events},").as_bytes())
+    }
+}
+
+fn has(answer: &[u8], what: &[u8]) -> bool {
+    answer.windows(what.len()).any(|window| window == what)
 }
 
 impl Fresh {
