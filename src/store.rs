@@ -167,7 +167,10 @@ impl Store {
                 Ok(Write { db: Either::Sqlite(tx), once: Some(once) })
             }
             Either::Postgres(pool) => {
-                let tx = pool.begin().await.doing("begin a transaction")?;
+                // What a commit looks for it looks up by an index. A plan that is made while the tables are still empty would
+                // read all of them, and would be kept when they have grown.
+                let begin = "BEGIN; SET LOCAL enable_seqscan = off";
+                let tx = pool.begin_with(begin).await.doing("begin a transaction")?;
                 Ok(Write { db: Either::Postgres(tx), once: None })
             }
         }
@@ -279,9 +282,7 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
     let postgres = postgres
         .application_name("farthing")
-        // A plan for all parameters is made from a table's size of the day, and kept: made for an empty book, it reads all of
-        // the grown one.
-        .options([("synchronous_commit", "on"), ("plan_cache_mode", "force_custom_plan")])
+        .options([("synchronous_commit", "on")])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()

@@ -18,21 +18,30 @@ macro_rules! on {
 }
 pub(crate) use on;
 
-/// All rows of an org for which one of some values stands in the list, which the statement leaves open as `IN (..)`.
+/// All rows of an org for which one of some numbers stands in the list, which the statement leaves open as `IN (..)`.
 macro_rules! rows_in {
-    ($which:expr, $db:ident => $executor:expr, $text:expr, $org:expr, $values:expr, $read:expr, $doing:literal) => {
+    ($which:expr, $db:ident => $executor:expr, $text:expr, $org:expr, $numbers:expr, $read:expr, $doing:literal) => {
         async {
-            let values = $values;
-            let mut found = Vec::with_capacity(values.len());
-            for list in $crate::store::sql::lists(values) {
-                let text = $text.replace("(..)", &format!("({})", $crate::store::sql::in_list(2, list.len())));
-                $crate::store::sql::on!($which, $db => {
-                    let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind($org.0);
-                    let query = list.iter().fold(query, |query, value| query.bind(*value));
-                    for row in query.fetch_all($executor).await.doing($doing)? {
+            let numbers: &[i64] = $numbers;
+            let mut found = Vec::with_capacity(numbers.len());
+            match $which {
+                $crate::store::sql::Either::Sqlite($db) => {
+                    for list in $crate::store::sql::lists(numbers) {
+                        let text = $text.replace("(..)", &format!("({})", $crate::store::sql::in_list(2, list.len())));
+                        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind($org.0);
+                        let query = list.iter().fold(query, |query, number| query.bind(*number));
+                        for row in query.fetch_all($executor).await.doing($doing)? {
+                            found.push($read(&row).doing($doing)?);
+                        }
+                    }
+                }
+                $crate::store::sql::Either::Postgres(_) if numbers.is_empty() => {}
+                $crate::store::sql::Either::Postgres($db) => {
+                    let query = sqlx::query(sqlx::AssertSqlSafe($text.replace("IN (..)", "= ANY($2)")));
+                    for row in query.bind($org.0).bind(numbers).fetch_all($executor).await.doing($doing)? {
                         found.push($read(&row).doing($doing)?);
                     }
-                });
+                }
             }
             Ok::<_, $crate::store::StoreError>(found)
         }
