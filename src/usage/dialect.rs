@@ -22,6 +22,7 @@ pub mod otlp;
 pub mod pai;
 pub mod promptkit;
 pub mod status;
+pub mod unknown;
 
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind};

@@ -5,6 +5,7 @@ use farthing::time::Instant;
 use farthing::usage::dialect::{Context, Dialect, Told};
 use farthing::usage::{Usage, UsageEvent};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn samples(page: &str) -> Vec<Value> {
     let path = format!("{}/docs/gateways/{page}.md", env!("CARGO_MANIFEST_DIR"));
@@ -63,4 +64,56 @@ fn the_samples_are_read_as_the_pages_say() {
             samples(page).into_iter().flat_map(|sample| events(dialect, &whole(sample))).map(|event| meters(&event)).collect();
         assert_eq!(found, counted, "{page}");
     }
+}
+
+/// Writes a number that nobody has heard of into everything that is sent, at every depth; what counts has a rule of its own.
+fn with_something_new(sent: &mut Value) {
+    match sent {
+        Value::Object(fields) => {
+            let inside = fields.iter_mut().filter(|(name, _)| !name.to_lowercase().contains("usage"));
+            inside.for_each(|(_, value)| with_something_new(value));
+            if let Some(Value::Array(attributes)) = fields.get_mut("attributes") {
+                attributes.push(json!({"key": "brand_new", "value": {"intValue": "7"}}));
+            } else if !fields.contains_key("key") {
+                fields.insert("brand_new".to_owned(), json!(7));
+            }
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(with_something_new),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_no_dialect_has_heard_of_is_kept_beside_its_event() {
+    let native = json!({"id": "x", "source": "s", "provider": "p", "model": "m", "usage": {"input": 1}});
+    let cloud = json!({"specversion": "1.0", "id": "x", "source": "s", "type": "t", "data": native});
+    let of_page = |dialect, page: &str| samples(page).into_iter().map(move |sample| (dialect, sample)).collect::<Vec<_>>();
+    let sent = [
+        vec![(Dialect::Native, native), (Dialect::CloudEvents, cloud)],
+        of_page(Dialect::Litellm, "litellm"),
+        of_page(Dialect::Omnia, "omnia"),
+        of_page(Dialect::Promptkit, "promptkit"),
+        of_page(Dialect::Pai, "pai"),
+        of_page(Dialect::Oceans, "oceans"),
+        of_page(Dialect::LlmProxy, "llm-proxy"),
+        of_page(Dialect::Keeptrusts, "keeptrusts"),
+        of_page(Dialect::Openrouter, "openrouter"),
+        of_page(Dialect::Helicone, "helicone"),
+        of_page(Dialect::Otlp, "opentelemetry"),
+        of_page(Dialect::Langfuse, "langfuse"),
+        of_page(Dialect::Openmeter, "openmeter"),
+    ];
+    let mut kept_by = BTreeSet::new();
+    for (dialect, mut sample) in sent.concat() {
+        if dialect == Dialect::Langfuse && sample.get("batch").is_none() {
+            sample = export(json!({}), &[span(1, "answer", sample)]);
+        }
+        with_something_new(&mut sample);
+        for event in events(dialect, &sample) {
+            let kept = event.extra.as_deref().unwrap_or_default();
+            assert!(kept.contains(r#""brand_new":7"#) && kept.len() <= 1_024, "{dialect:?} keeps {kept:?} of {sample}");
+            kept_by.insert(dialect as u8);
+        }
+    }
+    assert_eq!(kept_by.len(), Dialect::ALL.len());
 }

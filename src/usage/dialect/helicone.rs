@@ -6,7 +6,7 @@
 //! the same moment has another one.
 
 use super::labels::{self, Labels};
-use super::{Context, Dialect, Told, hosts, makers, names, status};
+use super::{Context, Dialect, Told, hosts, makers, names, status, unknown};
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
 use crate::usage::shape::{Read, Shape};
@@ -91,6 +91,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         labels.add(name, labels::plain(value).filter(|value| value.len() <= 256));
     }
     event.labels = labels.into_sorted();
+    event.extra = unknown::numbers(&[log.rest(), request.rest(), response.rest()].concat());
     Ok(Told::event(event))
 }
 

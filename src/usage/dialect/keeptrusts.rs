@@ -4,7 +4,7 @@
 //! was spoken: OpenAI's includes them, Anthropic's does not, and the gateway passes the number on as it came.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, native};
+use super::{Context, Dialect, Told, names, unknown};
 use crate::money::Currency;
 use crate::usage::reading::{self, Object, Problem, Rejected};
 use crate::usage::shape::contradiction;
@@ -111,7 +111,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         ..Owner::default()
     };
     event.session = body.loose("gateway_execution_session_id").or(conversation);
-    event.extra = native::keep_unknown(&body.rest());
+    event.extra = unknown::fields(&body.rest());
     Ok(Told::event(event))
 }
 

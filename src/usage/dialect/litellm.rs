@@ -5,7 +5,7 @@
 //! itself said it charged (OpenRouter, inside the usage block) is a reported one.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, native, status};
+use super::{Context, Dialect, Told, names, status, unknown};
 use crate::money::Currency;
 use crate::time::Instant;
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
@@ -108,7 +108,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     event.labels = labels.into_sorted();
     let mut unknown = payload.rest();
     unknown.retain(|(name, _)| SAYS_NOTHING_MORE.binary_search(&&**name).is_err());
-    event.extra = native::keep_unknown(&unknown);
+    event.extra = unknown::fields(&unknown);
     Ok(Told::event(event))
 }
 

@@ -4,7 +4,7 @@
 //! event is held until somebody knows it.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, native, status};
+use super::{Context, Dialect, Told, names, native, status, unknown};
 use crate::usage::reading::{self, Object, Problem, Rejected, kind, string};
 use crate::usage::shape::Read;
 use crate::usage::{Owner, Reported, Text, Usage};
@@ -46,7 +46,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     event.labels = labels.into_sorted();
     event.owner = Owner { user: row.loose("proxy_user"), app: row.loose("app_title"), key: instance, ..Owner::default() };
     event.session = row.loose("session_id");
-    event.extra = native::keep_unknown(&row.rest());
+    event.extra = unknown::fields(&row.rest());
     Ok(Told::event(event))
 }
 

@@ -1,14 +1,12 @@
 //! Our own way to write a usage event, one JSON object. Everything optional may be absent or null; usage is disjoint
 //! meters, or a provider's usage block with its shape named, or such a block whose keys leave no doubt.
 
-use super::{Context, Dialect};
+use super::{Context, Dialect, unknown};
 use crate::money::Currency;
 use crate::time::Instant;
 use crate::usage::reading::{self, Object, Problem, Rejected, string};
 use crate::usage::shape::{Read, Shape};
-use crate::usage::{
-    Claimed, MAX_EXTRA, MAX_LABELS, Meter, Outcome, Owner, Product, Quantities, Reported, Text, Usage, UsageEvent, content,
-};
+use crate::usage::{Claimed, MAX_LABELS, Meter, Outcome, Owner, Product, Quantities, Reported, Text, Usage, UsageEvent};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -77,10 +75,12 @@ pub fn read_in(json: &str, context: &Context, envelope: Envelope) -> Result<Usag
     let session = event.text("session")?;
     let labels = event.object("labels", "labels")?.map(read_labels).transpose()?.unwrap_or_default();
 
-    let unknown = event.rest();
-    if let Some((name, _)) = unknown.first().filter(|_| context.strict) {
+    let mut unknown = event.inner("unknown").map(Object::rest).unwrap_or_default();
+    let of_event = event.rest();
+    if let Some((name, _)) = of_event.first().filter(|_| context.strict) {
         return Err(Rejected::new(name.chars().take(60).collect::<String>(), Problem::UnknownField));
     }
+    unknown.extend(of_event);
     Ok(UsageEvent {
         id,
         source,
@@ -98,7 +98,7 @@ pub fn read_in(json: &str, context: &Context, envelope: Envelope) -> Result<Usag
         provider_request_id,
         session,
         labels,
-        extra: keep_unknown(&unknown),
+        extra: unknown::fields(&unknown),
     })
 }
 
@@ -175,27 +175,6 @@ fn read_labels(labels: Object<'_>) -> Result<Vec<(Text, Text)>, Rejected> {
     Ok(read)
 }
 
-/// Unknown fields as one JSON object, as many as fit, in the order in which they came.
-pub(super) fn keep_unknown(unknown: &[(Cow<'_, str>, &RawValue)]) -> Option<Box<str>> {
-    let mut kept = String::new();
-    for (name, value) in unknown {
-        if name.len() + value.get().len() > MAX_EXTRA {
-            continue;
-        }
-        let Some(value) = content::strip_field(name, value) else { continue };
-        let field = format!("{}:{value}", serde_json::to_string(name).expect("text is always JSON"));
-        if kept.len() + field.len() + 3 <= MAX_EXTRA {
-            kept.push(if kept.is_empty() { '{' } else { ',' });
-            kept.push_str(&field);
-        }
-    }
-    if kept.is_empty() {
-        return None;
-    }
-    kept.push('}');
-    Some(kept.into())
-}
-
 /// An event as one would send it.
 pub fn write(event: &UsageEvent) -> String {
     let mut fields: Vec<String> = Vec::new();
@@ -246,6 +225,7 @@ pub fn write(event: &UsageEvent) -> String {
     let labels: Vec<_> = event.labels.iter().map(|(key, value)| format!("{}:{}", json(key), json(value))).collect();
     add("labels", Some(format!("{{{}}}", labels.join(","))).filter(|_| !labels.is_empty()));
     add("outcome", text(event.outcome.name()));
+    add("unknown", event.extra.as_ref().map(|extra| extra.to_string()));
     format!("{{{}}}", fields.join(","))
 }
 

@@ -4,7 +4,7 @@
 //! component: a claim. Only a `cost` inside the raw usage was said by the provider.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, native};
+use super::{Context, Dialect, Told, names, unknown};
 use crate::money::{Amount, Currency, PLACES};
 use crate::usage::reading::{self, Object, Rejected, kind, string};
 use crate::usage::shape::{Read, Shape, contradiction};
@@ -73,7 +73,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         agent: row.loose("agent_harness_key"),
         environment: row.loose("caller_env"),
     };
-    event.extra = native::keep_unknown(&row.rest());
+    event.extra = unknown::fields(&row.rest());
     Ok(Told::event(event))
 }
 

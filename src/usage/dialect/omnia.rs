@@ -4,7 +4,7 @@
 //! all the 0 of a model it does not know. A call is written as pending first and later, under the same id, as completed.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, native};
+use super::{Context, Dialect, Told, names, unknown};
 use crate::money::Currency;
 use crate::usage::reading::{Object, Problem, Rejected};
 use crate::usage::{Claimed, Meter, Outcome, Owner, Quantities, Text, Usage};
@@ -55,7 +55,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     event.labels = labels.into_sorted();
     event.owner = Owner { project: namespace, agent: loose(&mut row, "agentName", "agent_name"), ..Owner::default() };
     event.session = loose(&mut row, "sessionId", "session_id");
-    event.extra = native::keep_unknown(&row.rest());
+    event.extra = unknown::fields(&row.rest());
     // A pending row that arrives after the completed one, as a poller may send it, takes nothing back.
     Ok(if is_pending { Told::Update(Box::new(event)) } else { Told::event(event) })
 }

@@ -7,11 +7,12 @@
 
 use super::labels::{self, Labels};
 use super::native::{self, Envelope};
-use super::{Context, Dialect, Told, makers, names};
+use super::{Context, Dialect, Told, makers, names, unknown};
 use crate::money::Currency;
 use crate::usage::reading::{Object, Rejected, kind, string};
 use crate::usage::shape::{self, Shape};
 use crate::usage::{Claimed, Meter, Owner, Quantities, Text, UNKNOWN, Usage};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 const DIALECT: Dialect = Dialect::Openmeter;
@@ -53,13 +54,15 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         environment: event_data.loose("environment"),
     };
     labels.add("event_type", envelope.loose("type"));
-    for (name, value) in event_data.rest() {
-        let is_count = name.contains("tokens") || kind(value.get()) == "a number";
-        if !is_count {
-            labels.add(&name, labels::plain(value).filter(|value| value.len() <= 256));
-        }
+    // Texts are labels; of the numbers those with tokens in their names were counted.
+    let is_text = |value: &RawValue| matches!(kind(value.get()), "a string" | "true or false");
+    let (texts, others): (Vec<_>, Vec<_>) = event_data.rest().into_iter().partition(|(_, value)| is_text(value));
+    for (name, value) in texts.iter().filter(|(name, _)| !name.contains("tokens")) {
+        labels.add(name, labels::plain(value).filter(|value| value.len() <= 256));
     }
     event.labels = labels.into_sorted();
+    let others: Vec<_> = others.into_iter().filter(|(name, _)| !name.contains("tokens")).collect();
+    event.extra = unknown::fields(&[others, envelope.rest()].concat());
     Ok(Told::event(event))
 }
 

@@ -8,7 +8,7 @@
 //! gateway computed as the cost is a claimed amount. OpenRouter's Broadcast and Langfuse's attributes have files of their own.
 
 use super::labels::{self, Labels};
-use super::{Context, Dialect, Told, hosts, langfuse, litellm, makers, names, openrouter, status};
+use super::{Context, Dialect, Told, hosts, langfuse, litellm, makers, names, openrouter, status, unknown};
 use crate::money::{Amount, Currency};
 use crate::usage::otlp::Span;
 use crate::usage::reading::{self, Object, Problem, Rejected};
@@ -41,8 +41,7 @@ fn read_genai(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     };
     settle(&mut event);
     event.reported = reported;
-    event.claimed =
-        claimed(span, &["gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "operation.cost", PROMPTKIT_COST]);
+    event.claimed = claimed(span, &COSTS);
     let mut labels = Labels::default();
     if &*event.product.provider == UNKNOWN {
         event.product.provider = makers::or_maker(None, Some(&event.product.model), &mut labels);
@@ -50,6 +49,7 @@ fn read_genai(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     add_labels(span, &mut labels);
     labels.add("operation", operation(span));
     event.labels = labels.into_sorted();
+    event.extra = unread(span);
     Ok(Told::event(event))
 }
 
@@ -65,6 +65,8 @@ pub(super) fn settle(event: &mut UsageEvent) {
 }
 
 const PROMPTKIT_COST: &str = "promptkit.provider.cost";
+const COSTS: [&str; 5] = ["gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "operation.cost", PROMPTKIT_COST];
+const CODES: [&str; 3] = ["http.response.status_code", "http.status_code", "error.type"];
 
 /// Operations that ask a model something.
 const CALLS: [&str; 15] = [
@@ -198,7 +200,7 @@ fn outcome_of(span: &Span<'_>) -> Outcome {
     if !span.is_error {
         return Outcome::Succeeded;
     }
-    let code = span.attributes.first_plain(&["http.response.status_code", "http.status_code", "error.type"]);
+    let code = span.attributes.first_plain(&CODES);
     match status::outcome(code.and_then(|code| code.parse().ok())) {
         // The code of a transfer that broke off later, or none at all.
         Outcome::Succeeded => Outcome::Failed,
@@ -356,6 +358,11 @@ pub(super) fn counts_of(span: &Span<'_>) -> Counts {
         exclusive: span.attributes.has_any(&[PROMPTKIT_COST]),
         ..Counts::default()
     }
+}
+
+/// What a span counts that is not understood.
+pub(super) fn unread(span: &Span<'_>) -> Option<Box<str>> {
+    unknown::attributes(span, &[&INPUT, &OUTPUT, &TOTAL, &CACHED, &WRITTEN, &REASONING, &COSTS, &CODES])
 }
 
 /// Counts as attributes have them, each as a JSON literal, on their way into the shape that checks and splits them.

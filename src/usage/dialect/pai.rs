@@ -4,7 +4,7 @@
 //! ([`derived`]), so that a file that is read twice is booked once.
 
 use super::labels::{Labels, plain};
-use super::{Context, Dialect, Told, derived, names, native, status};
+use super::{Context, Dialect, Told, derived, names, native, status, unknown};
 use crate::usage::Owner;
 use crate::usage::Text;
 use crate::usage::reading::{self, Object, Problem, Rejected};
@@ -54,7 +54,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
         ..Owner::default()
     };
     event.session = body.loose("session");
-    event.extra = native::keep_unknown(&body.rest());
+    event.extra = unknown::fields(&body.rest());
     Ok(Told::event(event))
 }
 

@@ -4,7 +4,7 @@
 //! `quantities` comes along; their money is in `Cost`, which PromptKit computed and which is a claim. Events have no id of their own.
 
 use super::labels::Labels;
-use super::{Context, Dialect, Told, names, native};
+use super::{Context, Dialect, Told, names, unknown};
 use crate::money::Currency;
 use crate::time::Instant;
 use crate::usage::reading::{self, Object, Problem, Rejected, kind};
@@ -73,7 +73,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     // Neither how long it took nor what went wrong is about money, and an error may quote what people wrote.
     data.take("Duration");
     data.take("Error");
-    event.extra = native::keep_unknown(&data.rest());
+    event.extra = unknown::fields(&data.rest());
     Ok(Told::event(event))
 }
 

@@ -5,7 +5,7 @@
 
 use super::details;
 use crate::usage::dialect::labels::{self, Labels};
-use crate::usage::dialect::{Context, Dialect, Told, makers, names};
+use crate::usage::dialect::{Context, Dialect, Told, makers, names, unknown};
 use crate::usage::reading::{Object, Problem, Rejected};
 use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage};
 
@@ -73,6 +73,7 @@ pub fn read(json: &str, context: &Context) -> Result<Told, Rejected> {
     }
     labels.add("version", body.loose("version"));
     event.labels = labels.into_sorted();
+    event.extra = unknown::numbers(&body.rest());
     Ok(Told::Update(Box::new(event)))
 }
 

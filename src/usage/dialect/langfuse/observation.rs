@@ -56,5 +56,6 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     let release = || span.resource().plain("langfuse.release");
     labels.add("release", attributes.plain("langfuse.release").or_else(release).and_then(labels::loose));
     event.labels = labels.into_sorted();
+    event.extra = otlp::unread(span);
     Ok(Told::event(event))
 }

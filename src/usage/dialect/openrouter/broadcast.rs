@@ -72,6 +72,7 @@ pub fn read(span: &Span<'_>, context: &Context) -> Result<Told, Rejected> {
     labels.add("trace", attributes.plain("trace.name"));
     labels.add("creator_user_id", of_routing("creator_user_id"));
     event.labels = labels.into_sorted();
+    event.extra = otlp::unread(span);
     let external_user = || of_generation("external_user").and_then(Value::plain);
     let app = ["app.title", "trace.metadata.openrouter.app_title", "http_referer", "HTTP-Referer"];
     let app = of_generation("app.title").and_then(Value::plain).or_else(|| attributes.first_plain(&app));

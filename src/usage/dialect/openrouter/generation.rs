@@ -5,7 +5,7 @@
 
 use crate::money::Currency;
 use crate::usage::dialect::labels::Labels;
-use crate::usage::dialect::{Context, Dialect, Told, litellm, names};
+use crate::usage::dialect::{Context, Dialect, Told, litellm, names, unknown};
 use crate::usage::reading::{Object, Rejected};
 use crate::usage::shape::Shape;
 use crate::usage::{Outcome, Owner, Reported, Text, UNKNOWN, Usage};
@@ -59,6 +59,7 @@ pub fn read(mut record: Object<'_>, context: &Context) -> Result<Told, Rejected>
         labels.add(name, record.loose(name));
     }
     event.labels = labels.into_sorted();
+    event.extra = unknown::fields(&record.rest());
     Ok(Told::event(event))
 }
 

@@ -3,7 +3,7 @@
 //! (`user`, `team`, ...) and `session_id`, and the labels of `metadata`.
 
 use crate::usage::dialect::labels::Labels;
-use crate::usage::dialect::{Context, Dialect, Told, litellm, names};
+use crate::usage::dialect::{Context, Dialect, Told, litellm, names, unknown};
 use crate::usage::reading::{Object, Problem, Rejected};
 use crate::usage::shape::{Read, Shape};
 use crate::usage::{Outcome, Owner, Text, UNKNOWN, Usage};
@@ -61,7 +61,10 @@ pub fn read(mut response: Object<'_>, context: &Context) -> Result<Told, Rejecte
     {
         // Something with an id that is no response at all would be held for ever.
         let is_response = event.product.model.as_ref() != UNKNOWN;
-        return if is_response { Ok(Told::event(event)) } else { Err(response.wrong("usage", Problem::Missing)) };
+        if !is_response {
+            return Err(response.wrong("usage", Problem::Missing));
+        }
     }
+    event.extra = unknown::numbers(&response.rest());
     Ok(Told::event(event))
 }
