@@ -25,9 +25,10 @@ use sample::Sample;
 use serde::Serialize;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wire::Wire;
 
@@ -215,19 +216,12 @@ impl Run<'_> {
     }
 
     fn fsync(&mut self) -> Outcome {
-        let mut file = std::fs::File::create(self.directory.join("fsync")).map_err(io)?;
-        let mut took = Vec::new();
-        for _ in 0..1_000 {
-            let started = Instant::now();
-            file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).map_err(io)?;
-            took.push(started.elapsed());
-        }
-        took.sort_unstable();
-        let ms = |place: usize| Some(took[place].as_secs_f64() * 1e3);
-        let value = 1.0 / took[500].as_secs_f64();
-        self.fsync_p99_ms = ms(990);
+        let mut disk = Disk::open(&self.directory)?;
+        (0..1_000).try_for_each(|_| disk.append())?;
         let name = "fsync: append 4 KiB and wait for the disk".to_owned();
-        self.say(Figure { name, value, unit: "1/s", of_ceiling: None, p50_ms: ms(500), p99_ms: ms(990) });
+        let (value, p50_ms, p99_ms) = (1e3 / disk.percentile(0.50), disk.percentile(0.50), disk.percentile(0.99));
+        self.fsync_p99_ms = Some(p99_ms);
+        self.say(Figure { name, value, unit: "1/s", of_ceiling: None, p50_ms: Some(p50_ms), p99_ms: Some(p99_ms) });
         Ok(())
     }
 
@@ -299,12 +293,15 @@ impl Run<'_> {
             }
             let catalog = self.catalog.clone();
             let seed = 1_000 * (place as u64 + 1) + u64::from(!with.is_empty()) * 1_000_000;
+            let beside = (load.connections == 64).then(|| Beside::start(&self.directory)).transpose()?;
             let measured = load::run(&service.target, load, seed, move |seed| Sample::new(seed, &catalog)).map_err(io)?;
             self.load(&format!("{kind}{with}: {what}"), &measured, ceiling.filter(|_| load.batch > 1));
-            if let (64, Some(fsync)) = (load.connections, self.fsync_p99_ms) {
+            if let (Some(beside), Some(alone)) = (beside, self.fsync_p99_ms) {
                 let how = if load.pace.is_some() { ", 20 a second each," } else { "" };
                 let name = format!("{kind}{with}: p99 of 64 clients{how} over that of an fsync");
-                self.figure(&name, measured.p99_ms / fsync, "times", None);
+                let beside = beside.p99_ms()?;
+                self.figure(&format!("{name} alone"), measured.p99_ms / alone, "times", None);
+                self.figure(&format!("{name} beside it"), measured.p99_ms / beside, "times", None);
             }
             highest = highest.max(service.megabytes());
         }
@@ -381,6 +378,60 @@ impl Run<'_> {
             }
             _ => Ok(options(format!("sqlite://{}", self.directory.join(format!("{name}.db")).display()))),
         }
+    }
+}
+
+/// A file that is appended to, and how long the disk takes to have each piece.
+struct Disk {
+    file: std::fs::File,
+    took: Vec<Duration>,
+}
+
+impl Disk {
+    fn open(directory: &Path) -> Result<Disk, Failure> {
+        Ok(Disk { file: std::fs::File::create(directory.join("fsync")).map_err(io)?, took: Vec::new() })
+    }
+
+    fn append(&mut self) -> Outcome {
+        let started = Instant::now();
+        self.file.write_all(&[0; 4096]).and_then(|()| self.file.sync_data()).map_err(io)?;
+        self.took.push(started.elapsed());
+        Ok(())
+    }
+
+    /// In milliseconds.
+    fn percentile(&mut self, share: f64) -> f64 {
+        self.took.sort_unstable();
+        self.took.get((self.took.len() as f64 * share) as usize).map_or(f64::NAN, |took| took.as_secs_f64() * 1e3)
+    }
+}
+
+/// An fsync now and then while a load runs: what the disk and the two processors allow anybody at that moment.
+struct Beside {
+    ended: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Result<Disk, Failure>>,
+}
+
+impl Beside {
+    const PAUSE: Duration = Duration::from_millis(10);
+
+    fn start(directory: &Path) -> Result<Beside, Failure> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (mut disk, stop) = (Disk::open(directory)?, ended.clone());
+        let thread = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                disk.append()?;
+                std::thread::sleep(Self::PAUSE);
+            }
+            Ok(disk)
+        });
+        Ok(Beside { ended, thread })
+    }
+
+    fn p99_ms(self) -> Result<f64, Failure> {
+        self.ended.store(true, Ordering::Relaxed);
+        let disk = self.thread.join().map_err(|_| Failure::Io("the fsync beside the load broke off".to_owned()))?;
+        Ok(disk?.percentile(0.99))
     }
 }
 
