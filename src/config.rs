@@ -26,6 +26,9 @@ pub struct Flags {
     /// Catalog files to publish at the first start, instead of those that come with the program
     #[arg(long, global = true, env = "FARTHING_CATALOGS", value_name = "DIR")]
     catalogs: Option<PathBuf>,
+    /// A directory of your own report definitions, beside those that come with the program
+    #[arg(long, global = true, env = "FARTHING_REPORTS", value_name = "DIR")]
+    reports: Option<PathBuf>,
     /// The org whose book it is [default: main]
     #[arg(long, global = true, env = "FARTHING_ORG", value_name = "NAME")]
     org: Option<String>,
@@ -85,6 +88,7 @@ pub struct ServeFlags {
 struct File {
     database: Option<String>,
     catalogs: Option<PathBuf>,
+    reports: Option<PathBuf>,
     org: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
@@ -114,6 +118,8 @@ impl Flags {
 pub struct Settings {
     pub store: StoreOptions,
     pub catalogs: CatalogFiles,
+    /// Where an operator's own reports are defined.
+    pub reports: Option<PathBuf>,
     pub org: String,
     pub log: String,
     pub log_json: bool,
@@ -155,6 +161,7 @@ impl Settings {
                 run_keys: RUN_KEYS,
             },
             catalogs: flags.catalogs.clone().or(file.catalogs).map_or(CatalogFiles::Shipped, CatalogFiles::At),
+            reports: flags.reports.clone().or(file.reports),
             org: flags.org.clone().or(file.org).unwrap_or_else(|| crate::flow::FIRST_ORG.to_owned()),
             log: flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_json: log_format == "json",

@@ -33,11 +33,11 @@ fn data_frame(table: &Table) -> PolarsResult<DataFrame> {
     let mut columns = Vec::with_capacity(table.columns.len());
     for (place, column) in table.columns.iter().enumerate() {
         let cells = table.rows.iter().map(|row| &row[place]);
-        let name = column.name.into();
+        let name = column.name.as_str().into();
         columns.push(match column.kind {
             ColumnKind::Text => {
                 let texts: Vec<Option<&str>> =
-                    cells.map(|cell| if let Cell::Text(text) = cell { text.as_deref() } else { None }).collect();
+                    cells.map(|cell| if let Cell::Text(text) = cell { Some(&**text) } else { None }).collect();
                 Column::new(name, texts)
             }
             ColumnKind::Count => {
@@ -48,10 +48,18 @@ fn data_frame(table: &Table) -> PolarsResult<DataFrame> {
             ColumnKind::Money => {
                 let amounts: Vec<Option<i128>> =
                     cells.map(|cell| if let Cell::Money(amount) = cell { Some(amount.units()) } else { None }).collect();
-                let amounts = Int128Chunked::from_slice_options(name, &amounts);
-                amounts.into_decimal(38, PLACES as usize)?.into_column()
+                decimals(name, &amounts, 38, PLACES as usize)?
+            }
+            ColumnKind::Percent => {
+                let hundredths: Vec<Option<i128>> =
+                    cells.map(|cell| if let Cell::Percent(share) = cell { Some(i128::from(*share)) } else { None }).collect();
+                decimals(name, &hundredths, 38, 2)?
             }
         });
     }
     DataFrame::new(table.rows.len(), columns)
+}
+
+fn decimals(name: PlSmallStr, units: &[Option<i128>], digits: usize, places: usize) -> PolarsResult<Column> {
+    Ok(Int128Chunked::from_slice_options(name, units).into_decimal(digits, places)?.into_column())
 }

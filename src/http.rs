@@ -29,6 +29,7 @@ pub use problem::Problem;
 
 use crate::flow::Farthing;
 use crate::flow::intake::Intake;
+use crate::report::named::Named;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
@@ -43,6 +44,7 @@ pub struct Service {
     pub farthing: Arc<Farthing>,
     pub intake: Intake,
     pub limits: Limits,
+    pub reports: Vec<Named>,
     pub metrics: Metrics,
     callers: Callers,
     /// Set when the service begins to shut down: it is not ready any more.
@@ -60,9 +62,9 @@ pub struct Limits {
 type App = axum::extract::State<Arc<Service>>;
 
 impl Service {
-    pub fn new(farthing: Arc<Farthing>, intake: Intake, limits: Limits) -> Arc<Service> {
+    pub fn new(farthing: Arc<Farthing>, intake: Intake, limits: Limits, reports: Vec<Named>) -> Arc<Service> {
         let (metrics, callers) = (Metrics::default(), Callers::default());
-        Arc::new(Service { farthing, intake, limits, metrics, callers, closing: AtomicBool::new(false) })
+        Arc::new(Service { farthing, intake, limits, reports, metrics, callers, closing: AtomicBool::new(false) })
     }
 }
 
@@ -92,7 +94,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/suspects/{id}/dismiss", post(suspects::dismiss))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/retry", post(rejected::retry))
-        .route("/v1/reports/spend", get(reports::spend))
+        .route("/v1/reports", get(reports::list))
+        .route("/v1/reports/{name}", get(reports::show))
         .route("/v1/catalog/versions", get(catalog::versions).post(catalog::publish))
         .route("/v1/catalog/versions/{version}", get(catalog::version))
         .route("/v1/catalog/versions/{version}/parts/{part}", get(catalog::part))

@@ -462,7 +462,7 @@ fn print_decimal(units: i128, places: u32) -> String {
     format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
 }
 
-fn round_half_even(value: i128, step: i128) -> i128 {
+pub(crate) fn round_half_even(value: i128, step: i128) -> i128 {
     let (quotient, remainder) = (value.div_euclid(step), value.rem_euclid(step));
     let twice = remainder * 2;
     if twice > step || (twice == step && quotient % 2 != 0) { quotient + 1 } else { quotient }

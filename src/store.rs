@@ -21,7 +21,7 @@ mod waiting;
 pub use access::AccessKey;
 pub use blocks::{Block, Head};
 pub use catalogs::{ContentHash, PublishedVersion, StoredPart, VersionNote};
-pub use entries::{BookedEntry, EntryFilter, SpendRow};
+pub use entries::{BookedEntry, EntryFilter, Line, Span, Wanted};
 pub use events::StoredEvent;
 pub use fetches::{Fetch, FetchOutcome};
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
@@ -270,7 +270,12 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
     let readers = SqlitePoolOptions::new()
         .max_connections(options.connections)
         .connect_with(
-            sqlite.pragma("cache_size", "-16384").pragma("query_only", "on").thread_name(|n| format!("sqlite-reader-{n}")),
+            sqlite
+                .pragma("cache_size", "-16384")
+                .pragma("query_only", "on")
+                // Rows are handed from thread to thread: the more of them wait, the less often somebody has to be woken.
+                .row_buffer_size(1024)
+                .thread_name(|n| format!("sqlite-reader-{n}")),
         )
         .await
         .doing("open the database")?;

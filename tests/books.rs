@@ -14,7 +14,7 @@ use farthing::flow::ingest::{Outcome, Prepared};
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, now};
 use farthing::id::{Org, Sequence};
-use farthing::report::{Dimension, ReportQuery};
+use farthing::report::{Dimension, Query};
 use farthing::store::{EntryFilter, Names};
 use farthing::usage::dialect::{Context, native};
 use num_bigint::BigInt;
@@ -267,17 +267,11 @@ impl<'d> Life<'d> {
         let held: i64 = self.farthing.store.held_counts(self.org).await.unwrap().iter().map(|(_, count)| count).sum();
         assert_eq!(held as usize, self.auditor.held(), "seed {seed}");
 
-        let query = ReportQuery {
-            by: vec![Dimension::User, Dimension::Model],
-            from: None,
-            until: None,
-            zone: chrono_tz::UTC,
-            filters: Vec::new(),
-        };
+        let query = Query { by: vec![Dimension::User, Dimension::Model], ..Query::default() };
         let report = self.farthing.report(self.org, &query).await.unwrap();
-        let total: BigInt = report.table.totals().iter().map(|(_, amount, _)| BigInt::from(amount.units())).sum();
+        let total: BigInt = report.table.totals.iter().map(|total| BigInt::from(total.amount.units())).sum();
         assert_eq!(total, self.auditor.total(), "seed {seed}");
-        let calls: i64 = report.table.totals().iter().map(|(_, _, calls)| calls).sum();
+        let calls: i64 = report.table.totals.iter().map(|total| total.calls).sum();
         assert_eq!(calls as usize, self.auditor.charged_events(), "seed {seed}");
 
         let verified = self.farthing.verify(self.org, |_, _| {}).await.unwrap();

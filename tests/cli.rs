@@ -66,6 +66,35 @@ fn events_go_in_and_a_report_comes_out() {
 }
 
 #[test]
+fn reports_have_names_and_an_operator_adds_more() {
+    let shell = Shell::new();
+    shell.ok(&["ingest", "-"], &[event("a", "gpt-4o-mini", "ann", 2_000_000), event("b", "gpt-4o", "bo", 1_000_000)].join("\n"));
+    let listed = shell.ok(&["report"], "");
+    assert!(listed.contains("users-models     Who spent how much on which model this month?\n"), "{listed}");
+    let table = shell.ok(&["report", "users-models", "--range", "2026-10"], "");
+    assert!(table.contains("bo    gpt-4o         2.50  USD           1  1 000 000  89.29\n"), "{table}");
+    assert!(table.contains("\nnote: Usage that is held has no amount yet"), "{table}");
+
+    let directory = std::env::temp_dir().join(format!("farthing-reports-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let own = "question: What does Bo use?\nby: [model]\nrange: 2026-10\nfilters: {user: bo}\n";
+    std::fs::write(directory.join("bo.yaml"), own).unwrap();
+    let place = directory.to_str().unwrap();
+    assert!(
+        shell
+            .ok(&["--reports", place, "report", "bo"], "")
+            .starts_with("model   amount  currency  calls\ngpt-4o    2.50  USD           1\n")
+    );
+    std::fs::write(directory.join("bad.yaml"), "question: Who?\nby: [who]\n").unwrap();
+    let (code, _, said) = shell.run(&["--reports", place, "report", "bo"], "");
+    assert_eq!(code, Some(64));
+    assert!(said.contains("bad.yaml: line 2: by: `who` is no dimension; known are hour, day"), "{said}");
+    std::fs::remove_dir_all(&directory).unwrap();
+    let (code, _, said) = shell.run(&["report", "spend", "--top", "none"], "");
+    assert_eq!((code, said.contains("--top: `none` is no number of groups")), (Some(64), true), "{said}");
+}
+
+#[test]
 fn what_is_not_posted_is_told_with_its_line() {
     let shell = Shell::new();
     let lines =

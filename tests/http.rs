@@ -298,6 +298,13 @@ fn a_teams_key_sees_that_team_and_nothing_else() {
     assert_eq!(entries["items"][0]["team"], "labs");
     assert_eq!(get("/v1/reports/spend?group_by=team").json()["totals"][0]["amount"], "0.00027");
     assert_eq!(get("/v1/reports/spend?group_by=team&filter.team=search").json()["rows"], json!([]));
+    for report in service.get("/v1/reports").json()["items"].as_array().unwrap() {
+        let path = format!("/v1/reports/{}?from=2026-01-01&until=2100-01-01", report["name"].as_str().unwrap());
+        let (own, whole) = (get(&path).json(), service.get(&path).json());
+        assert_ne!(own["totals"], whole["totals"], "{path}");
+        assert_eq!(own["totals"], service.get(&format!("{path}&filter.team=labs")).json()["totals"], "{path}");
+        assert_eq!((&own["beside"], &own["occurred"]), (&json!({}), &Value::Null), "{path}");
+    }
     assert_eq!(get("/v1/events/gateway/l1").status, 200);
     assert_eq!(get("/v1/events/gateway/s1").status, 404);
     assert_eq!(get("/v1/entries/1").status, 404);
@@ -381,7 +388,36 @@ fn reports_are_asked_and_answered_in_the_askers_terms() {
     assert!(csv.contains("'=SUM(A1),0.00027,USD,1\r\n"), "{csv}");
     let wrong = service.get("/v1/reports/spend?group_by=colour").json();
     assert!(wrong["detail"].as_str().unwrap().contains("known are hour, day"));
-    assert_eq!(service.get("/v1/reports/spend?from=2026-02-01&until=2026-01-01").status, 409);
+    let backwards = service.get("/v1/reports/spend?from=2026-02-01&until=2026-01-01");
+    assert_eq!((backwards.status, backwards.json()["field"].as_str()), (400, Some("until")));
+    let rows = |query: &str| service.get(&format!("/v1/reports/spend?{query}")).json()["rows"].clone();
+    let by_meter = json!([{"meter": "input", "amount": "0.0003", "currency": "USD", "quantity": 2000},
+                          {"meter": "output", "amount": "0.00024", "currency": "USD", "quantity": 400}]);
+    assert_eq!(rows("group_by=meter"), by_meter);
+    let top = rows("group_by=user&top=1&show=amount,share");
+    assert_eq!(top[1], json!({"user": "ann", "amount": "0.00027", "currency": "USD", "share": "50.00", "groups": 1}));
+    assert_eq!(rows("group_by=day&range=2026-10-01&tz=Asia/Kolkata")[0]["day"], "2026-10-01");
+    assert_eq!(rows("range=2026-02&compare=previous&group_by=user"), json!([]));
+    let none = service.get("/v1/reports/spend?range=2020-01").json();
+    assert_eq!((&none["rows"], &none["occurred"]["first"]), (&json!([]), &json!("2026-02-03T10:00:00Z")));
+    assert_eq!(service.get("/v1/reports/spend?as_of=block:0").json()["rows"], json!([]));
+    assert_eq!(service.get("/v1/reports/users-models?range=2026-10").json()["rows"][0]["share"], "50.00");
+    let unknown = service.get("/v1/reports/users");
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.json()["detail"].as_str().unwrap().contains("known are spend, apps"));
+    for (wrong, field) in [
+        ("show=cost", "show"),
+        ("group_by=meter&show=calls", "show"),
+        ("range=soon", "range"),
+        ("top=0", "top"),
+        ("compare=previous", "compare"),
+        ("clock=wall", "clock"),
+        ("as_of=block:x", "as_of"),
+        ("colour=red", "colour"),
+    ] {
+        let answer = service.get(&format!("/v1/reports/spend?{wrong}"));
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{wrong}");
+    }
     assert_eq!(service.get("/v1/reports/spend?tz=Mars/Olympus").json()["field"], "tz");
     assert_eq!(service.get("/v1/reports/spend?format=xls").json()["field"], "format");
 }

@@ -20,6 +20,7 @@ mod prices;
 mod pull;
 mod refresh;
 mod replay;
+mod reports;
 mod rules;
 mod store;
 mod stories;

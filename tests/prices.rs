@@ -12,7 +12,7 @@ use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, FlowError, InForce, now, rerate};
 use farthing::id::{EventNumber, Org};
 use farthing::money::Amount;
-use farthing::report::{Dimension, ReportQuery};
+use farthing::report::{AsOf, Dimension, Query};
 use farthing::time::Instant;
 use farthing::usage::dialect::{Context, native};
 use farthing::usage::{Meter, Text};
@@ -322,15 +322,9 @@ async fn send(farthing: &Farthing, org: Org, events: &[(&str, &str, &str, u64, u
 }
 
 async fn spent(farthing: &Farthing, org: Org) -> String {
-    let query = ReportQuery {
-        by: vec![Dimension::named("user").unwrap()],
-        from: None,
-        until: None,
-        zone: chrono_tz::UTC,
-        filters: Vec::new(),
-    };
-    let totals = farthing.report(org, &query).await.unwrap().table.totals();
-    totals.iter().map(|(_, amount, _)| amount.to_string()).collect::<Vec<_>>().join(" ")
+    let query = Query { by: vec![Dimension::User], ..Query::default() };
+    let totals = farthing.report(org, &query).await.unwrap().table.totals;
+    totals.iter().map(|total| total.amount.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// Many events under random prices, a random new price list, and an independent sum of what should hold in the end; rated
@@ -414,9 +408,9 @@ fn what_was_charged_is_charged_again_once_whoever_does_it() {
             }
             assert_eq!(corrected, dry.changed);
             // The book as it was known before is what it was.
-            let filter = farthing::store::EntryFilter { before: Some(yesterday.next_sequence), ..Default::default() };
-            let then = farthing.store.spend(org, &filter, false).await.unwrap();
-            let then: i128 = then.iter().map(|row| row.amount.units()).sum();
+            let as_of = Some(AsOf::Block(yesterday.block));
+            let then = farthing.report(org, &Query { as_of, ..Query::default() }).await.unwrap();
+            let then: i128 = then.table.totals.iter().map(|total| total.amount.units()).sum();
             assert_eq!(then / 10i128.pow(18), total(&before));
             assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
         });

@@ -9,6 +9,7 @@ use farthing::flow::{Farthing, now};
 use farthing::id::{EventNumber, Org, Sequence};
 use farthing::money::Amount;
 use farthing::rating::Rating;
+use farthing::report::Query;
 use farthing::store::{EntryFilter, Fault, OnceKey, Store};
 use farthing::usage::UsageEvent;
 use farthing::usage::dialect::{Context, native};
@@ -330,14 +331,11 @@ async fn ranges_of_time_read_what_is_in_them(database: &TestDatabase) {
             found.extend(page.iter().map(|booked| booked.entry.sequence));
         }
         assert_eq!(found, expected);
-        let sums = farthing
-            .store
-            .spend(org, &EntryFilter { from: Some(from), until: Some(until), ..EntryFilter::default() }, true)
-            .await
-            .unwrap();
+        let query = Query { from: Some(from), until: Some(until), ..Query::default() };
+        let answer = farthing.report(org, &query).await.unwrap();
         let expected: Amount =
             all.iter().filter(|entry| expected.contains(&entry.sequence)).map(|entry| entry.posting.amount()).sum();
-        assert_eq!(sums.iter().map(|row| row.amount).sum::<Amount>(), expected);
+        assert_eq!(answer.table.totals.iter().map(|total| total.amount).sum::<Amount>(), expected);
     }
 }
 

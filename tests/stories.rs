@@ -25,7 +25,7 @@ use farthing::id::{EventNumber, Org};
 use farthing::ledger::Entry;
 use farthing::money::Amount;
 use farthing::rating::Rating;
-use farthing::report::{Dimension, ReportQuery};
+use farthing::report::{Dimension, Filter, Query};
 use farthing::store::Names;
 use farthing::usage::Meter;
 use farthing::usage::dialect::{Context, native};
@@ -305,7 +305,7 @@ impl Teller {
 
     /// `by team,model [from T] [until T] [zone Z] [where user=x]` answers `search haiku 0.5, - haiku 1`.
     async fn spend(&mut self, rest: &str) {
-        let mut query = ReportQuery { by: Vec::new(), from: None, until: None, zone: chrono_tz::UTC, filters: Vec::new() };
+        let mut query = Query::default();
         let mut words = rest.split_whitespace();
         while let (Some(word), Some(value)) = (words.next(), words.next()) {
             let instant = || farthing::time::Instant::parse_date_or_instant(value).unwrap();
@@ -316,7 +316,7 @@ impl Teller {
                 "zone" => query.zone = value.parse().unwrap(),
                 "where" => {
                     let (name, value) = value.split_once('=').unwrap();
-                    query.filters.push((Dimension::named(name).unwrap(), value.to_owned()));
+                    query.filters.push(Filter { dimension: Dimension::named(name).unwrap(), values: vec![value.to_owned()] });
                 }
                 _ => panic!("{}: what is `{word}`?", self.at),
             }

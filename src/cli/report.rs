@@ -1,32 +1,51 @@
-//! `report`: spend by any of the book's dimensions.
+//! `report`: a named question of `reports/`, or spend by whatever dimensions. Without a name it says what there is.
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
-use crate::flow::report::Answer;
-use crate::report::{Dimension, ReportQuery};
-use crate::time::Instant;
+use crate::flow::now;
+use crate::flow::report::{Answer, named_reports};
+use crate::report::Wrong;
+use crate::report::{Asked, Query};
 use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Report {
-    /// Which report: spend
-    name: String,
-    /// What to group by, such as user,model or day
-    #[arg(long, default_value = "model", value_delimiter = ',')]
+    /// Which report: spend, or a name that `farthing report` lists
+    name: Option<String>,
+    /// What to group by, such as user,model or day or label:feature
+    #[arg(long, value_delimiter = ',')]
     by: Vec<String>,
+    /// What to show, such as amount,share,calls,tokens,per_million_tokens,drift
+    #[arg(long, value_delimiter = ',')]
+    show: Vec<String>,
     /// From this day or instant on
     #[arg(long)]
     from: Option<String>,
     /// Until before this day or instant
     #[arg(long)]
     until: Option<String>,
-    /// The time zone of days and hours, such as Europe/Berlin
-    #[arg(long, default_value = "UTC")]
-    tz: String,
-    /// Only what has this value, such as team=search
+    /// Instead of the two: today, last week, this month, last 7 days, 2026-02
+    #[arg(long)]
+    range: Option<String>,
+    /// By when it was booked instead of when it occurred
+    #[arg(long)]
+    recorded: bool,
+    /// The time zone of days and hours, such as Europe/Berlin [default: UTC]
+    #[arg(long)]
+    tz: Option<String>,
+    /// Only what has this value, such as team=search; several of one dimension are alternatives
     #[arg(long = "filter", value_name = "DIMENSION=VALUE")]
     filters: Vec<String>,
+    /// The book as it was known then: a day, an instant, or block:N
+    #[arg(long)]
+    as_of: Option<String>,
+    /// Beside each group what it was in the range of the same length before
+    #[arg(long)]
+    compare: bool,
+    /// So many groups; what is left is one line
+    #[arg(long, value_name = "N")]
+    top: Option<String>,
     /// table, json, csv or parquet
     #[arg(long, default_value = "table")]
     format: String,
@@ -37,10 +56,21 @@ pub struct Report {
 
 impl Report {
     pub async fn run(self, settings: &Settings) -> Outcome {
-        if self.name != "spend" {
-            return Err(Failure::Usage(format!("there is no report `{}`; known is spend", self.name)));
-        }
-        let query = self.query()?;
+        let reports = named_reports(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
+        let Some(name) = &self.name else {
+            println!("{:<16} whatever you ask it, by any dimensions", "spend");
+            reports.iter().for_each(|report| println!("{:<16} {}", report.name, report.question));
+            return Ok(());
+        };
+        let report = reports.iter().find(|report| report.name == *name);
+        let query = match report {
+            Some(report) => report.query(&self.asked()?, now()).map_err(refused)?,
+            None if name == "spend" => self.spend()?,
+            None => {
+                let known: Vec<&str> = reports.iter().map(|report| &*report.name).collect();
+                return Err(Failure::Usage(format!("there is no report `{name}`; known are spend, {}", known.join(", "))));
+            }
+        };
         let (farthing, org) = open(settings).await?;
         let answer = farthing.report(org, &query).await?;
         farthing.store.close().await;
@@ -51,30 +81,39 @@ impl Report {
             "parquet" => self.parquet(&answer)?,
             other => return Err(Failure::Usage(format!("`{other}` is no format; known are table, json, csv and parquet"))),
         }
-        if self.format == "table" {
+        if self.format == "table" && self.output.is_none() {
             footer(&answer);
+            report.iter().flat_map(|report| &report.caveats).for_each(|caveat| println!("note: {caveat}"));
         }
         Ok(())
     }
 
-    fn query(&self) -> Result<ReportQuery, Failure> {
-        let dimension = |name: &str| Dimension::named(name.trim()).map_err(Failure::Usage);
-        let instant = |text: &Option<String>| {
-            let read = |text: &String| Instant::parse_date_or_instant(text).map_err(|e| Failure::Usage(e.to_string()));
-            text.as_ref().map(read).transpose()
-        };
+    fn spend(&self) -> Result<Query, Failure> {
+        let mut asked = self.asked()?;
+        if asked.by.is_empty() {
+            asked.by = vec!["model".to_owned()];
+        }
+        asked.query(now()).map_err(refused)
+    }
+
+    fn asked(&self) -> Result<Asked, Failure> {
         let mut filters = Vec::new();
         for filter in &self.filters {
             let (name, value) = filter.split_once('=').ok_or_else(|| Failure::Usage(format!("write --filter {filter}=VALUE")))?;
-            filters.push((dimension(name)?, value.to_owned()));
+            filters.push((name.to_owned(), value.to_owned()));
         }
-        let no_zone = |_| Failure::Usage(format!("`{}` is no IANA time zone, such as Europe/Berlin", self.tz));
-        Ok(ReportQuery {
-            by: self.by.iter().map(|name| dimension(name)).collect::<Result<_, _>>()?,
-            from: instant(&self.from)?,
-            until: instant(&self.until)?,
-            zone: self.tz.parse().map_err(no_zone)?,
+        Ok(Asked {
+            by: self.by.clone(),
+            show: self.show.clone(),
+            from: self.from.clone(),
+            until: self.until.clone(),
+            range: self.range.clone(),
+            clock: self.recorded.then(|| "recorded".to_owned()),
+            tz: self.tz.clone(),
             filters,
+            as_of: self.as_of.clone(),
+            compare: self.compare.then(|| "previous".to_owned()),
+            top: self.top.clone(),
         })
     }
 
@@ -98,11 +137,24 @@ impl Report {
     }
 }
 
+/// In the words of the command line.
+fn refused(wrong: Wrong) -> Failure {
+    let flag = match wrong.parameter {
+        "group_by" => "by",
+        "as_of" => "as-of",
+        other => other,
+    };
+    Failure::Usage(format!("--{flag}: {}", wrong.why))
+}
+
 /// Totals, and what has no amount yet: a table of amounts must not hide it.
 fn footer(answer: &Answer) {
     println!();
-    for (currency, amount, calls) in answer.table.totals() {
-        println!("total {} {currency} in {calls} calls", amount.with_places(2));
+    for total in &answer.table.totals {
+        println!("total {} {} in {} calls", total.amount.with_places(2), total.currency, total.calls);
+    }
+    if let (true, Some((first, last))) = (answer.table.rows.is_empty(), answer.occurred) {
+        println!("nothing was spent there; the book tells of {first} to {last}");
     }
     let held: Vec<_> = answer.held.iter().map(|(reason, count)| format!("{count} {}", reason.name())).collect();
     if !held.is_empty() {

@@ -6,6 +6,7 @@ use crate::config::{ServeFlags, Settings};
 use crate::flow::Farthing;
 use crate::flow::access::{KeyWish, Scope};
 use crate::flow::intake::Intake;
+use crate::flow::report::named_reports;
 use crate::http::{self, Service};
 use crate::jobs;
 use crate::store::without_password;
@@ -29,6 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(30);
 
 impl Serve {
     pub async fn run(self, settings: &Settings) -> Outcome {
+        let reports = named_reports(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
         let farthing = Arc::new(Farthing::open(&settings.store, &settings.catalogs).await?);
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.map_err(|e| Failure::Io(format!("cannot listen on {}: {e}", settings.listen)))?;
@@ -37,7 +39,7 @@ impl Serve {
         greet(&farthing, settings, address).await?;
 
         let intake = Intake::start(farthing.clone(), settings.queue_bytes);
-        let service = Service::new(farthing.clone(), intake, settings.limits);
+        let service = Service::new(farthing.clone(), intake, settings.limits, reports);
         jobs::start(&farthing, settings.jobs.clone());
         tracing::info!(%address, database = %without_password(&settings.store.url), "serving");
         log_heads(&farthing).await?;

@@ -1,37 +1,54 @@
-//! Reports over the book.
+//! Reports over the book: what has a name, and spend by any dimensions.
 
 use super::answer::{Parameters, typed};
 use super::caller::Known;
 use super::{App, Problem};
 use crate::flow::access::Scope;
+use crate::flow::now;
 use crate::flow::report::Answer;
-use crate::report::{Dimension, ReportQuery};
-use axum::extract::{RawQuery, State};
+use crate::report::Wrong;
+use crate::report::{Asked, Dimension, Filter};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde_json::json;
 
-pub async fn spend(
+/// The reports that have a name, and what they answer.
+pub async fn list(State(service): App, known: Known) -> Result<Response, Problem> {
+    known.may(Scope::Read)?;
+    let items: Vec<_> = service
+        .reports
+        .iter()
+        .map(|report| json!({"name": report.name, "question": report.question, "caveats": report.caveats}))
+        .collect();
+    Ok(typed(json!({"items": items}).to_string(), "application/json"))
+}
+
+pub async fn show(
     State(service): App,
     known: Known,
-    RawQuery(query): RawQuery,
+    Path(name): Path<String>,
+    RawQuery(text): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let caller = known.may(Scope::Read)?;
-    let mut parameters = Parameters::of(query.as_deref())?;
-    let dimension = |parameter: &str, name: &str| Dimension::named(name).map_err(|e| Problem::parameter(parameter, e));
-    let by = parameters.take("group_by").unwrap_or_else(|| "model".to_owned());
-    let by = by.split(',').map(|name| dimension("group_by", name.trim())).collect::<Result<Vec<_>, _>>()?;
-    let mut filters = Vec::new();
-    for (name, value) in parameters.take_all("filter.") {
-        filters.push((dimension(&format!("filter.{name}"), &name)?, value));
-    }
+    let mut parameters = Parameters::of(text.as_deref())?;
+    let asked = asked(&mut parameters);
+    let query = match service.reports.iter().find(|report| report.name == name) {
+        Some(report) => report.query(&asked, now()),
+        None if name == "spend" => {
+            let by = if asked.by.is_empty() { vec!["model".to_owned()] } else { asked.by.clone() };
+            Asked { by, ..asked }.query(now())
+        }
+        None => {
+            let known: Vec<&str> = service.reports.iter().map(|report| &*report.name).collect();
+            return Err(Problem::not_found(format!("there is no report `{name}`; known are spend, {}", known.join(", "))));
+        }
+    };
+    let mut query = query.map_err(|Wrong { parameter, why }| Problem::parameter(parameter, why))?;
     // A key of one team asks about that team, whatever else it asks.
-    filters.extend(caller.team.as_ref().map(|team| (Dimension::Team, team.to_string())));
-    let zone = parameters.take("tz").unwrap_or_else(|| "UTC".to_owned());
-    let zone =
-        zone.parse().map_err(|_| Problem::parameter("tz", format!("`{zone}` is no IANA time zone, such as Europe/Berlin")))?;
-    let query = ReportQuery { by, from: parameters.instant("from")?, until: parameters.instant("until")?, zone, filters };
+    let own = caller.team.as_ref().map(|team| Filter { dimension: Dimension::Team, values: vec![team.to_string()] });
+    query.filters.extend(own);
     let wants_csv = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
     let format = parameters.take("format").unwrap_or_else(|| if wants_csv { "csv" } else { "json" }.to_owned());
     parameters.nothing_else()?;
@@ -44,6 +61,26 @@ pub async fn spend(
         #[cfg(not(feature = "polars"))]
         "parquet" => Err(Problem::parameter("format", "this farthing was built without Parquet (the feature polars)")),
         other => Err(Problem::parameter("format", format!("`{other}` is no format; known are json, csv and parquet"))),
+    }
+}
+
+fn asked(parameters: &mut Parameters) -> Asked {
+    let mut list = |name: &str| {
+        parameters.take(name).map_or_else(Vec::new, |list| list.split(',').map(|name| name.trim().to_owned()).collect())
+    };
+    let (by, show) = (list("group_by"), list("show"));
+    Asked {
+        by,
+        show,
+        from: parameters.take("from"),
+        until: parameters.take("until"),
+        range: parameters.take("range"),
+        clock: parameters.take("clock"),
+        tz: parameters.take("tz"),
+        filters: parameters.take_all("filter."),
+        as_of: parameters.take("as_of"),
+        compare: parameters.take("compare"),
+        top: parameters.take("top"),
     }
 }
 
@@ -60,19 +97,21 @@ async fn to_parquet(table: crate::report::Table) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// The rows, their totals, and what has no amount yet.
+/// The rows, their totals, and what has no amount yet. A key of one team learns nothing of the rest of the org.
 fn to_json(answer: &Answer, whole_org: bool) -> String {
-    let totals: Vec<_> = answer
-        .table
-        .totals()
-        .into_iter()
-        .map(|(currency, amount, calls)| json!({"currency": currency, "amount": amount.to_string(), "calls": calls}))
-        .collect();
     let held: serde_json::Map<String, serde_json::Value> =
         answer.held.iter().map(|(reason, count)| (reason.name().to_owned(), (*count).into())).collect();
     let beside = match whole_org {
         true => json!({"held": held, "conflicts": answer.conflicts, "rejected": answer.rejected}),
         false => json!({}),
     };
-    format!("{{\"block\":{},\"rows\":{},\"totals\":{},\"beside\":{beside}}}", answer.block, answer.table.to_json(), json!(totals))
+    let occurred = answer.occurred.filter(|_| whole_org);
+    let occurred = occurred.map(|(first, last)| json!({"first": first.to_string(), "last": last.to_string()}));
+    format!(
+        "{{\"block\":{},\"rows\":{},\"totals\":{},\"occurred\":{},\"beside\":{beside}}}",
+        answer.block,
+        answer.table.to_json(),
+        answer.table.totals_to_json(),
+        json!(occurred)
+    )
 }

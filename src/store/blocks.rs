@@ -187,6 +187,15 @@ impl Store {
     }
 
     /// The hash of one block, if there is such a block.
+    /// The last block that was sealed by then.
+    pub async fn block_at(&self, org: Org, at: Instant) -> Result<Option<BlockNumber>, StoreError> {
+        let text = "SELECT MAX(block) FROM blocks WHERE org = $1 AND sealed_at <= $2";
+        on!(self.reader(), db => {
+            let row = sqlx::query(text).bind(org.0).bind(at.micros()).fetch_one(db).await.doing("read blocks")?;
+            row.maybe_int(0).map(|block| block.map(BlockNumber)).doing("read blocks")
+        })
+    }
+
     pub async fn block_hash(&self, org: Org, number: BlockNumber) -> Result<Option<BlockHash>, StoreError> {
         let doing = "read a block";
         on!(self.reader(), db => {

@@ -193,7 +193,7 @@ impl Store {
 
     /// The sequences among which a filter's entries are: blocks that hold nothing of its range of time are left out at
     /// both ends. A book is mostly in order of time, so that is most of what need not be read.
-    async fn sequences_of(&self, org: Org, filter: &EntryFilter) -> Result<(i64, i64), StoreError> {
+    pub async fn sequences_of(&self, org: Org, filter: &EntryFilter) -> Result<(i64, i64), StoreError> {
         let before = filter.before.map_or(i64::MAX, |before| before.0);
         if filter.from.is_none() && filter.until.is_none() {
             return Ok((0, before));
@@ -245,89 +245,193 @@ impl Store {
     }
 }
 
-/// A group of entries, summed by the database: what one owner spent on one product in one quarter of an hour.
+/// What of an entry a reader asks for; whatever is left out costs nothing to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    pub owner: bool,
+    pub product: bool,
+    pub source: bool,
+    pub payee: bool,
+    pub period: bool,
+    pub layer: bool,
+    pub outcome: bool,
+    pub estimated: bool,
+    pub event: bool,
+    pub list: bool,
+    pub rated: bool,
+    pub reported: bool,
+    pub items: bool,
+}
+
+/// As much of an entry as was wanted.
 #[derive(Clone, Debug)]
-pub struct SpendRow {
-    /// Quarters of an hour since 1970, where time was asked for: every zone's day begins at one.
-    pub quarter: Option<i64>,
-    pub period: Month,
-    pub source: NameId,
+pub struct Line {
+    pub sequence: Sequence,
+    pub kind: EntryKind,
+    pub occurred_at: Instant,
+    pub currency: Currency,
+    pub amount: Amount,
+    pub calls: i64,
     pub owner: OwnerId,
     pub product: ProductId,
+    pub source: NameId,
+    /// Who is paid; of a reversal, who was.
     pub payee: NameId,
-    pub currency: Currency,
-    pub kind: EntryKind,
-    pub layer: Layer,
-    pub outcome: Outcome,
+    pub period: Month,
+    pub layer: i64,
+    pub outcome: i64,
     pub estimated: bool,
-    pub amount: Amount,
-    /// Sums over those entries that have one.
-    pub rated: Amount,
-    pub reported: Amount,
-    pub calls: i64,
-    pub entries: i64,
+    pub event: Option<EventNumber>,
+    pub list: Option<Amount>,
+    pub rated: Option<Amount>,
+    pub reported: Option<Amount>,
+    pub items: Vec<Item>,
 }
 
 impl Store {
-    /// Sums of entries by everything that is a column of theirs. `by_time` adds the quarter of an hour.
-    pub async fn spend(&self, org: Org, filter: &EntryFilter, by_time: bool) -> Result<Vec<SpendRow>, StoreError> {
-        let quarter = if by_time { "e.occurred_at / 900000000" } else { "0" };
-        let sum = |column: &str| format!("CAST(COALESCE(SUM({column}), 0) AS BIGINT)");
-        let limbs = |prefix: &str| {
-            [format!("{prefix}micro"), format!("{prefix}femto"), format!("{prefix}yocto")].map(|limb| sum(&limb)).join(", ")
-        };
+    /// As much as is wanted of the entries from one sequence up to another, in order.
+    pub async fn lines_between(&self, org: Org, from: i64, until: i64, wanted: Wanted) -> Result<Vec<Line>, StoreError> {
+        let columns = wanted.columns().into_iter().filter(|(_, wanted)| *wanted).map(|(column, _)| column);
+        let columns: Vec<&str> = columns.collect();
         let text = format!(
-            "SELECT {quarter} AS quarter, e.period, e.source, e.owner, e.product,
-                    CASE e.kind WHEN 2 THEN e.debit ELSE e.credit END AS payee, e.currency, e.kind, e.layer, e.outcome, e.estimated,
-                    {}, {}, {}, {}, COUNT(*)
-               FROM entries e
-              WHERE e.org = $1 AND e.sequence >= $2 AND e.sequence < $3 AND e.occurred_at >= $4 AND e.occurred_at < $5
-              GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11",
-            limbs("e."),
-            limbs("e.rated_"),
-            limbs("e.reported_"),
-            sum("e.calls"),
+            "SELECT sequence, kind, occurred_at, currency, micro, femto, yocto, calls{}{} FROM entries
+              WHERE org = $1 AND sequence >= $2 AND sequence < $3 ORDER BY sequence",
+            if columns.is_empty() { "" } else { ", " },
+            columns.join(", ")
         );
-        let (from, until) = self.sequences_of(org, filter).await?;
         on!(self.reader(), db => {
-            let rows = sqlx::query(AssertSqlSafe(text))
-                .bind(org.0)
-                .bind(from)
-                .bind(until)
-                .bind(filter.from.map_or(i64::MIN, Instant::micros))
-                .bind(filter.until.map_or(i64::MAX, Instant::micros))
-                .fetch_all(db)
-                .await
-                .doing("sum entries")?;
-            rows.iter().map(|row| spend_row(row, by_time)).collect::<Result<_, sqlx::Error>>().doing("sum entries")
+            let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until);
+            let rows = query.fetch_all(db).await.doing("read entries")?;
+            rows.iter().map(|row| line(row, wanted)).collect::<Result<_, sqlx::Error>>().doing("read entries")
         })
     }
 }
 
-fn spend_row(row: &impl Columns, by_time: bool) -> Result<SpendRow, sqlx::Error> {
-    let amount = |place| {
-        let limbs = Limbs { micro: row.int(place)?, femto: row.int(place + 1)?, yocto: row.int(place + 2)? };
-        Ok::<_, sqlx::Error>(Amount::from_limbs(limbs))
+impl Wanted {
+    /// The columns beyond those that are always read, in the order in which [`line`] reads them.
+    const fn columns(self) -> [(&'static str, bool); 13] {
+        [
+            ("owner", self.owner),
+            ("product", self.product),
+            ("source", self.source),
+            ("CASE kind WHEN 2 THEN debit ELSE credit END", self.payee),
+            ("period", self.period),
+            ("layer", self.layer),
+            ("outcome", self.outcome),
+            ("estimated", self.estimated),
+            ("event", self.event),
+            ("list_micro, list_femto, list_yocto", self.list),
+            ("rated_micro, rated_femto, rated_yocto", self.rated),
+            ("reported_micro, reported_femto, reported_yocto", self.reported),
+            ("items", self.items),
+        ]
+    }
+}
+
+fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
+    let wrong = |why: &str| sqlx::Error::Decode(why.into());
+    let mut place = 7;
+    let mut int = |wanted: bool| {
+        place += i64::from(wanted);
+        if wanted { row.maybe_int(place as usize).map(|number| number.unwrap_or(0)) } else { Ok(0) }
     };
-    let unknown = |what: &str| sqlx::Error::Decode(format!("unknown {what}").into());
-    Ok(SpendRow {
-        quarter: by_time.then(|| row.int(0)).transpose()?,
-        period: Month::from_number(row.int(1)? as i32),
-        source: NameId(row.int(2)?),
-        owner: OwnerId(row.int(3)?),
-        product: ProductId(row.int(4)?),
-        payee: NameId(row.int(5)?),
-        currency: row.text(6)?.parse().map_err(|_| unknown("currency"))?,
-        kind: EntryKind::from_number(row.int(7)? as u8).ok_or_else(|| unknown("kind of entry"))?,
-        layer: Layer::from_number(row.int(8)? as u8).ok_or_else(|| unknown("layer"))?,
-        outcome: Outcome::from_number(row.int(9)? as u8).ok_or_else(|| unknown("outcome"))?,
-        estimated: row.int(10)? != 0,
-        amount: amount(11)?,
-        rated: amount(14)?,
-        reported: amount(17)?,
-        calls: row.int(20)?,
-        entries: row.int(21)?,
+    let (owner, product) = (OwnerId(int(wanted.owner)?), ProductId(int(wanted.product)?));
+    let (source, payee) = (NameId(int(wanted.source)?), NameId(int(wanted.payee)?));
+    let (period, layer, outcome) = (int(wanted.period)?, int(wanted.layer)?, int(wanted.outcome)?);
+    let (estimated, event) = (int(wanted.estimated)? != 0, int(wanted.event)?);
+    let mut place = place as usize + 1;
+    let mut money = |wanted: bool| {
+        if !wanted {
+            return Ok(None);
+        }
+        place += 3;
+        maybe_amount(row, place - 3)
+    };
+    let (list, rated, reported) = (money(wanted.list)?, money(wanted.rated)?, money(wanted.reported)?);
+    let items = match wanted.items {
+        true => items::read(&row.blob(place)?).map_err(|e| wrong(&e.to_string()))?,
+        false => Vec::new(),
+    };
+    Ok(Line {
+        sequence: Sequence(row.int(0)?),
+        kind: EntryKind::from_number(row.int(1)? as u8).ok_or_else(|| wrong("a kind of entry is unknown"))?,
+        occurred_at: Instant::from_micros(row.int(2)?),
+        currency: row.text(3)?.parse().map_err(|_| wrong("a currency is unknown"))?,
+        amount: Amount::from_limbs(Limbs { micro: row.int(4)?, femto: row.int(5)?, yocto: row.int(6)? }),
+        calls: row.int(7)?,
+        owner,
+        product,
+        source,
+        payee,
+        period: Month::from_number(period as i32),
+        layer,
+        outcome,
+        estimated,
+        event: (event != 0).then_some(EventNumber(event)),
+        list,
+        rated,
+        reported,
+        items,
     })
+}
+
+/// Three limbs that are all there, or none of them.
+fn maybe_amount(row: &impl Columns, place: usize) -> Result<Option<Amount>, sqlx::Error> {
+    Ok(match (row.maybe_int(place)?, row.maybe_int(place + 1)?, row.maybe_int(place + 2)?) {
+        (Some(micro), Some(femto), Some(yocto)) => Some(Amount::from_limbs(Limbs { micro, femto, yocto })),
+        _ => None,
+    })
+}
+
+/// Entries of one block that lie one after the other: up to which sequence, when they were booked and under which version.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub until: Sequence,
+    pub recorded_at: Instant,
+    pub version: Version,
+}
+
+impl Store {
+    /// The blocks that hold the entries from one sequence up to another, in order.
+    pub async fn spans(&self, org: Org, from: i64, until: i64) -> Result<Vec<Span>, StoreError> {
+        let text = "SELECT sequence_until, sealed_at, catalog_version FROM blocks
+                     WHERE org = $1 AND sequence_until > $2 AND sequence_from < $3 AND sequence_from < sequence_until
+                     ORDER BY sequence_until";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read blocks")?;
+            rows.iter().map(span).collect::<Result<_, sqlx::Error>>().doing("read blocks")
+        })
+    }
+
+    /// The sequences of what was booked from one instant on and before another.
+    pub async fn sequences_recorded(
+        &self,
+        org: Org,
+        from: Option<Instant>,
+        until: Option<Instant>,
+    ) -> Result<(i64, i64), StoreError> {
+        let text = "SELECT COALESCE(MIN(sequence_from), 0), COALESCE(MAX(sequence_until), 0) FROM blocks
+                     WHERE org = $1 AND sealed_at >= $2 AND sealed_at < $3";
+        on!(self.reader(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(from.map_or(i64::MIN, Instant::micros));
+            let row = query.bind(until.map_or(i64::MAX, Instant::micros)).fetch_one(db).await.doing("read blocks")?;
+            row.int(0).and_then(|from| Ok((from, row.int(1)?))).doing("read blocks")
+        })
+    }
+
+    /// The first and the last instant of which an entry tells.
+    pub async fn occurred(&self, org: Org) -> Result<Option<(Instant, Instant)>, StoreError> {
+        let text = "SELECT MIN(occurred_first), MAX(occurred_last) FROM blocks WHERE org = $1";
+        on!(self.reader(), db => {
+            let row = sqlx::query(text).bind(org.0).fetch_one(db).await.doing("read blocks")?;
+            let ends = row.maybe_int(0).and_then(|first| Ok((first, row.maybe_int(1)?))).doing("read blocks")?;
+            Ok(ends.0.zip(ends.1).map(|(first, last)| (Instant::from_micros(first), Instant::from_micros(last))))
+        })
+    }
+}
+
+fn span(row: &impl Columns) -> Result<Span, sqlx::Error> {
+    Ok(Span { until: Sequence(row.int(0)?), recorded_at: Instant::from_micros(row.int(1)?), version: Version(row.int(2)?) })
 }
 
 pub(super) fn of_events() -> String {
@@ -388,10 +492,6 @@ fn values<'v>(org: Org, entry: &'v Entry, items: &'v [u8]) -> [Value<'v>; 34] {
 
 /// Reads an entry and asserts what the ledger asserted when it was written.
 fn entry(row: &impl Columns) -> Result<Entry, sqlx::Error> {
-    let maybe = |place| match (row.maybe_int(place)?, row.maybe_int(place + 1)?, row.maybe_int(place + 2)?) {
-        (Some(micro), Some(femto), Some(yocto)) => Ok(Some(Amount::from_limbs(Limbs { micro, femto, yocto }))),
-        _ => Ok::<_, sqlx::Error>(None),
-    };
     let sequence = Sequence(row.int(0)?);
     let wrong = |why: &str| sqlx::Error::Decode(format!("entry {sequence}: {why}").into());
     let amount = Amount::from_limbs(Limbs { micro: row.int(13)?, femto: row.int(14)?, yocto: row.int(15)? });
@@ -410,9 +510,9 @@ fn entry(row: &impl Columns) -> Result<Entry, sqlx::Error> {
         owner: OwnerId(row.int(8)?),
         product: ProductId(row.int(9)?),
         posting,
-        rated: maybe(16)?,
-        reported: maybe(19)?,
-        list: maybe(22)?,
+        rated: maybe_amount(row, 16)?,
+        reported: maybe_amount(row, 19)?,
+        list: maybe_amount(row, 22)?,
         outcome: Outcome::from_number(row.int(25)? as u8).ok_or_else(|| wrong("its outcome is unknown"))?,
         calls: row.int(26)? as u64,
         estimated: row.int(27)? != 0,

@@ -236,6 +236,18 @@ impl Names {
         }
     }
 
+    /// The names that an owner is made of, in the order of [`OWNER_KINDS`]; 0 where there is none.
+    pub fn of_owner(&self, owner: OwnerId) -> Result<&Dimensions, StoreError> {
+        self.owners.get(&owner.0).ok_or_else(|| StoreError::damaged(format!("owner {owner}"), "it is used and does not exist"))
+    }
+
+    /// The names that a product is made of, in the order of [`PRODUCT_KINDS`]; 0 where there is none.
+    pub fn of_product(&self, product: ProductId) -> Result<&Dimensions, StoreError> {
+        self.products
+            .get(&product.0)
+            .ok_or_else(|| StoreError::damaged(format!("product {product}"), "it is used and does not exist"))
+    }
+
     fn part(&self, name: i64) -> Result<Option<Text>, StoreError> {
         if name == 0 {
             return Ok(None);
@@ -245,10 +257,7 @@ impl Names {
     }
 
     pub fn owner(&self, owner: OwnerId) -> Result<Owner, StoreError> {
-        let parts = self
-            .owners
-            .get(&owner.0)
-            .ok_or_else(|| StoreError::damaged(format!("owner {owner}"), "it is used and does not exist"))?;
+        let parts = self.of_owner(owner)?;
         let [user, team, project, key, app, agent, environment] = parts.map(|name| self.part(name));
         let (user, team, project, key) = (user?, team?, project?, key?);
         Ok(Owner { user, team, project, key, app: app?, agent: agent?, environment: environment? })
@@ -256,7 +265,7 @@ impl Names {
 
     pub fn product(&self, product: ProductId) -> Result<Product, StoreError> {
         let damaged = |why| StoreError::damaged(format!("product {product}"), why);
-        let parts = self.products.get(&product.0).ok_or_else(|| damaged("it is used and does not exist"))?;
+        let parts = self.of_product(product)?;
         let [provider, model, requested_model, served_by, variant, service_tier, region] = parts.map(|name| self.part(name));
         Ok(Product {
             provider: provider?.ok_or_else(|| damaged("it has no provider"))?,
