@@ -399,7 +399,7 @@ fn reports_are_asked_and_answered_in_the_askers_terms() {
     assert_eq!(rows("group_by=day&range=2026-10-01&tz=Asia/Kolkata")[0]["day"], "2026-10-01");
     assert_eq!(rows("range=2026-02&compare=previous&group_by=user"), json!([]));
     let none = service.get("/v1/reports/spend?range=2020-01").json();
-    assert_eq!((&none["rows"], &none["occurred"]["first"]), (&json!([]), &json!("2026-02-03T10:00:00Z")));
+    assert_eq!((&none["rows"], &none["occurred"]["first"]), (&json!([]), &json!("2026-10-01T00:00:00Z")));
     assert_eq!(service.get("/v1/reports/spend?as_of=block:0").json()["rows"], json!([]));
     assert_eq!(service.get("/v1/reports/users-models?range=2026-10").json()["rows"][0]["share"], "50.00");
     let unknown = service.get("/v1/reports/users");

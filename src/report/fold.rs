@@ -73,12 +73,15 @@ pub struct Fold<'q> {
     query: &'q Query,
     dimensions: Vec<&'q Dimension>,
     counts_users: bool,
-    groups: HashMap<(Currency, Box<[i64]>), (Sums, HashSet<i64>)>,
+    groups: HashMap<(Currency, Box<[i64]>), Counted>,
     key: Vec<i64>,
     /// Parts come nearly in order of time, so most lie in the same quarter of an hour as the one before; no zone's day begins
     /// inside of one.
     quarter: (i64, Vec<i64>),
 }
+
+/// What is counted of a group, and who is in it.
+type Counted = (Sums, HashSet<i64>);
 
 const QUARTER: i64 = 900_000_000;
 

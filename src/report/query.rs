@@ -299,14 +299,11 @@ impl Query {
         if let Some(twice) = self.by.iter().enumerate().find(|(place, dimension)| self.by[..*place].contains(dimension)) {
             return wrong("group_by", format!("{} is asked for twice", twice.1));
         }
-        if self.is_of_meters() {
-            if let Some(whole) = self.show.iter().find(|measure| !measure.is_of_a_meter()) {
-                let why = "a call uses several meters and is in none of them as a whole";
-                return wrong(
-                    "show",
-                    format!("{} cannot be shown by meter: {why}; show amount, quantity or tokens", whole.name()),
-                );
-            }
+        let whole = self.show.iter().find(|measure| self.is_of_meters() && !measure.is_of_a_meter());
+        if let Some(whole) = whole {
+            let why = "a call uses several meters and is in none of them as a whole";
+            let instead = "show amount, quantity or tokens";
+            return wrong("show", format!("{} cannot be shown by meter: {why}; {instead}", whole.name()));
         }
         if self.show.contains(&Measure::Quantity) && !self.by.contains(&Dimension::Meter) && !self.is_of_one_meter() {
             return wrong("show", "a quantity is one of a meter: group by meter or filter on one, or show tokens".to_owned());

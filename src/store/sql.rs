@@ -118,6 +118,53 @@ impl Columns for PgRow {
     plain_columns!();
 }
 
+/// A row that SQLite has packed into JSON; bytes are in hexadecimal digits.
+pub(crate) struct JsonRow(Vec<serde_json::Value>);
+
+impl JsonRow {
+    /// The rows of a `json_group_array` of `json_array`s.
+    pub fn unpack(json: &str) -> Result<Vec<JsonRow>, sqlx::Error> {
+        let rows: Vec<Vec<serde_json::Value>> = serde_json::from_str(json).map_err(|e| sqlx::Error::Decode(e.into()))?;
+        Ok(rows.into_iter().map(JsonRow).collect())
+    }
+
+    fn required<T>(&self, place: usize, value: Option<T>) -> Result<T, sqlx::Error> {
+        value.ok_or_else(|| sqlx::Error::Decode(format!("column {place} is missing").into()))
+    }
+}
+
+impl Columns for JsonRow {
+    fn int(&self, place: usize) -> Result<i64, sqlx::Error> {
+        self.required(place, self.maybe_int(place)?)
+    }
+
+    fn maybe_int(&self, place: usize) -> Result<Option<i64>, sqlx::Error> {
+        Ok(self.0.get(place).and_then(serde_json::Value::as_i64))
+    }
+
+    fn text(&self, place: usize) -> Result<String, sqlx::Error> {
+        self.required(place, self.maybe_text(place)?)
+    }
+
+    fn maybe_text(&self, place: usize) -> Result<Option<String>, sqlx::Error> {
+        Ok(self.0.get(place).and_then(serde_json::Value::as_str).map(str::to_owned))
+    }
+
+    fn blob(&self, place: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.required(place, self.maybe_blob(place)?)
+    }
+
+    fn maybe_blob(&self, place: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        let Some(digits) = self.0.get(place).and_then(serde_json::Value::as_str) else { return Ok(None) };
+        let pairs = digits.as_bytes().chunks(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        let bytes: Option<Vec<u8>> = pairs.collect();
+        bytes.map(Some).ok_or_else(|| sqlx::Error::Decode(format!("column {place} is not hexadecimal").into()))
+    }
+}
+
 /// A value to insert; the kind is known even where there is none.
 #[derive(Clone, Copy)]
 pub(crate) enum Value<'a> {
