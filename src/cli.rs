@@ -4,6 +4,7 @@
 mod bench;
 mod catalog;
 mod conflicts;
+mod demo;
 mod explain;
 mod held;
 mod ingest;
@@ -76,6 +77,8 @@ enum Command {
     /// Tenants, each with a book of its own
     #[command(subcommand)]
     Orgs(orgs::Orgs),
+    /// Fill an empty database with a month of a made-up company, to look at reports with
+    Demo(demo::Demo),
     /// Measure this machine, beside its raw ceilings
     Bench(bench::Bench),
 }
@@ -137,6 +140,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
             Command::Orgs(orgs) => orgs.run(&settings).await,
+            Command::Demo(demo) => demo.run(&settings).await,
             Command::Bench(bench) => bench.run(&settings).await,
         }
     })

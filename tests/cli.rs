@@ -65,6 +65,34 @@ fn events_go_in_and_a_report_comes_out() {
     assert!(shell.ok(&["verify"], "").starts_with("1 blocks, 3 events, 3 entries: every hash fits\nhead "));
 }
 
+/// The month is the same wherever and whenever it is made, and the README shows it as it is.
+#[test]
+fn the_demo_is_the_month_that_the_readme_shows() {
+    let shell = Shell::new();
+    let said = shell.ok(&["demo"], "");
+    assert!(said.starts_with("13061 events of October 2026"), "{said}");
+    let (code, _, refused) = shell.run(&["demo"], "");
+    assert_eq!((code, refused.contains("has events already; name an empty database")), (Some(1), true), "{refused}");
+
+    let readme = std::fs::read_to_string(format!("{}/README.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let shown: Vec<(&str, &str)> = readme
+        .split("```console\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().rsplit_once("$ farthing --database sqlite://demo.db ").unwrap().1)
+        .map(|command| command.split_once('\n').unwrap())
+        .collect();
+    assert_eq!(shown.len(), 2);
+    for (command, output) in shown {
+        assert_eq!(shell.ok(&command.split(' ').collect::<Vec<_>>(), ""), output, "{command}");
+    }
+    // What the story says: 620 turns of the agent, six calls a day of the model without a price from the 27th on.
+    let agent =
+        shell.ok(&["report", "spend", "--by", "agent", "--filter", "agent=crawler", "--show", "calls", "--format", "csv"], "");
+    assert_eq!(agent, "agent,calls\r\ncrawler,620\r\n");
+    assert!(shell.ok(&["report", "apps"], "").contains("30 no_rate_card"));
+    assert!(shell.ok(&["verify"], "").contains("13061 events"), "{}", shell.ok(&["verify"], ""));
+}
+
 #[test]
 fn reports_have_names_and_an_operator_adds_more() {
     let shell = Shell::new();

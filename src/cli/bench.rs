@@ -21,6 +21,7 @@ use crate::time::Instant as Moment;
 use crate::usage::dialect::{Context, native};
 use clap::Args;
 use load::{Load, Measured, Target};
+pub use sample::Random;
 use sample::Sample;
 use serde::Serialize;
 use std::hint::black_box;
@@ -471,7 +472,7 @@ fn events(catalog: &Catalog, seed: u64, count: usize) -> Vec<crate::usage::Usage
 /// Usage of any model of the large catalog at any time of its life.
 fn large_events() -> Vec<crate::usage::UsageEvent> {
     let context = Context { received_at: crate::flow::now(), source: None, strict: false };
-    let mut random = sample::Random::new(3);
+    let mut random = Random::new(3);
     let event = |number: u64| {
         let (provider, model) = large::model(random.next());
         let (year, month) = (2020 + random.below(6), 1 + random.below(12));
