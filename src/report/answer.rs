@@ -2,12 +2,10 @@
 //! was there before.
 
 use crate::money::{Amount, Currency, PLACES, round_half_even};
-use crate::report::fold::{Group, Sums, Value, label};
+use crate::report::fold::{Group, Groups, Sums, Value, label};
 use crate::report::query::{Measure, Query};
 use crate::report::table::{Cell, Column, ColumnKind, Table, Total};
-use std::collections::{BTreeMap, HashMap};
-
-pub type Groups = HashMap<(Currency, Vec<Value>), Group>;
+use std::collections::BTreeMap;
 
 /// What stands in the place of a value in the line of what is left.
 pub const THE_REST: &str = "(the rest)";
@@ -16,22 +14,32 @@ pub const THE_REST: &str = "(the rest)";
 const PLACES_OF_UNIT_COSTS: u32 = 12;
 
 /// A group with what it was before.
+#[derive(Default)]
 struct Line {
+    values: Vec<Value>,
     group: Group,
-    before: Sums,
+    before: Option<Box<Sums>>,
+    /// How many groups it is of: more than one only in the line of the rest, and in a total.
+    groups: usize,
+}
+
+impl Line {
+    fn amount_before(&self) -> Amount {
+        self.before.as_ref().map_or(Amount::ZERO, |before| before.amount)
+    }
 }
 
 pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
     let mut by_currency: BTreeMap<Currency, Vec<Line>> = BTreeMap::new();
     let mut before = before.unwrap_or_default();
-    for ((currency, values), group) in groups {
-        let before = before.remove(&(currency, values)).map_or(Sums::default(), |group| group.sums);
-        by_currency.entry(currency).or_default().push(Line { group, before });
+    for (key, group) in groups {
+        let before = before.remove(&key).map(|group| Box::new(group.sums));
+        by_currency.entry(key.0).or_default().push(Line { values: key.1, group, before, groups: 1 });
     }
     // What is gone has its line too, or the change would not add up.
     for ((currency, values), group) in before {
-        let gone = Group { values, groups: 1, ..Group::default() };
-        by_currency.entry(currency).or_default().push(Line { group: gone, before: group.sums });
+        let gone = Line { values, before: Some(Box::new(group.sums)), groups: 1, ..Line::default() };
+        by_currency.entry(currency).or_default().push(gone);
     }
 
     let in_order_of_time = query.by.first().is_some_and(|first| first.is_of_time());
@@ -40,15 +48,15 @@ pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
     for (currency, mut of_currency) in by_currency {
         of_currency.sort_by(|one, other| {
             let size = |line: &Line| {
-                if query.compare { line.group.sums.amount.abs().max(line.before.amount.abs()) } else { line.group.sums.amount }
+                if query.compare { line.group.sums.amount.abs().max(line.amount_before().abs()) } else { line.group.sums.amount }
             };
-            size(other).cmp(&size(one)).then_with(|| one.group.values.cmp(&other.group.values))
+            size(other).cmp(&size(one)).then_with(|| one.values.cmp(&other.values))
         });
         if let Some(top) = query.top.filter(|top| *top < of_currency.len()) {
             let left = of_currency.split_off(top);
             of_currency.extend(left.into_iter().reduce(together));
         }
-        let mut total = Line { group: Group::default(), before: Sums::default() };
+        let mut total = Line::default();
         of_currency.iter().for_each(|line| add(&mut total, line));
         totals.push((currency, total));
         lines.extend(of_currency.into_iter().map(|line| (currency, line)));
@@ -56,11 +64,8 @@ pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
     if in_order_of_time {
         // Time first, and then the currencies of each time; the rest stays at the end.
         lines.sort_by(|(one_currency, one), (other_currency, other)| {
-            let key = |line: &Line| line.group.groups > 1;
-            key(one)
-                .cmp(&key(other))
-                .then_with(|| one.group.values.cmp(&other.group.values))
-                .then_with(|| one_currency.cmp(other_currency))
+            let key = |line: &Line| line.groups > 1;
+            key(one).cmp(&key(other)).then_with(|| one.values.cmp(&other.values)).then_with(|| one_currency.cmp(other_currency))
         });
     }
 
@@ -80,7 +85,7 @@ pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
 
 /// Of two groups nothing can be said but their sums.
 fn together(mut one: Line, other: Line) -> Line {
-    one.group.values.fill(Value::Text(None));
+    one.values.fill(Value::Text(None));
     add(&mut one, &other);
     one
 }
@@ -88,8 +93,10 @@ fn together(mut one: Line, other: Line) -> Line {
 fn add(to: &mut Line, line: &Line) {
     to.group.sums.add(&line.group.sums);
     to.group.users.extend(&line.group.users);
-    to.group.groups += line.group.groups;
-    to.before.add(&line.before);
+    to.groups += line.groups;
+    if let Some(before) = &line.before {
+        to.before.get_or_insert_default().add(before);
+    }
 }
 
 fn columns(query: &Query) -> Vec<Column> {
@@ -128,26 +135,26 @@ const fn kind(measure: Measure) -> ColumnKind {
 }
 
 fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Vec<Cell> {
-    let Line { group, before } = line;
-    let values = query.by.iter().zip(&group.values).enumerate();
+    let group = &line.group;
+    let values = query.by.iter().zip(&line.values).enumerate();
     let mut cells: Vec<Cell> = values
         .map(|(place, (dimension, value))| match value {
-            _ if group.groups > 1 && place == 0 => Cell::text(THE_REST),
-            Value::Time(begins) => Cell::Text(label(dimension, *begins, query.zone)),
-            Value::Text(Some(text)) => Cell::text(text),
+            _ if line.groups > 1 && place == 0 => Cell::text(THE_REST),
+            Value::Time(begins) => Cell::text(label(dimension, *begins, query.zone)),
+            Value::Text(Some(text)) => Cell::Text(text.clone()),
             Value::Text(None) => Cell::None,
         })
         .collect();
     cells.resize(query.by.len(), Cell::None);
     let sums = &group.sums;
-    let users = group.users.iter().filter(|user| **user != 0).count() as i64;
+    let users = group.users.count();
     for measure in &query.show {
         cells.push(match measure {
             Measure::Amount => Cell::Money(sums.amount),
             Measure::Calls => Cell::Count(sums.calls),
             Measure::Entries => Cell::Count(sums.entries),
             // Tokens and pages have no sum.
-            Measure::Quantity if group.groups > 1 && !query.is_of_one_meter() => Cell::None,
+            Measure::Quantity if line.groups > 1 && !query.is_of_one_meter() => Cell::None,
             Measure::Quantity => Cell::Count(sums.quantity),
             Measure::Tokens => Cell::Count(sums.tokens),
             Measure::List => Cell::Money(sums.list),
@@ -163,13 +170,14 @@ fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Ve
         if *measure == Measure::Amount {
             cells.push(Cell::text(currency.as_str()));
             if query.compare {
-                let change = sums.amount - before.amount;
-                cells.extend([Cell::Money(before.amount), Cell::Money(change), change_percent(change, before.amount)]);
+                let before = line.amount_before();
+                let change = sums.amount - before;
+                cells.extend([Cell::Money(before), Cell::Money(change), change_percent(change, before)]);
             }
         }
     }
     if query.top.is_some() {
-        cells.push(Cell::Count(group.groups as i64));
+        cells.push(Cell::Count(line.groups as i64));
     }
     cells
 }
@@ -236,9 +244,9 @@ mod tests {
 
     fn groups(amounts: &[(&str, &str)]) -> Groups {
         let group = |(user, amount): &(&str, &str)| {
-            let values = vec![Value::Text(Some((*user).to_owned()))];
+            let values = vec![Value::Text(Some((*user).into()))];
             let sums = Sums { amount: Amount::parse(amount).unwrap(), calls: 2, tokens: 3_000, ..Sums::default() };
-            ((Currency::USD, values.clone()), Group { values, sums, groups: 1, ..Group::default() })
+            ((Currency::USD, values), Group { sums, ..Group::default() })
         };
         amounts.iter().map(group).collect()
     }

@@ -7,6 +7,7 @@ use crate::time::Instant;
 use chrono::{DateTime, Datelike, NaiveDate, Offset, Timelike};
 use chrono_tz::Tz;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// What is folded: an entry, or one meter of it.
 pub trait Part {
@@ -54,18 +55,40 @@ impl Sums {
 pub enum Value {
     /// On the clock: where it begins.
     Time(i64),
-    Text(Option<String>),
+    /// Shared by all groups that have it.
+    Text(Option<Arc<str>>),
 }
+
+/// All groups of an answer, by currency and values.
+pub type Groups = HashMap<(Currency, Vec<Value>), Group>;
 
 /// All parts that have the same values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
-    pub values: Vec<Value>,
     pub sums: Sums,
-    /// The users in it, where they are counted.
-    pub users: HashSet<i64>,
-    /// How many groups it is of: more than one only in the line of the rest.
-    pub groups: usize,
+    pub users: Users,
+}
+
+/// Who is in a group, where users are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "most answers count nobody, and there may be a million groups")]
+pub struct Users(Option<Box<HashSet<i64>>>);
+
+impl Users {
+    fn insert(&mut self, user: i64) {
+        self.0.get_or_insert_default().insert(user);
+    }
+
+    pub fn extend(&mut self, others: &Users) {
+        if let Some(others) = &others.0 {
+            self.0.get_or_insert_default().extend(others.iter());
+        }
+    }
+
+    /// How many different ones; what has no user is none.
+    pub fn count(&self) -> i64 {
+        self.0.as_ref().map_or(0, |users| users.iter().filter(|user| **user != 0).count() as i64)
+    }
 }
 
 /// Parts by the numbers of all dimensions that the query names, those of its filters too.
@@ -73,15 +96,12 @@ pub struct Fold<'q> {
     query: &'q Query,
     dimensions: Vec<&'q Dimension>,
     counts_users: bool,
-    groups: HashMap<(Currency, Box<[i64]>), Counted>,
+    groups: HashMap<(Currency, Box<[i64]>), Group>,
     key: Vec<i64>,
     /// Parts come nearly in order of time, so most lie in the same quarter of an hour as the one before; no zone's day begins
     /// inside of one.
     quarter: (i64, Vec<i64>),
 }
-
-/// What is counted of a group, and who is in it.
-type Counted = (Sums, HashSet<i64>);
 
 const QUARTER: i64 = 900_000_000;
 
@@ -108,10 +128,10 @@ impl<'q> Fold<'q> {
             false => part.number(dimension),
         }));
         let key = (part.currency(), std::mem::take(&mut self.key).into_boxed_slice());
-        let (sums, users) = self.groups.entry(key).or_default();
-        sums.add(&part.sums());
+        let group = self.groups.entry(key).or_default();
+        group.sums.add(&part.sums());
         if self.counts_users {
-            users.insert(part.user());
+            group.users.insert(part.user());
         }
     }
 
@@ -124,34 +144,40 @@ impl<'q> Fold<'q> {
         numbers
     }
 
-    /// The groups that the filters let through, by their values; `text` says what a number stands for.
-    pub fn finish<E>(
-        self,
-        mut text: impl FnMut(&Dimension, i64) -> Result<Option<String>, E>,
-    ) -> Result<HashMap<(Currency, Vec<Value>), Group>, E> {
+    /// The groups that the filters let through, by their values; `text` says what a number stands for, and is asked once.
+    pub fn finish<E>(self, mut text: impl FnMut(&Dimension, i64) -> Result<Option<String>, E>) -> Result<Groups, E> {
+        let mut texts: HashMap<(usize, i64), Option<Arc<str>>> = HashMap::new();
+        let mut text_of = |place: usize, number: i64| {
+            if let Some(known) = texts.get(&(place, number)) {
+                return Ok(known.clone());
+            }
+            let said = match self.dimensions[place].is_of_the_clock() {
+                true => Some(label(self.dimensions[place], number, self.query.zone)),
+                false => text(self.dimensions[place], number)?,
+            };
+            let said: Option<Arc<str>> = said.map(Into::into);
+            texts.insert((place, number), said.clone());
+            Ok(said)
+        };
         let asked = self.query.by.len();
-        let mut groups: HashMap<(Currency, Vec<Value>), Group> = HashMap::new();
-        'groups: for ((currency, key), (sums, users)) in self.groups {
-            for ((dimension, &number), filter) in self.dimensions[asked..].iter().zip(&key[asked..]).zip(&self.query.filters) {
-                let value = match dimension.is_of_the_clock() {
-                    true => Some(label(dimension, number, self.query.zone)),
-                    false => text(dimension, number)?,
-                };
+        let mut groups = Groups::new();
+        'groups: for ((currency, key), group) in self.groups {
+            for (place, filter) in (asked..).zip(&self.query.filters) {
+                let value = text_of(place, key[place])?;
                 if !filter.values.iter().any(|wanted| *wanted == value.as_deref().unwrap_or_default()) {
                     continue 'groups;
                 }
             }
             let mut values = Vec::with_capacity(asked);
-            for (dimension, &number) in self.dimensions[..asked].iter().zip(&key[..asked]) {
+            for (place, dimension) in self.query.by.iter().enumerate() {
                 values.push(match dimension.is_of_the_clock() {
-                    true => Value::Time(number),
-                    false => Value::Text(text(dimension, number)?),
+                    true => Value::Time(key[place]),
+                    false => Value::Text(text_of(place, key[place])?),
                 });
             }
-            let group =
-                groups.entry((currency, values.clone())).or_insert_with(|| Group { values, groups: 1, ..Group::default() });
-            group.sums.add(&sums);
-            group.users.extend(users);
+            let known = groups.entry((currency, values)).or_default();
+            known.sums.add(&group.sums);
+            known.users.extend(&group.users);
         }
         Ok(groups)
     }
@@ -221,9 +247,9 @@ mod tests {
         let mut fold = Fold::new(&query);
         at.iter().for_each(|at| fold.add(&At(at)));
         let groups = fold.finish(|_, _| Ok::<_, ()>(None)).unwrap();
-        let mut groups: Vec<_> = groups.into_values().collect();
-        groups.sort_by(|one, other| one.values.cmp(&other.values));
-        let said = |group: &Group| match group.values[0] {
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by(|((_, one), _), ((_, other), _)| one.cmp(other));
+        let said = |((_, values), group): &((Currency, Vec<Value>), Group)| match values[0] {
             Value::Time(begins) => format!("{} {}", label(&dimension, begins, zone), group.sums.calls),
             Value::Text(_) => panic!("it is of the clock"),
         };

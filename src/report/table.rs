@@ -3,6 +3,7 @@
 
 use crate::money::{Amount, Currency};
 use std::fmt::Write;
+use std::sync::Arc;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
@@ -28,7 +29,7 @@ pub enum ColumnKind {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    Text(String),
+    Text(Arc<str>),
     Count(i64),
     Money(Amount),
     Percent(i64),
@@ -52,14 +53,14 @@ impl Column {
 }
 
 impl Cell {
-    pub fn text(text: impl Into<String>) -> Cell {
+    pub fn text(text: impl Into<Arc<str>>) -> Cell {
         Cell::Text(text.into())
     }
 
     /// As it is written where nothing is aligned.
     pub fn plain(&self) -> String {
         match self {
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) => text.to_string(),
             Cell::Count(count) => count.to_string(),
             Cell::Money(amount) => amount.to_string(),
             Cell::Percent(hundredths) => percent(*hundredths),
