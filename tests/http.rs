@@ -423,6 +423,45 @@ fn reports_are_asked_and_answered_in_the_askers_terms() {
 }
 
 #[test]
+fn a_statement_is_a_page_that_can_be_sent() {
+    let (_database, service) = started();
+    let batch = json!([
+        event("s1"),
+        with("s2", |event| event["user"] = json!("<b>bo</b>")),
+        with("l1", |event| event["team"] = json!("labs"))
+    ]);
+    service.post("/v1/events", batch.to_string());
+    let answer = service.get("/v1/statements?month=2026-10&team=search");
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    let page = answer.text();
+    for said in
+        ["<h1>LLM usage of team search</h1>", "2026-10, days of UTC", "<td>gpt-4o-mini</td>", ">0.00054</td>", "up to block 1."]
+    {
+        assert!(page.contains(said), "{said} is not in {page}");
+    }
+    assert!(!page.contains("Corrections"), "nothing was corrected");
+    let csv = service.get("/v1/statements?month=2026-10&team=search&format=csv").text();
+    assert_eq!(csv, "provider,model,calls,tokens,amount,currency\r\nopenai,gpt-4o-mini,2,2400,0.00054,USD\r\n");
+    let of_a_user = service.get("/v1/statements?month=2026-10&user=%3Cb%3Ebo%3C%2Fb%3E").text();
+    assert!(of_a_user.contains("usage of user &lt;b&gt;bo&lt;/b&gt;") && !of_a_user.contains("<b>"), "{of_a_user}");
+    assert!(service.get("/v1/statements?month=2026-09&team=search").text().contains("Nothing was charged."));
+
+    let key = service.new_key(r#"{"scopes":["read"],"team":"labs"}"#);
+    let own = |path: &str| service.send(Request::new("GET", path).key(&key)).text();
+    assert!(own("/v1/statements?month=2026-10").contains(">0.00027</td>"));
+    assert!(own("/v1/statements?month=2026-10&team=search").contains("Nothing was charged."));
+    for (wrong, field) in [
+        ("team=a", "month"),
+        ("month=2026-10", "team"),
+        ("month=2026-10&team=a&tz=x", "tz"),
+        ("month=2026-10&team=a&format=pdf", "format"),
+    ] {
+        assert_eq!(service.get(&format!("/v1/statements?{wrong}")).json()["field"], field, "{wrong}");
+    }
+    assert_eq!(service.get("/v1/statements?month=October&team=a").status, 409);
+}
+
+#[test]
 fn a_quote_posts_nothing_and_explains_itself() {
     let (_database, service) = started();
     let answer = service

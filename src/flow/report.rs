@@ -10,11 +10,13 @@ use crate::rating::HeldReason;
 use crate::report::answer;
 use crate::report::fold::{Fold, Groups, Part, Sums};
 use crate::report::named::{Named, shipped};
-use crate::report::{AsOf, Clock, Dimension, Measure, Query, Table, range};
+use crate::report::statement::Statement;
+use crate::report::{AsOf, Clock, Dimension, Filter, Measure, Query, Table, range};
 use crate::store::{EntryFilter, Line, Names, Span, StoreError, Wanted};
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
 use crate::yaml::Mistake;
+use chrono_tz::Tz;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 
@@ -83,6 +85,39 @@ impl Farthing {
             held: self.store.held_counts(org).await?,
             conflicts: self.store.open_conflicts(org).await?,
             rejected: self.store.rejected_count(org).await?,
+        })
+    }
+
+    /// What those that the filters let through used in a month.
+    pub async fn statement(&self, org: Org, month: &str, zone: Tz, filters: Vec<Filter>) -> Result<Statement, FlowError> {
+        let is_month = month.len() == 7 && month.as_bytes()[4] == b'-';
+        let (from, until) = match range::in_words(month, zone, Instant::from_micros(0)) {
+            Ok(range) if is_month => range,
+            _ => return Err(FlowError::Refused(format!("`{month}` is no month; write it as 2026-10"))),
+        };
+        // Both tables tell of the same book, whatever is booked in between.
+        let block = self.store.head(org).await?.block;
+        let whose: Vec<String> =
+            filters.iter().map(|filter| format!("{} {}", filter.dimension, filter.values.join(" and "))).collect();
+        let query = |by: &[Dimension], show: &[Measure]| Query {
+            by: by.to_vec(),
+            show: show.to_vec(),
+            from: Some(from),
+            until: Some(until),
+            zone,
+            filters: filters.clone(),
+            as_of: Some(AsOf::Block(block)),
+            ..Query::default()
+        };
+        let lines = query(&[Dimension::Provider, Dimension::Model], &[Measure::Calls, Measure::Tokens, Measure::Amount]);
+        let kinds = query(&[Dimension::Kind], &[Measure::Entries, Measure::Amount]);
+        Ok(Statement {
+            whose: whose.join(", "),
+            month: month.to_owned(),
+            zone: zone.to_string(),
+            lines: self.report(org, &lines).await?.table,
+            kinds: self.report(org, &kinds).await?.table,
+            block: block.0,
         })
     }
 

@@ -64,6 +64,33 @@ pub async fn show(
     }
 }
 
+/// What a team or a person used in a month, as a page.
+pub async fn statement(State(service): App, known: Known, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+    let caller = known.may(Scope::Read)?;
+    let mut parameters = Parameters::of(text.as_deref())?;
+    let month = parameters.take("month").ok_or_else(|| Problem::parameter("month", "name one, such as 2026-10".to_owned()))?;
+    let zone = parameters.take("tz").unwrap_or_else(|| "UTC".to_owned());
+    let zone = zone.parse().map_err(|_| Problem::parameter("tz", format!("`{zone}` is no IANA time zone")))?;
+    let mut filters = Vec::new();
+    for (name, dimension) in [("team", Dimension::Team), ("user", Dimension::User)] {
+        filters.extend(parameters.take(name).map(|value| Filter { dimension, values: vec![value] }));
+    }
+    // A key of one team has that team's statements, and of whoever is in it.
+    filters.extend(caller.team.as_ref().map(|team| Filter { dimension: Dimension::Team, values: vec![team.to_string()] }));
+    if filters.is_empty() {
+        return Err(Problem::parameter("team", "a statement is of a team or of a user; name one".to_owned()));
+    }
+    filters.dedup();
+    let format = parameters.take("format").unwrap_or_else(|| "html".to_owned());
+    parameters.nothing_else()?;
+    let statement = service.farthing.statement(caller.org, &month, zone, filters).await?;
+    match format.as_str() {
+        "html" => Ok(typed(statement.to_html(), "text/html; charset=utf-8")),
+        "csv" => Ok(typed(statement.lines.to_csv(), "text/csv; charset=utf-8; header=present")),
+        other => Err(Problem::parameter("format", format!("`{other}` is no format; known are html and csv"))),
+    }
+}
+
 fn asked(parameters: &mut Parameters) -> Asked {
     let mut list = |name: &str| {
         parameters.take(name).map_or_else(Vec::new, |list| list.split(',').map(|name| name.trim().to_owned()).collect())
