@@ -61,6 +61,8 @@ pub enum FlowError {
     Store(#[from] StoreError),
     #[error("{}", told(.0))]
     CatalogFiles(Vec<(String, Vec<Mistake>)>),
+    #[error(transparent)]
+    TooLarge(#[from] crate::report::fold::TooLarge),
     #[error("the catalog does not fit together: {0}")]
     Clash(#[from] Clash),
     #[error("another version was published in between: the base is {stated}, the newest is {newest}{}", listed(.changes))]

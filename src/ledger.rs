@@ -14,6 +14,7 @@ use crate::money::{Amount, Currency};
 use crate::rating::{Charge, Party, Rated};
 use crate::time::{Instant, Month};
 use crate::usage::{Outcome, Owner, Product, Text};
+use std::collections::HashSet;
 use std::fmt::Write;
 
 /// Why an entry was made.
@@ -116,12 +117,21 @@ impl Posting {
     }
 }
 
+/// Whether an entry adds to the cost of its owner. A reversal takes away what it mirrors; and where an owner bears less than
+/// the provider is owed, the margin pays the rest: its account stands where otherwise the owner's does.
+pub fn adds(kind: EntryKind, debit: NameId, credit: NameId, margins: &HashSet<NameId>) -> bool {
+    match kind {
+        EntryKind::Charge | EntryKind::Adjustment => !margins.contains(&debit),
+        EntryKind::Reversal => margins.contains(&credit),
+    }
+}
+
 impl Entry {
-    /// What it adds to the cost of its owner: a reversal takes away what it mirrors.
-    pub fn signed_amount(&self) -> Amount {
-        match self.kind {
-            EntryKind::Charge | EntryKind::Adjustment => self.posting.amount,
-            EntryKind::Reversal => -self.posting.amount,
+    /// What it adds to the cost of its owner.
+    pub fn signed_amount(&self, margins: &HashSet<NameId>) -> Amount {
+        match adds(self.kind, self.posting.debit, self.posting.credit, margins) {
+            true => self.posting.amount,
+            false => -self.posting.amount,
         }
     }
 
@@ -276,7 +286,8 @@ mod tests {
     fn an_entry_and_its_reversal_leave_every_balance_as_it_was() {
         let charge = entry("0.5");
         let reversal = charge.reversal(1, charge.period);
-        assert_eq!(charge.signed_amount() + reversal.signed_amount(), Amount::ZERO);
+        let none = HashSet::new();
+        assert_eq!(charge.signed_amount(&none) + reversal.signed_amount(&none), Amount::ZERO);
         assert_eq!((charge.posting.debit(), charge.posting.credit()), (reversal.posting.credit(), reversal.posting.debit()));
         assert_eq!(reversal.reverses, Some(charge.sequence));
     }

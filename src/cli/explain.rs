@@ -74,8 +74,7 @@ fn print(explained: &Explained) -> Result<(), crate::store::StoreError> {
         }
     }
     if let Some(claimed) = event.claimed {
-        let borne: crate::money::Amount = explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum();
-        let drift = claimed.amount - borne;
+        let drift = claimed.amount - explained.borne;
         let how = if drift.is_negative() { "less" } else { "more" };
         println!("\nthe gateway computed {} {}, {} {how}", claimed.amount, claimed.currency, drift.abs());
     }

@@ -5,6 +5,7 @@ use crate::catalog::Origin;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, Org, Version};
 use crate::ledger::seal::State;
+use crate::money::Amount;
 use crate::rating::{self, Rating};
 use crate::store::{BookedEntry, HeldEvent, Names, StoredEvent};
 use crate::usage::Owner;
@@ -19,6 +20,8 @@ pub struct Explained {
     pub revisions: Vec<StoredEvent>,
     pub held: Option<HeldEvent>,
     pub booked: Vec<BookedEntry>,
+    /// What its owner bears in all.
+    pub borne: Amount,
     /// Everything that the entries refer to by number.
     pub names: Names,
     /// The version it was booked with last; the one in force where it is not booked.
@@ -75,7 +78,9 @@ impl Farthing {
             Rating::Rated(rated) => rated.card.and_then(|card| catalog.origin_of(&card)),
             Rating::Unpriced(_) => None,
         };
-        Ok(Some(Explained { standing, booked_with, revisions, held, booked, names, version, tried, origin }))
+        let margins = self.store.margins(org).await?;
+        let borne = booked.iter().map(|booked| booked.entry.signed_amount(&margins)).sum();
+        Ok(Some(Explained { standing, booked_with, revisions, held, booked, borne, names, version, tried, origin }))
     }
 
     /// Everything that entries refer to by number.

@@ -3,8 +3,8 @@
 use crate::catalog::resolution::Layer;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Version};
-use crate::ledger::EntryKind;
 use crate::ledger::items::Item;
+use crate::ledger::{EntryKind, adds};
 use crate::money::{Amount, Currency};
 use crate::rating::HeldReason;
 use crate::report::answer;
@@ -17,7 +17,7 @@ use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
 use crate::yaml::Mistake;
 use chrono_tz::Tz;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
 
 /// An answer, and what stands beside it.
@@ -68,19 +68,19 @@ const PAGES_AHEAD: i64 = 3;
 impl Farthing {
     pub async fn report(&self, org: Org, query: &Query) -> Result<Answer, FlowError> {
         query.check().map_err(|wrong| FlowError::Refused(wrong.why))?;
-        let (block, before) = self.known_at(org, query.as_of).await?;
-        let groups = self.groups(org, query, before).await?;
+        let known = self.known_at(org, query.as_of).await?;
+        let groups = self.groups(org, query, &known).await?;
         let earlier = match (query.compare, query.from, query.until) {
             (true, Some(from), Some(until)) => {
                 let (from, until) = range::before((from, until), query.zone);
                 let earlier = Query { from: Some(from), until: Some(until), ..query.clone() };
-                Some(self.groups(org, &earlier, before).await?)
+                Some(self.groups(org, &earlier, &known).await?)
             }
             _ => None,
         };
         Ok(Answer {
-            table: answer::table(query, groups, earlier),
-            block,
+            table: answer::table(query, groups, earlier)?,
+            block: known.block,
             occurred: self.store.occurred(org).await?,
             held: self.store.held_counts(org).await?,
             conflicts: self.store.open_conflicts(org).await?,
@@ -90,10 +90,8 @@ impl Farthing {
 
     /// What those that the filters let through used in a month.
     pub async fn statement(&self, org: Org, month: &str, zone: Tz, filters: Vec<Filter>) -> Result<Statement, FlowError> {
-        let is_month = month.len() == 7 && month.as_bytes()[4] == b'-';
-        let (from, until) = match range::in_words(month, zone, Instant::from_micros(0)) {
-            Ok(range) if is_month => range,
-            _ => return Err(FlowError::Refused(format!("`{month}` is no month; write it as 2026-10"))),
+        let Some((from, until)) = range::of_month(month, zone) else {
+            return Err(FlowError::Refused(format!("`{month}` is no month; write it as 2026-10")));
         };
         // Both tables tell of the same book, whatever is booked in between.
         let block = self.store.head(org).await?.block;
@@ -122,10 +120,10 @@ impl Farthing {
     }
 
     /// The block that a query is asked of, and the sequence after its last entry.
-    async fn known_at(&self, org: Org, as_of: Option<AsOf>) -> Result<(BlockNumber, i64), FlowError> {
+    async fn known_at(&self, org: Org, as_of: Option<AsOf>) -> Result<Known, FlowError> {
         let head = self.store.head(org).await?;
         let block = match as_of {
-            None => return Ok((head.block, head.next_sequence.0)),
+            None => return Ok(Known { block: head.block, sequence: head.next_sequence.0, record: head.next_record }),
             Some(AsOf::Block(block)) if block > head.block => {
                 return Err(FlowError::Refused(format!("there is no block {block} yet; the last one is {}", head.block)));
             }
@@ -133,11 +131,13 @@ impl Farthing {
             Some(AsOf::Instant(at)) => self.store.block_at(org, at).await?.unwrap_or(BlockNumber(0)),
         };
         let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
-        Ok((block, found.first().filter(|found| found.header.block == block).map_or(0, |found| found.sequences.1)))
+        let found = found.first().filter(|found| found.header.block == block);
+        let (sequence, record) = found.map_or((0, 0), |found| (found.sequences.1, found.records.1));
+        Ok(Known { block, sequence, record })
     }
 
     /// The entries of a query's range before a sequence, folded.
-    async fn groups(&self, org: Org, query: &Query, before: i64) -> Result<Groups, FlowError> {
+    async fn groups(&self, org: Org, query: &Query, known: &Known) -> Result<Groups, FlowError> {
         let (from, until) = match query.clock {
             Clock::Recorded => self.store.sequences_recorded(org, query.from, query.until).await?,
             Clock::Occurred => {
@@ -145,9 +145,10 @@ impl Farthing {
                 self.store.sequences_of(org, &filter).await?
             }
         };
-        let until = until.min(before);
+        let until = until.min(known.sequence);
+        let margins = self.store.margins(org).await?;
         let needs_blocks = query.clock == Clock::Recorded || query.asks_for(&Dimension::CatalogVersion);
-        let wanted = wanted(query);
+        let wanted = wanted(query, &margins);
         let (mut names, mut facts) = (Names::default(), Facts::default());
         let mut fold = Fold::new(query);
         let mut place = from.max(1);
@@ -165,21 +166,28 @@ impl Farthing {
             let products: Vec<ProductId> = lines.iter().filter(|_| wanted.product).map(|line| line.product).collect();
             names.learn(&self.store, org, &owners, &products, &[]).await?;
             if query.needs_events() {
-                facts.learn(self, org, query, &lines).await?;
+                facts.learn(self, org, query, &lines, known.record).await?;
             }
             let mut spans = spans.into_iter().peekable();
             for line in &lines {
                 while spans.next_if(|span| span.until <= line.sequence).is_some() {}
-                let booked =
-                    Booked { line, item: None, span: spans.peek().copied(), names: &names, facts: &facts, clock: query.clock };
+                let booked = Booked {
+                    margins: &margins,
+                    line,
+                    item: None,
+                    span: spans.peek().copied(),
+                    names: &names,
+                    facts: &facts,
+                    clock: query.clock,
+                };
                 let at = booked.at();
                 if query.from.is_some_and(|from| at < from) || query.until.is_some_and(|until| at >= until) {
                     continue;
                 }
                 if !query.is_of_meters() {
-                    fold.add(&booked);
+                    fold.add(&booked)?;
                 } else {
-                    line.items.iter().for_each(|item| fold.add(&Booked { item: Some(item), ..booked }));
+                    line.items.iter().try_for_each(|item| fold.add(&Booked { item: Some(item), ..booked }))?;
                 }
             }
         }
@@ -200,13 +208,21 @@ impl Farthing {
         let others = asked.filter(|dimension| matches!(dimension, Dimension::Source | Dimension::Payee));
         let others: Vec<NameId> = others.flat_map(|dimension| fold.numbers_of(dimension)).map(NameId).collect();
         names.learn(&self.store, org, &[], &[], &others).await?;
-        let groups = fold.finish(|dimension, number| text(dimension, number, &names, facts))?;
+        let groups = fold.finish(|dimension, number| text(dimension, number, &names, facts).map_err(FlowError::from))?;
         Ok(groups)
     }
 }
 
+/// Up to where the book is asked.
+struct Known {
+    block: BlockNumber,
+    /// The first sequence and the first record after it.
+    sequence: i64,
+    record: i64,
+}
+
 /// What of an entry a query needs.
-fn wanted(query: &Query) -> Wanted {
+fn wanted(query: &Query, margins: &HashSet<NameId>) -> Wanted {
     let asks = |dimensions: &[Dimension]| dimensions.iter().any(|dimension| query.asks_for(dimension));
     let shows = |measures: &[Measure]| measures.iter().any(|measure| query.show.contains(measure));
     let counts_users = shows(&[Measure::Users, Measure::PerUser]);
@@ -216,7 +232,7 @@ fn wanted(query: &Query) -> Wanted {
         owner: counts_users || asks(&of_owners) || asks(&[Dimension::Environment]),
         product: asks(&of_products) || asks(&[Dimension::ServiceTier, Dimension::Region]),
         source: asks(&[Dimension::Source]),
-        payee: asks(&[Dimension::Payee]),
+        accounts: asks(&[Dimension::Payee]) || !margins.is_empty(),
         period: asks(&[Dimension::Period]),
         layer: asks(&[Dimension::Layer]),
         outcome: asks(&[Dimension::Outcome]),
@@ -237,7 +253,15 @@ struct Booked<'a> {
     span: Option<Span>,
     names: &'a Names,
     facts: &'a Facts,
+    margins: &'a HashSet<NameId>,
     clock: Clock,
+}
+
+impl Booked<'_> {
+    /// Whether it is of what an owner bears beside what the provider is owed.
+    fn of_margin(&self) -> bool {
+        self.margins.contains(&self.line.debit) || self.margins.contains(&self.line.credit)
+    }
 }
 
 impl Part for Booked<'_> {
@@ -274,7 +298,11 @@ impl Part for Booked<'_> {
             Dimension::Region => of_product(6),
             Dimension::Period => i64::from(line.period.number()),
             Dimension::Source => line.source.0,
-            Dimension::Payee => line.payee.0,
+            // Whoever is not the owner: of a reversal, who was paid.
+            Dimension::Payee if self.margins.contains(&line.debit) || line.kind == EntryKind::Reversal && !self.of_margin() => {
+                line.debit.0
+            }
+            Dimension::Payee => line.credit.0,
             Dimension::Meter => self.item.map_or(Meter::Whole, |item| item.meter) as i64,
             Dimension::Layer => line.layer,
             Dimension::Kind => line.kind as i64,
@@ -288,9 +316,10 @@ impl Part for Booked<'_> {
 
     fn sums(&self) -> Sums {
         let line = self.line;
-        // A reversal takes away what it mirrors.
+        // A reversal takes away what it mirrors. A margin that pays is money alone: it has no calls and no meters.
         let sign = if line.kind == EntryKind::Reversal { -1 } else { 1 };
-        let money = |amount: Amount| if sign < 0 { -amount } else { amount };
+        let adds = adds(line.kind, line.debit, line.credit, self.margins);
+        let money = |amount: Amount| if adds { amount } else { -amount };
         let tokens = |item: &Item| if item.meter.is_token() { item.quantity as i64 } else { 0 };
         if let Some(item) = self.item {
             let (amount, quantity) = (money(item.amount), sign * item.quantity as i64);
@@ -299,7 +328,8 @@ impl Part for Booked<'_> {
         let drift = line.reported.zip(line.rated).map_or(Amount::ZERO, |(reported, rated)| reported - rated);
         Sums {
             amount: money(line.amount),
-            list: money(line.list.unwrap_or(line.amount)),
+            // A margin is what lies between the list and the owner.
+            list: if self.of_margin() { Amount::ZERO } else { money(line.list.unwrap_or(line.amount)) },
             rated: money(line.rated.unwrap_or_default()),
             reported: money(line.reported.unwrap_or_default()),
             drift: money(drift),
@@ -324,13 +354,20 @@ struct Facts {
 }
 
 impl Facts {
-    async fn learn(&mut self, farthing: &Farthing, org: Org, query: &Query, lines: &[Line]) -> Result<(), FlowError> {
+    async fn learn(
+        &mut self,
+        farthing: &Farthing,
+        org: Org,
+        query: &Query,
+        lines: &[Line],
+        before: i64,
+    ) -> Result<(), FlowError> {
         let mut events: Vec<EventNumber> = lines.iter().filter_map(|line| line.event).collect();
         events.sort_unstable();
         events.dedup();
         // An event is nearly always booked on the page on which it is met; keeping those of others would keep the whole book.
         self.of_events.clear();
-        for stored in farthing.store.standing_events(org, &events).await? {
+        for stored in farthing.store.standing_events_before(org, &events, before).await? {
             let event = &stored.event;
             let asked = query.by.iter().chain(query.filters.iter().map(|filter| &filter.dimension));
             for dimension in asked.filter(|dimension| dimension.is_of_the_event()) {

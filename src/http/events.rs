@@ -134,7 +134,7 @@ pub async fn show(State(service): App, known: Known, Path((source, id)): Path<(S
         claimed: standing.event.claimed.map(|claimed| ClaimedBody {
             amount: claimed.amount.to_string(),
             currency: claimed.currency.to_string(),
-            drift: (claimed.amount - explained.booked.iter().map(|booked| booked.entry.signed_amount()).sum()).to_string(),
+            drift: (claimed.amount - explained.borne).to_string(),
         }),
         booked_with: explained
             .booked_with

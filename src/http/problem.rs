@@ -148,6 +148,7 @@ impl From<FlowError> for Problem {
             FlowError::Store(e) => e.into(),
             FlowError::NotThere(what) => Problem::not_found(what),
             FlowError::Refused(why) => Problem::new(StatusCode::CONFLICT, "refused", "That cannot be done", why),
+            FlowError::TooLarge(e) => Problem::new(StatusCode::CONFLICT, "too-large", "The sum is too large", e.to_string()),
             FlowError::BaseMoved { stated, newest, ref changes } => {
                 let changes: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
                 Problem::new(StatusCode::CONFLICT, "base-moved", "Another version was published in between", e.to_string())

@@ -2,7 +2,7 @@
 //! was there before.
 
 use crate::money::{Amount, Currency, PLACES, round_half_even};
-use crate::report::fold::{Group, Groups, Sums, Value, label};
+use crate::report::fold::{Group, Groups, Sums, TooLarge, Value, label};
 use crate::report::query::{Measure, Query};
 use crate::report::table::{Cell, Column, ColumnKind, Table, Total};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ impl Line {
     }
 }
 
-pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
+pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Result<Table, TooLarge> {
     let mut by_currency: BTreeMap<Currency, Vec<Line>> = BTreeMap::new();
     let mut before = before.unwrap_or_default();
     for (key, group) in groups {
@@ -53,11 +53,12 @@ pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
             size(other).cmp(&size(one)).then_with(|| one.values.cmp(&other.values))
         });
         if let Some(top) = query.top.filter(|top| *top < of_currency.len()) {
-            let left = of_currency.split_off(top);
-            of_currency.extend(left.into_iter().reduce(together));
+            let mut left = of_currency.split_off(top).into_iter();
+            let first = left.next().map(|first| left.try_fold(first, together)).transpose()?;
+            of_currency.extend(first);
         }
         let mut total = Line::default();
-        of_currency.iter().for_each(|line| add(&mut total, line));
+        of_currency.iter().try_for_each(|line| add(&mut total, line))?;
         totals.push((currency, total));
         lines.extend(of_currency.into_iter().map(|line| (currency, line)));
     }
@@ -71,32 +72,35 @@ pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Table {
 
     let columns = columns(query);
     let shares = shares(&lines, &totals);
-    let rows = lines.iter().zip(&shares).map(|((currency, line), share)| row(query, *currency, line, *share)).collect();
+    let rows = lines.iter().zip(&shares).map(|((currency, line), share)| row(query, *currency, line, *share));
+    let rows = rows.collect::<Result<_, _>>()?;
+    let shared = |currency: Currency| lines.iter().zip(&shares).any(|((other, _), share)| *other == currency && share.is_some());
     let totals = totals
         .into_iter()
         .map(|(currency, total)| {
-            let mut cells = row(query, currency, &total, Some(10_000));
+            let mut cells = row(query, currency, &total, shared(currency).then_some(10_000))?;
             cells[..query.by.len()].fill(Cell::None);
-            Total { currency, amount: total.group.sums.amount, calls: total.group.sums.calls, cells }
+            Ok(Total { currency, amount: total.group.sums.amount, calls: total.group.sums.calls, cells })
         })
-        .collect();
-    Table { columns, rows, totals }
+        .collect::<Result<_, TooLarge>>()?;
+    Ok(Table { columns, rows, totals })
 }
 
 /// Of two groups nothing can be said but their sums.
-fn together(mut one: Line, other: Line) -> Line {
+fn together(mut one: Line, other: Line) -> Result<Line, TooLarge> {
     one.values.fill(Value::Text(None));
-    add(&mut one, &other);
-    one
+    add(&mut one, &other)?;
+    Ok(one)
 }
 
-fn add(to: &mut Line, line: &Line) {
-    to.group.sums.add(&line.group.sums);
+fn add(to: &mut Line, line: &Line) -> Result<(), TooLarge> {
+    to.group.sums.add(&line.group.sums)?;
     to.group.users.extend(&line.group.users);
     to.groups += line.groups;
     if let Some(before) = &line.before {
-        to.before.get_or_insert_default().add(before);
+        to.before.get_or_insert_default().add(before)?;
     }
+    Ok(())
 }
 
 fn columns(query: &Query) -> Vec<Column> {
@@ -134,7 +138,7 @@ const fn kind(measure: Measure) -> ColumnKind {
     }
 }
 
-fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Vec<Cell> {
+fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Result<Vec<Cell>, TooLarge> {
     let group = &line.group;
     let values = query.by.iter().zip(&line.values).enumerate();
     let mut cells: Vec<Cell> = values
@@ -171,7 +175,7 @@ fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Ve
             cells.push(Cell::text(currency.as_str()));
             if query.compare {
                 let before = line.amount_before();
-                let change = sums.amount - before;
+                let change = sums.amount.checked_add(-before).ok_or(TooLarge)?;
                 cells.extend([Cell::Money(before), Cell::Money(change), change_percent(change, before)]);
             }
         }
@@ -179,7 +183,7 @@ fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Ve
     if query.top.is_some() {
         cells.push(Cell::Count(line.groups as i64));
     }
-    cells
+    Ok(cells)
 }
 
 /// What so many units cost; nothing where there are none.
@@ -193,7 +197,8 @@ fn unit_cost(amount: Amount, units: i64, of: i128) -> Cell {
         Some(product) => (product, i128::from(units) * step),
         None => (amount.units() / step * of, i128::from(units)),
     };
-    Cell::Money(Amount::from_units(round_half_even(dividend, divisor) * step))
+    let units = round_half_even(dividend, divisor).checked_mul(step);
+    units.map_or(Cell::None, |units| Cell::Money(Amount::from_units(units)))
 }
 
 /// In hundredths of a percent, toward the nearest; nothing where there was nothing before.
@@ -258,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_left_of_the_top_is_one_line() {
         let query = Query { top: Some(2), ..query(&[Measure::Amount, Measure::Calls]) };
-        let table = table(&query, groups(&[("a", "1"), ("b", "5"), ("c", "0.25"), ("d", "3")]), None);
+        let table = table(&query, groups(&[("a", "1"), ("b", "5"), ("c", "0.25"), ("d", "3")]), None).unwrap();
         assert_eq!(
             table.to_csv(),
             "user,amount,currency,calls,groups\r\nb,5,USD,2,1\r\nd,3,USD,2,1\r\n(the rest),1.25,USD,4,2\r\n"
@@ -270,15 +275,15 @@ mod tests {
     #[test]
     fn shares_add_up_to_a_hundred() {
         let query = query(&[Measure::Share]);
-        let thirds = table(&query, groups(&[("a", "1"), ("b", "1"), ("c", "1")]), None);
+        let thirds = table(&query, groups(&[("a", "1"), ("b", "1"), ("c", "1")]), None).unwrap();
         assert_eq!(thirds.to_csv(), "user,share\r\na,33.34\r\nb,33.33\r\nc,33.33\r\n");
-        let negative = table(&query, groups(&[("a", "1"), ("b", "-0.5")]), None);
+        let negative = table(&query, groups(&[("a", "1"), ("b", "-0.5")]), None).unwrap();
         assert_eq!(negative.to_csv(), "user,share\r\na,\r\nb,\r\n");
         for count in 1..200_i64 {
             let amounts: Vec<(String, String)> =
                 (0..count).map(|n| (n.to_string(), format!("0.{:07}", n * n * 7919 % 9973 + 1))).collect();
             let amounts: Vec<(&str, &str)> = amounts.iter().map(|(user, amount)| (&**user, &**amount)).collect();
-            let table = table(&query, groups(&amounts), None);
+            let table = table(&query, groups(&amounts), None).unwrap();
             let sum: i64 = table.rows.iter().map(|row| if let Cell::Percent(share) = row[1] { share } else { 0 }).sum();
             assert_eq!(sum, 10_000, "{count} lines");
         }
@@ -287,7 +292,7 @@ mod tests {
     #[test]
     fn a_comparison_has_what_is_new_and_what_is_gone() {
         let query = Query { compare: true, ..query(&[Measure::Amount]) };
-        let table = table(&query, groups(&[("a", "1.5"), ("new", "1")]), Some(groups(&[("a", "1"), ("gone", "2")])));
+        let table = table(&query, groups(&[("a", "1.5"), ("new", "1")]), Some(groups(&[("a", "1"), ("gone", "2")]))).unwrap();
         assert_eq!(
             table.to_csv(),
             "user,amount,currency,before,change,change_percent\r\n\
@@ -302,9 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_that_cannot_be_shown_is_told_and_not_wrapped() {
+        let mut sums = Sums { tokens: i64::MAX, ..Sums::default() };
+        assert_eq!(sums.add(&Sums { tokens: 1, ..Sums::default() }), Err(TooLarge));
+        let most = Amount::from_units(i128::MAX - 1);
+        let one = |user: &str| {
+            let sums = Sums { amount: most, tokens: 1, ..Sums::default() };
+            ((Currency::USD, vec![Value::Text(Some(user.into()))]), Group { sums, ..Group::default() })
+        };
+        let query = query(&[Measure::PerMillionTokens]);
+        assert_eq!(table(&query, Groups::from([one("a"), one("b")]), None), Err(TooLarge));
+        assert_eq!(table(&query, Groups::from([one("a")]), None).unwrap().to_csv(), "user,per_million_tokens\r\na,\r\n");
+    }
+
+    #[test]
     fn a_unit_costs_what_all_cost_over_their_number() {
         let query = query(&[Measure::PerMillionTokens, Measure::PerCall, Measure::PerUser]);
-        let table = table(&query, groups(&[("a", "0.000000000000000001"), ("b", "10")]), None);
+        let table = table(&query, groups(&[("a", "0.000000000000000001"), ("b", "10")]), None).unwrap();
         assert_eq!(table.to_csv(), "user,per_million_tokens,per_call,per_user\r\nb,3333.333333333333,5,\r\na,0,0,\r\n");
     }
 }

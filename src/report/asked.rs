@@ -85,8 +85,8 @@ impl Asked {
 fn as_of(text: &str, zone: Tz) -> Result<AsOf, String> {
     match text.strip_prefix("block:") {
         Some(number) => match number.parse() {
-            Ok(number) => Ok(AsOf::Block(BlockNumber(number))),
-            Err(_) => Err(format!("`{number}` is no number of a block")),
+            Ok(number @ 0..) => Ok(AsOf::Block(BlockNumber(number))),
+            _ => Err(format!("`{number}` is no number of a block")),
         },
         None => range::end(text, zone).map(AsOf::Instant),
     }

@@ -6,7 +6,7 @@ use crate::report::query::{Dimension, Measure, Query};
 use crate::time::Instant;
 use chrono::{DateTime, Datelike, NaiveDate, Offset, Timelike};
 use chrono_tz::Tz;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What is folded: an entry, or one meter of it.
@@ -36,17 +36,27 @@ pub struct Sums {
     pub quantity: i64,
 }
 
+/// A sum that no column can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sum of these entries is larger than what can be shown; ask for a shorter range, or filter out what is absurd")]
+pub struct TooLarge;
+
 impl Sums {
-    pub fn add(&mut self, other: &Sums) {
-        self.amount += other.amount;
-        self.list += other.list;
-        self.rated += other.rated;
-        self.reported += other.reported;
-        self.drift += other.drift;
-        self.calls += other.calls;
-        self.entries += other.entries;
-        self.tokens += other.tokens;
-        self.quantity += other.quantity;
+    pub fn add(&mut self, other: &Sums) -> Result<(), TooLarge> {
+        let money = |one: Amount, other: Amount| one.checked_add(other).ok_or(TooLarge);
+        let count = |one: i64, other: i64| one.checked_add(other).ok_or(TooLarge);
+        *self = Sums {
+            amount: money(self.amount, other.amount)?,
+            list: money(self.list, other.list)?,
+            rated: money(self.rated, other.rated)?,
+            reported: money(self.reported, other.reported)?,
+            drift: money(self.drift, other.drift)?,
+            calls: count(self.calls, other.calls)?,
+            entries: count(self.entries, other.entries)?,
+            tokens: count(self.tokens, other.tokens)?,
+            quantity: count(self.quantity, other.quantity)?,
+        };
+        Ok(())
     }
 }
 
@@ -72,22 +82,24 @@ pub struct Group {
 /// Who is in a group, where users are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::box_collection, reason = "most answers count nobody, and there may be a million groups")]
-pub struct Users(Option<Box<HashSet<i64>>>);
+pub struct Users(Option<Box<HashMap<i64, i64>>>);
 
 impl Users {
-    fn insert(&mut self, user: i64) {
-        self.0.get_or_insert_default().insert(user);
+    /// Somebody made calls, or they turned out to be another's.
+    fn insert(&mut self, user: i64, calls: i64) {
+        let known = self.0.get_or_insert_default().entry(user).or_default();
+        *known = known.saturating_add(calls);
     }
 
     pub fn extend(&mut self, others: &Users) {
         if let Some(others) = &others.0 {
-            self.0.get_or_insert_default().extend(others.iter());
+            others.iter().for_each(|(user, calls)| self.insert(*user, *calls));
         }
     }
 
-    /// How many different ones; what has no user is none.
+    /// How many different ones are left with a call; what has no user is none.
     pub fn count(&self) -> i64 {
-        self.0.as_ref().map_or(0, |users| users.iter().filter(|user| **user != 0).count() as i64)
+        self.0.as_ref().map_or(0, |users| users.iter().filter(|(user, calls)| **user != 0 && **calls != 0).count() as i64)
     }
 }
 
@@ -113,7 +125,7 @@ impl<'q> Fold<'q> {
         Fold { query, dimensions, counts_users, groups: HashMap::new(), key: Vec::new(), quarter: (i64::MIN, Vec::new()) }
     }
 
-    pub fn add(&mut self, part: &impl Part) {
+    pub fn add(&mut self, part: &impl Part) -> Result<(), TooLarge> {
         let at = part.at();
         let quarter = at.micros().div_euclid(QUARTER);
         if self.quarter.0 != quarter {
@@ -129,10 +141,11 @@ impl<'q> Fold<'q> {
         }));
         let key = (part.currency(), std::mem::take(&mut self.key).into_boxed_slice());
         let group = self.groups.entry(key).or_default();
-        group.sums.add(&part.sums());
+        let sums = part.sums();
         if self.counts_users {
-            group.users.insert(part.user());
+            group.users.insert(part.user(), sums.calls);
         }
+        group.sums.add(&sums)
     }
 
     /// The numbers that stand for values of a dimension.
@@ -145,11 +158,14 @@ impl<'q> Fold<'q> {
     }
 
     /// The groups that the filters let through, by their values; `text` says what a number stands for, and is asked once.
-    pub fn finish<E>(self, mut text: impl FnMut(&Dimension, i64) -> Result<Option<String>, E>) -> Result<Groups, E> {
+    pub fn finish<E: From<TooLarge>>(
+        self,
+        mut text: impl FnMut(&Dimension, i64) -> Result<Option<String>, E>,
+    ) -> Result<Groups, E> {
         let mut texts: HashMap<(usize, i64), Option<Arc<str>>> = HashMap::new();
         let mut text_of = |place: usize, number: i64| {
             if let Some(known) = texts.get(&(place, number)) {
-                return Ok(known.clone());
+                return Ok::<_, E>(known.clone());
             }
             let said = match self.dimensions[place].is_of_the_clock() {
                 true => Some(label(self.dimensions[place], number, self.query.zone)),
@@ -176,7 +192,7 @@ impl<'q> Fold<'q> {
                 });
             }
             let known = groups.entry((currency, values)).or_default();
-            known.sums.add(&group.sums);
+            known.sums.add(&group.sums)?;
             known.users.extend(&group.users);
         }
         Ok(groups)
@@ -245,8 +261,8 @@ mod tests {
     fn by(dimension: Dimension, zone: Tz, at: &[&'static str]) -> Vec<String> {
         let query = Query { by: vec![dimension.clone()], zone, ..Query::default() };
         let mut fold = Fold::new(&query);
-        at.iter().for_each(|at| fold.add(&At(at)));
-        let groups = fold.finish(|_, _| Ok::<_, ()>(None)).unwrap();
+        at.iter().for_each(|at| fold.add(&At(at)).unwrap());
+        let groups = fold.finish(|_, _| Ok::<_, TooLarge>(None)).unwrap();
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by(|((_, one), _), ((_, other), _)| one.cmp(other));
         let said = |((_, values), group): &((Currency, Vec<Value>), Group)| match values[0] {

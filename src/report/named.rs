@@ -115,6 +115,8 @@ impl Named {
         if besides.range.is_some() || besides.from.is_some() || besides.until.is_some() {
             (asked.range, asked.from, asked.until) = (besides.range.clone(), besides.from.clone(), besides.until.clone());
         }
+        let is_said = |dimension: &str| besides.filters.iter().any(|(other, _)| other.trim() == dimension.trim());
+        asked.filters.retain(|(dimension, _)| !is_said(dimension));
         asked.filters.extend(besides.filters.iter().cloned());
         for (own, other) in [
             (&mut asked.clock, &besides.clock),

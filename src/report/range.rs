@@ -27,10 +27,26 @@ pub fn day_of(at: Instant, zone: Tz) -> NaiveDate {
 
 /// One end of a range: a date of the zone, or an instant.
 pub fn end(text: &str, zone: Tz) -> Result<Instant, String> {
-    match text.parse::<NaiveDate>() {
-        Ok(day) => Ok(start_of(day, zone)),
-        Err(_) => Instant::parse_date_or_instant(text).map_err(|e| e.to_string()),
+    match day(text) {
+        Some(day) => Ok(start_of(day, zone)),
+        None => Instant::parse_date_or_instant(text).map_err(|e| e.to_string()),
     }
+}
+
+/// `2026-02-03`. Years are those of four digits: others can be read, but not counted with.
+fn day(text: &str) -> Option<NaiveDate> {
+    let is_plain = text.len() == 10 && text.as_bytes()[0].is_ascii_digit();
+    text.parse().ok().filter(|day: &NaiveDate| is_plain && (1900..=9998).contains(&day.year()))
+}
+
+/// `2026-02`, by its first day.
+fn month(text: &str) -> Option<NaiveDate> {
+    day(&format!("{text}-01")).filter(|_| text.len() == 7)
+}
+
+/// The range of a month that is written `2026-02`.
+pub fn of_month(text: &str, zone: Tz) -> Option<Range> {
+    month(text).map(|first| (start_of(first, zone), start_of(first + Months::new(1), zone)))
 }
 
 const WORDS: &str = "today, yesterday, this week, last week, this month, last month, this year, last 7 days (any number), \
@@ -42,15 +58,15 @@ pub fn in_words(text: &str, zone: Tz, now: Instant) -> Result<Range, String> {
     let days = |from: NaiveDate, until: NaiveDate| (start_of(from, zone), start_of(until, zone));
     let first_of = |day: NaiveDate| day.with_day(1).expect("every month has a first day");
     let monday = today - Days::new(u64::from(today.weekday().num_days_from_monday()));
-    let month = first_of(today);
+    let this_month = first_of(today);
     let next = |day: NaiveDate| day + Days::new(1);
     let range = match text {
         "today" => days(today, next(today)),
         "yesterday" => days(today - Days::new(1), today),
         "this week" => days(monday, monday + Days::new(7)),
         "last week" => days(monday - Days::new(7), monday),
-        "this month" => days(month, month + Months::new(1)),
-        "last month" => days(month - Months::new(1), month),
+        "this month" => days(this_month, this_month + Months::new(1)),
+        "last month" => days(this_month - Months::new(1), this_month),
         "this year" => {
             let year = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("every year has a first day");
             days(year(today.year()), year(today.year() + 1))
@@ -60,10 +76,10 @@ pub fn in_words(text: &str, zone: Tz, now: Instant) -> Result<Range, String> {
                 text.strip_prefix("last ").and_then(|rest| rest.strip_suffix(" days")).and_then(|count| count.parse().ok());
             if let Some(count) = count.filter(|count| (1..=3_660).contains(count)) {
                 days(today - Days::new(count), today)
-            } else if let Ok(day) = text.parse::<NaiveDate>() {
+            } else if let Some(day) = day(text) {
                 days(day, next(day))
-            } else if let Ok(first) = format!("{text}-01").parse::<NaiveDate>() {
-                days(first, first + Months::new(1))
+            } else if let Some(range) = of_month(text, zone) {
+                range
             } else {
                 return Err(format!("`{text}` is no range; write {WORDS}"));
             }
@@ -110,6 +126,10 @@ mod tests {
         assert_eq!(said("today", Tz::Europe__Berlin), "2026-03-28T23:00:00Z 2026-03-29T22:00:00Z");
         assert_eq!(said("this month", Tz::Europe__Berlin), "2026-02-28T23:00:00Z 2026-03-31T22:00:00Z");
         assert_eq!(said("yesterday", Tz::Asia__Kolkata), "2026-03-27T18:30:00Z 2026-03-28T18:30:00Z");
+        for absurd in ["+262142-12-31", "+262142-12", "-262143-01-01", "9999-12", "2026-2", "2026-02-30"] {
+            assert!(utc(absurd).contains("is no range"), "{absurd}");
+            assert!(end(absurd, Tz::UTC).is_err(), "{absurd}");
+        }
         assert!(utc("soon").starts_with("`soon` is no range; write today,"));
         // Beirut's clocks jump from midnight to one: the day begins at one.
         let day = NaiveDate::from_ymd_opt(2026, 3, 29).unwrap();

@@ -1,7 +1,7 @@
 //! A statement: what one team or one person used in a month, as a page that can be sent. It shows what was charged by model,
 //! what was corrected since, and of which block of the book it tells, so that the same page can be made again.
 
-use crate::report::table::{Cell, ColumnKind, Table};
+use crate::report::table::{Cell, ColumnKind, Table, grouped};
 use std::fmt::Write;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Statement {
         } else {
             write_table(&self.lines, &mut page);
         }
-        if self.kinds.rows.len() > 1 {
+        if self.kinds.rows.iter().any(|row| row[0] != Cell::text("charge")) {
             page.push_str("<h2>Corrections</h2>\n");
             write_table(&self.kinds, &mut page);
         }
@@ -54,7 +54,8 @@ fn write_table(table: &Table, page: &mut String) {
         page.push_str(open);
         page.push_str("<tr>");
         for (cell, column) in cells.iter().zip(&table.columns) {
-            let _ = write!(page, "<{tag}{}>{}</{tag}>", class(column.kind), escaped(&cell.plain()));
+            let text = if let Cell::Count(count) = cell { grouped(*count) } else { cell.plain() };
+            let _ = write!(page, "<{tag}{}>{}</{tag}>", class(column.kind), escaped(&text));
         }
         page.push_str("</tr>");
         page.push_str(close);

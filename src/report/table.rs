@@ -180,7 +180,7 @@ fn padded(amount: Amount, places: usize) -> String {
 }
 
 /// `1 234 567`
-fn grouped(count: i64) -> String {
+pub fn grouped(count: i64) -> String {
     let digits = count.unsigned_abs().to_string();
     let sign = if count < 0 { "-" } else { "" };
     let groups: Vec<&str> =

@@ -251,7 +251,7 @@ pub struct Wanted {
     pub owner: bool,
     pub product: bool,
     pub source: bool,
-    pub payee: bool,
+    pub accounts: bool,
     pub period: bool,
     pub layer: bool,
     pub outcome: bool,
@@ -275,8 +275,8 @@ pub struct Line {
     pub owner: OwnerId,
     pub product: ProductId,
     pub source: NameId,
-    /// Who is paid; of a reversal, who was.
-    pub payee: NameId,
+    pub debit: NameId,
+    pub credit: NameId,
     pub period: Month,
     pub layer: i64,
     pub outcome: i64,
@@ -308,6 +308,8 @@ impl Store {
                     let packed = packed.iter().map(|row| line(row, wanted));
                     lines.extend(packed.collect::<Result<Vec<Line>, sqlx::Error>>().doing("read entries")?);
                 }
+                // SQLite promises the order of the groups, not that of the rows in them.
+                lines.sort_unstable_by_key(|line| line.sequence);
                 Ok(lines)
             }
             Either::Postgres(db) => {
@@ -325,12 +327,13 @@ const ALWAYS: [&str; 8] = ["sequence", "kind", "occurred_at", "currency", "micro
 
 impl Wanted {
     /// The columns beyond those that are always read, in the order in which [`line`] reads them.
-    const fn columns(self) -> [(&'static str, bool); 13] {
+    const fn columns(self) -> [(&'static str, bool); 14] {
         [
             ("owner", self.owner),
             ("product", self.product),
             ("source", self.source),
-            ("CASE kind WHEN 2 THEN debit ELSE credit END", self.payee),
+            ("debit", self.accounts),
+            ("credit", self.accounts),
             ("period", self.period),
             ("layer", self.layer),
             ("outcome", self.outcome),
@@ -352,7 +355,8 @@ fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
         if wanted { row.maybe_int(place as usize).map(|number| number.unwrap_or(0)) } else { Ok(0) }
     };
     let (owner, product) = (OwnerId(int(wanted.owner)?), ProductId(int(wanted.product)?));
-    let (source, payee) = (NameId(int(wanted.source)?), NameId(int(wanted.payee)?));
+    let source = NameId(int(wanted.source)?);
+    let (debit, credit) = (NameId(int(wanted.accounts)?), NameId(int(wanted.accounts)?));
     let (period, layer, outcome) = (int(wanted.period)?, int(wanted.layer)?, int(wanted.outcome)?);
     let (estimated, event) = (int(wanted.estimated)? != 0, int(wanted.event)?);
     let mut place = place as usize + 1;
@@ -378,7 +382,8 @@ fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
         owner,
         product,
         source,
-        payee,
+        debit,
+        credit,
         period: Month::from_number(period as i32),
         layer,
         outcome,

@@ -7,7 +7,7 @@ use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, on, row
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A recorded event with its dimensions read back.
 #[derive(Clone, Debug)]
@@ -144,11 +144,22 @@ impl Store {
     /// What each of these events is booked on now: its newest revision that is not a contradiction, or the better word of another
     /// source on the same call. The answer has the number of the event asked for.
     pub async fn standing_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<StoredEvent>, StoreError> {
+        self.standing_events_before(org, events, i64::MAX).await
+    }
+
+    /// The same, as it was known before a record.
+    pub async fn standing_events_before(
+        &self,
+        org: Org,
+        events: &[EventNumber],
+        before: i64,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let wanted: HashSet<EventNumber> = events.iter().copied().collect();
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
         let mut standing: BTreeMap<EventNumber, Vec<EventRow>> = BTreeMap::new();
         for which in [RECORDS, REVISIONS, PROMOTED] {
-            for row in self.events(org, which, &numbers).await? {
-                let asked = [Some(row.event), row.about].into_iter().flatten().filter(|event| events.contains(event));
+            for row in self.events(org, which, &numbers).await?.into_iter().filter(|row| row.record < before) {
+                let asked = [Some(row.event), row.about].into_iter().flatten().filter(|event| wanted.contains(event));
                 asked.for_each(|event| standing.entry(event).or_default().push(row.clone()));
             }
         }

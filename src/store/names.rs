@@ -7,7 +7,7 @@ use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
 use sqlx::AssertSqlSafe;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a name is a name of; the same text may be a user and a team. The numbers are sealed into blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -294,6 +294,15 @@ impl Store {
     async fn dimensions(&self, select: &str, org: Org, numbers: &[i64]) -> Result<Vec<(i64, Dimensions)>, StoreError> {
         let select = format!("{select} IN (..)");
         rows_in!(self.reader(), db => db, select, org, numbers, dimensions_of, "read dimensions").await
+    }
+
+    /// The accounts of margins. What is booked from one of them to an owner's cost takes away from that cost.
+    pub async fn margins(&self, org: Org) -> Result<HashSet<NameId>, StoreError> {
+        let text = "SELECT name FROM names WHERE org = $1 AND kind = $2 AND text LIKE 'margin:%'";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Account as i64).fetch_all(db).await.doing("list accounts")?;
+            rows.iter().map(|row| row.int(0).map(NameId)).collect::<Result<_, sqlx::Error>>().doing("list accounts")
+        })
     }
 
     /// Every source that ever sent an event.
