@@ -49,7 +49,8 @@ struct Book {
 }
 
 fn acme(random: &mut Random) -> String {
-    let rate = |random: &mut Random| format!("0.{:018}", random.below(1_000_000_000_000));
+    // All of one order of magnitude: prices a thousand times apart are taken for a slip of the unit and are not published.
+    let rate = |random: &mut Random| format!("0.{:018}", 100_000_000_000 + random.below(900_000_000_000));
     let models: Vec<String> = ["a", "b", "c"]
         .iter()
         .map(|model| {
