@@ -16,7 +16,7 @@ mod rejected;
 mod report;
 mod rerate;
 mod serve;
-mod statement;
+mod sheet;
 mod suspects;
 mod verify;
 
@@ -52,7 +52,7 @@ enum Command {
     /// Spend, grouped and filtered
     Report(report::Report),
     /// What a team or a person used in a month, as a page to send
-    Statement(statement::Statement),
+    Sheet(sheet::Sheet),
     /// What waits for a rate, for usage or for a price that adds up
     #[command(subcommand)]
     Held(held::Held),
@@ -133,7 +133,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Pull(pull) => pull.run(&arguments.flags).await,
             Command::Quote(quote) => quote.run(&settings).await,
             Command::Report(report) => report.run(&settings).await,
-            Command::Statement(statement) => statement.run(&settings).await,
+            Command::Sheet(sheet) => sheet.run(&settings).await,
             Command::Held(held) => held.run(&settings).await,
             Command::Conflicts(conflicts) => conflicts.run(&settings).await,
             Command::Suspects(suspects) => suspects.run(&settings).await,

@@ -96,7 +96,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/rejected/retry", post(rejected::retry))
         .route("/v1/reports", get(reports::list))
         .route("/v1/reports/{name}", get(reports::show))
-        .route("/v1/statements", get(reports::statement))
+        .route("/v1/sheets", get(reports::sheet))
         .route("/v1/catalog/versions", get(catalog::versions).post(catalog::publish))
         .route("/v1/catalog/versions/{version}", get(catalog::version))
         .route("/v1/catalog/versions/{version}/parts/{part}", get(catalog::part))

@@ -117,6 +117,9 @@ impl Posting {
     }
 }
 
+/// How the accounts of margins begin.
+pub const MARGIN: &str = "margin:";
+
 /// Whether an entry adds to the cost of its owner. A reversal takes away what it mirrors; and where an owner bears less than
 /// the provider is owed, the margin pays the rest: its account stands where otherwise the owner's does.
 pub fn adds(kind: EntryKind, debit: NameId, credit: NameId, margins: &HashSet<NameId>) -> bool {
@@ -210,7 +213,7 @@ pub fn account(party: Party, owner: &Owner, product: &Product) -> String {
         Party::Owner => format!("cost:{}/{}", part(owner.team.as_ref()), part(owner.user.as_ref())),
         Party::Provider => format!("payable:{}", part(Some(&product.provider))),
         Party::Upstream => format!("payable:{}", part(product.served_by.as_ref())),
-        Party::Margin => format!("margin:{}", part(Some(&product.provider))),
+        Party::Margin => format!("{MARGIN}{}", part(Some(&product.provider))),
     }
 }
 

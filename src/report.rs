@@ -8,7 +8,7 @@ pub mod fold;
 pub mod named;
 pub mod query;
 pub mod range;
-pub mod statement;
+pub mod sheet;
 pub mod table;
 
 pub use asked::Asked;

@@ -90,9 +90,9 @@ fn the_demo_is_the_month_that_the_readme_shows() {
         shell.ok(&["report", "spend", "--by", "agent", "--filter", "agent=crawler", "--show", "calls", "--format", "csv"], "");
     assert_eq!(agent, "agent,calls\r\ncrawler,620\r\n");
     assert!(shell.ok(&["report", "apps"], "").contains("30 no_rate_card"));
-    // The late contract shows on the statement of those whom it concerns, and on no other's.
-    let statement = |team: &str| shell.ok(&["statement", "--team", team, "--month", "2026-10"], "");
-    let (support, search) = (statement("support"), statement("search"));
+    // The late contract shows on the sheet of those whom it concerns, and on no other's.
+    let sheet = |team: &str| shell.ok(&["sheet", "--team", team, "--month", "2026-10"], "");
+    let (support, search) = (sheet("support"), sheet("search"));
     assert!(support.contains("<h2>Corrections</h2>") && support.contains("<td>reversal</td>"), "{support}");
     assert!(support.contains("43.02598656") && !search.contains("Corrections"), "{search}");
     assert!(shell.ok(&["verify"], "").contains("13061 events"), "{}", shell.ok(&["verify"], ""));

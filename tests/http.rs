@@ -423,7 +423,7 @@ fn reports_are_asked_and_answered_in_the_askers_terms() {
 }
 
 #[test]
-fn a_statement_is_a_page_that_can_be_sent() {
+fn a_sheet_is_a_page_that_can_be_sent() {
     let (_database, service) = started();
     let batch = json!([
         event("s1"),
@@ -431,7 +431,7 @@ fn a_statement_is_a_page_that_can_be_sent() {
         with("l1", |event| event["team"] = json!("labs"))
     ]);
     service.post("/v1/events", batch.to_string());
-    let answer = service.get("/v1/statements?month=2026-10&team=search");
+    let answer = service.get("/v1/sheets?month=2026-10&team=search");
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
     let page = answer.text();
     for said in
@@ -440,25 +440,25 @@ fn a_statement_is_a_page_that_can_be_sent() {
         assert!(page.contains(said), "{said} is not in {page}");
     }
     assert!(!page.contains("Corrections"), "nothing was corrected");
-    let csv = service.get("/v1/statements?month=2026-10&team=search&format=csv").text();
+    let csv = service.get("/v1/sheets?month=2026-10&team=search&format=csv").text();
     assert_eq!(csv, "provider,model,calls,tokens,amount,currency\r\nopenai,gpt-4o-mini,2,2400,0.00054,USD\r\n");
-    let of_a_user = service.get("/v1/statements?month=2026-10&user=%3Cb%3Ebo%3C%2Fb%3E").text();
+    let of_a_user = service.get("/v1/sheets?month=2026-10&user=%3Cb%3Ebo%3C%2Fb%3E").text();
     assert!(of_a_user.contains("usage of user &lt;b&gt;bo&lt;/b&gt;") && !of_a_user.contains("<b>"), "{of_a_user}");
-    assert!(service.get("/v1/statements?month=2026-09&team=search").text().contains("Nothing was charged."));
+    assert!(service.get("/v1/sheets?month=2026-09&team=search").text().contains("Nothing was charged."));
 
     let key = service.new_key(r#"{"scopes":["read"],"team":"labs"}"#);
     let own = |path: &str| service.send(Request::new("GET", path).key(&key)).text();
-    assert!(own("/v1/statements?month=2026-10").contains(">0.00027</td>"));
-    assert!(own("/v1/statements?month=2026-10&team=search").contains("Nothing was charged."));
+    assert!(own("/v1/sheets?month=2026-10").contains(">0.00027</td>"));
+    assert!(own("/v1/sheets?month=2026-10&team=search").contains("Nothing was charged."));
     for (wrong, field) in [
         ("team=a", "month"),
         ("month=2026-10", "team"),
         ("month=2026-10&team=a&tz=x", "tz"),
         ("month=2026-10&team=a&format=pdf", "format"),
     ] {
-        assert_eq!(service.get(&format!("/v1/statements?{wrong}")).json()["field"], field, "{wrong}");
+        assert_eq!(service.get(&format!("/v1/sheets?{wrong}")).json()["field"], field, "{wrong}");
     }
-    assert_eq!(service.get("/v1/statements?month=October&team=a").status, 409);
+    assert_eq!(service.get("/v1/sheets?month=October&team=a").status, 409);
 }
 
 #[test]

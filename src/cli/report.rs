@@ -4,8 +4,8 @@ use super::{Failure, Outcome, open};
 use crate::config::Settings;
 use crate::flow::now;
 use crate::flow::report::{Answer, named_reports};
-use crate::report::Wrong;
-use crate::report::{Asked, Query};
+use crate::report::named::{self, Named};
+use crate::report::{Asked, Wrong};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -58,19 +58,12 @@ impl Report {
     pub async fn run(self, settings: &Settings) -> Outcome {
         let reports = named_reports(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
         let Some(name) = &self.name else {
-            println!("{:<16} whatever you ask it, by any dimensions", "spend");
-            reports.iter().for_each(|report| println!("{:<16} {}", report.name, report.question));
+            let print = |report: &Named| println!("{:<16} {}", report.name, report.question);
+            std::iter::once(&named::spend()).chain(&reports).for_each(print);
             return Ok(());
         };
-        let report = reports.iter().find(|report| report.name == *name);
-        let query = match report {
-            Some(report) => report.query(&self.asked()?, now()).map_err(refused)?,
-            None if name == "spend" => self.spend()?,
-            None => {
-                let known: Vec<&str> = reports.iter().map(|report| &*report.name).collect();
-                return Err(Failure::Usage(format!("there is no report `{name}`; known are spend, {}", known.join(", "))));
-            }
-        };
+        let report = named::find(&reports, name).map_err(Failure::Usage)?;
+        let query = report.query(&self.asked()?, now()).map_err(refused)?;
         let (farthing, org) = open(settings).await?;
         let answer = farthing.report(org, &query).await?;
         farthing.store.close().await;
@@ -83,17 +76,9 @@ impl Report {
         }
         if self.format == "table" && self.output.is_none() {
             footer(&answer);
-            report.iter().flat_map(|report| &report.caveats).for_each(|caveat| println!("note: {caveat}"));
+            report.caveats.iter().for_each(|caveat| println!("note: {caveat}"));
         }
         Ok(())
-    }
-
-    fn spend(&self) -> Result<Query, Failure> {
-        let mut asked = self.asked()?;
-        if asked.by.is_empty() {
-            asked.by = vec!["model".to_owned()];
-        }
-        asked.query(now()).map_err(refused)
     }
 
     fn asked(&self) -> Result<Asked, Failure> {

@@ -1,4 +1,4 @@
-//! `statement`: what one team or one person used in a month, as a page that can be sent.
+//! `sheet`: what one team or one person used in a month, as a page that can be sent.
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 #[derive(Args)]
-pub struct Statement {
+pub struct Sheet {
     /// Whose team it is about
     #[arg(long, required_unless_present = "user")]
     team: Option<String>,
@@ -29,7 +29,7 @@ pub struct Statement {
     output: Option<PathBuf>,
 }
 
-impl Statement {
+impl Sheet {
     pub async fn run(self, settings: &Settings) -> Outcome {
         let zone = self.tz.parse();
         let zone =
@@ -37,11 +37,11 @@ impl Statement {
         let filter = |dimension, value: &Option<String>| value.clone().map(|value| Filter { dimension, values: vec![value] });
         let filters = [filter(Dimension::Team, &self.team), filter(Dimension::User, &self.user)];
         let (farthing, org) = open(settings).await?;
-        let statement = farthing.statement(org, &self.month, zone, filters.into_iter().flatten().collect()).await?;
+        let sheet = farthing.sheet(org, &self.month, zone, filters.into_iter().flatten().collect()).await?;
         farthing.store.close().await;
         let page = match self.format.as_str() {
-            "html" => statement.to_html(),
-            "csv" => statement.lines.to_csv(),
+            "html" => sheet.to_html(),
+            "csv" => sheet.lines.to_csv(),
             other => return Err(Failure::Usage(format!("--format: `{other}` is no format; known are html and csv"))),
         };
         match &self.output {

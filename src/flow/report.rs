@@ -10,7 +10,7 @@ use crate::rating::HeldReason;
 use crate::report::answer;
 use crate::report::fold::{Fold, Groups, Part, Sums};
 use crate::report::named::{Named, shipped};
-use crate::report::statement::Statement;
+use crate::report::sheet::Sheet;
 use crate::report::{AsOf, Clock, Dimension, Filter, Measure, Query, Table, range};
 use crate::store::{EntryFilter, Line, Names, Span, StoreError, Wanted};
 use crate::time::{Instant, Month};
@@ -89,7 +89,7 @@ impl Farthing {
     }
 
     /// What those that the filters let through used in a month.
-    pub async fn statement(&self, org: Org, month: &str, zone: Tz, filters: Vec<Filter>) -> Result<Statement, FlowError> {
+    pub async fn sheet(&self, org: Org, month: &str, zone: Tz, filters: Vec<Filter>) -> Result<Sheet, FlowError> {
         let Some((from, until)) = range::of_month(month, zone) else {
             return Err(FlowError::Refused(format!("`{month}` is no month; write it as 2026-10")));
         };
@@ -109,7 +109,7 @@ impl Farthing {
         };
         let lines = query(&[Dimension::Provider, Dimension::Model], &[Measure::Calls, Measure::Tokens, Measure::Amount]);
         let kinds = query(&[Dimension::Kind], &[Measure::Entries, Measure::Amount]);
-        Ok(Statement {
+        Ok(Sheet {
             whose: whose.join(", "),
             month: month.to_owned(),
             zone: zone.to_string(),
@@ -119,7 +119,7 @@ impl Farthing {
         })
     }
 
-    /// The block that a query is asked of, and the sequence after its last entry.
+    /// Up to where the book is asked: to its end, or to where it was then.
     async fn known_at(&self, org: Org, as_of: Option<AsOf>) -> Result<Known, FlowError> {
         let head = self.store.head(org).await?;
         let block = match as_of {

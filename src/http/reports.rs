@@ -3,11 +3,10 @@
 use super::answer::{Parameters, typed};
 use super::caller::Known;
 use super::{App, Problem};
-use crate::flow::access::Scope;
+use crate::flow::access::{Caller, Scope};
 use crate::flow::now;
 use crate::flow::report::Answer;
-use crate::report::Wrong;
-use crate::report::{Asked, Dimension, Filter};
+use crate::report::{Asked, Dimension, Filter, Wrong, named};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -33,22 +32,10 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     let caller = known.may(Scope::Read)?;
     let mut parameters = Parameters::of(text.as_deref())?;
-    let asked = asked(&mut parameters);
-    let query = match service.reports.iter().find(|report| report.name == name) {
-        Some(report) => report.query(&asked, now()),
-        None if name == "spend" => {
-            let by = if asked.by.is_empty() { vec!["model".to_owned()] } else { asked.by.clone() };
-            Asked { by, ..asked }.query(now())
-        }
-        None => {
-            let known: Vec<&str> = service.reports.iter().map(|report| &*report.name).collect();
-            return Err(Problem::not_found(format!("there is no report `{name}`; known are spend, {}", known.join(", "))));
-        }
-    };
+    let report = named::find(&service.reports, &name).map_err(Problem::not_found)?;
+    let query = report.query(&asked(&mut parameters), now());
     let mut query = query.map_err(|Wrong { parameter, why }| Problem::parameter(parameter, why))?;
-    // A key of one team asks about that team, whatever else it asks.
-    let own = caller.team.as_ref().map(|team| Filter { dimension: Dimension::Team, values: vec![team.to_string()] });
-    query.filters.extend(own);
+    query.filters.extend(own_team(&caller));
     let wants_csv = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
     let format = parameters.take("format").unwrap_or_else(|| if wants_csv { "csv" } else { "json" }.to_owned());
     parameters.nothing_else()?;
@@ -65,7 +52,7 @@ pub async fn show(
 }
 
 /// What a team or a person used in a month, as a page.
-pub async fn statement(State(service): App, known: Known, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+pub async fn sheet(State(service): App, known: Known, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     let caller = known.may(Scope::Read)?;
     let mut parameters = Parameters::of(text.as_deref())?;
     let month = parameters.take("month").ok_or_else(|| Problem::parameter("month", "name one, such as 2026-10".to_owned()))?;
@@ -75,20 +62,25 @@ pub async fn statement(State(service): App, known: Known, RawQuery(text): RawQue
     for (name, dimension) in [("team", Dimension::Team), ("user", Dimension::User)] {
         filters.extend(parameters.take(name).map(|value| Filter { dimension, values: vec![value] }));
     }
-    // A key of one team has that team's statements, and of whoever is in it.
-    filters.extend(caller.team.as_ref().map(|team| Filter { dimension: Dimension::Team, values: vec![team.to_string()] }));
+    filters.extend(own_team(&caller));
     if filters.is_empty() {
-        return Err(Problem::parameter("team", "a statement is of a team or of a user; name one".to_owned()));
+        return Err(Problem::parameter("team", "a sheet is of a team or of a user; name one".to_owned()));
     }
     filters.dedup();
     let format = parameters.take("format").unwrap_or_else(|| "html".to_owned());
     parameters.nothing_else()?;
-    let statement = service.farthing.statement(caller.org, &month, zone, filters).await?;
+    let sheet = service.farthing.sheet(caller.org, &month, zone, filters).await?;
     match format.as_str() {
-        "html" => Ok(typed(statement.to_html(), "text/html; charset=utf-8")),
-        "csv" => Ok(typed(statement.lines.to_csv(), "text/csv; charset=utf-8; header=present")),
+        "html" => Ok(typed(sheet.to_html(), "text/html; charset=utf-8")),
+        "csv" => Ok(typed(sheet.lines.to_csv(), "text/csv; charset=utf-8; header=present")),
         other => Err(Problem::parameter("format", format!("`{other}` is no format; known are html and csv"))),
     }
+}
+
+/// A key of one team asks about that team, whatever else it asks.
+fn own_team(caller: &Caller) -> Option<Filter> {
+    let team = caller.team.as_ref()?;
+    Some(Filter { dimension: Dimension::Team, values: vec![team.to_string()] })
 }
 
 fn asked(parameters: &mut Parameters) -> Asked {

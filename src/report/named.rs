@@ -40,6 +40,26 @@ pub fn shipped() -> Vec<Named> {
     SHIPPED.iter().map(read).collect()
 }
 
+/// The report that asks nothing of its own: by model, unless something else is said.
+pub fn spend() -> Named {
+    Named {
+        name: "spend".to_owned(),
+        question: "whatever you ask it, by any dimensions".to_owned(),
+        asked: Asked { by: vec!["model".to_owned()], ..Asked::default() },
+        caveats: Vec::new(),
+    }
+}
+
+/// A report by its name, `spend` too; or which there are.
+pub fn find(reports: &[Named], name: &str) -> Result<Named, String> {
+    let spend = spend();
+    let found = reports.iter().chain([&spend]).find(|report| report.name == name).cloned();
+    found.ok_or_else(|| {
+        let known: Vec<&str> = std::iter::once(&spend).chain(reports).map(|report| &*report.name).collect();
+        format!("there is no report `{name}`; known are {}", known.join(", "))
+    })
+}
+
 const FIELDS: &str = "question, by, show, range, clock, tz, filters, as_of, compare, top, caveats";
 
 impl Named {

@@ -1,11 +1,11 @@
-//! A statement: what one team or one person used in a month, as a page that can be sent. It shows what was charged by model,
+//! A sheet: what one team or one person used in a month, as a page that can be sent. It shows what was charged by model,
 //! what was corrected since, and of which block of the book it tells, so that the same page can be made again.
 
 use crate::report::table::{Cell, ColumnKind, Table, grouped};
 use std::fmt::Write;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statement {
+pub struct Sheet {
     /// `team search`
     pub whose: String,
     /// `2026-10`
@@ -24,7 +24,7 @@ th,td{padding:.35rem .6rem;border-bottom:1px solid #ddd;text-align:left}th{font-
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}tfoot td{font-weight:600;border-bottom:0;border-top:2px solid #999}\
 h2{font-size:1rem;margin:2rem 0 0}@media print{body{margin:0}}";
 
-impl Statement {
+impl Sheet {
     /// A page that needs nothing but itself.
     pub fn to_html(&self) -> String {
         let (whose, month) = (escaped(&self.whose), escaped(&self.month));

@@ -186,7 +186,6 @@ impl Store {
         })
     }
 
-    /// The hash of one block, if there is such a block.
     /// The last block that was sealed by then.
     pub async fn block_at(&self, org: Org, at: Instant) -> Result<Option<BlockNumber>, StoreError> {
         let text = "SELECT MAX(block) FROM blocks WHERE org = $1 AND sealed_at <= $2";
@@ -196,6 +195,7 @@ impl Store {
         })
     }
 
+    /// The hash of one block, if there is such a block.
     pub async fn block_hash(&self, org: Org, number: BlockNumber) -> Result<Option<BlockHash>, StoreError> {
         let doing = "read a block";
         on!(self.reader(), db => {

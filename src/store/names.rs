@@ -2,6 +2,7 @@
 //! every entry after that; the text beside it is hashed into its block under a salt, so that it can be erased.
 
 use crate::id::{NameId, Org, OwnerId, ProductId};
+use crate::ledger::MARGIN;
 use crate::ledger::seal::{Dimensions, name_hash};
 use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
@@ -298,9 +299,10 @@ impl Store {
 
     /// The accounts of margins. What is booked from one of them to an owner's cost takes away from that cost.
     pub async fn margins(&self, org: Org) -> Result<HashSet<NameId>, StoreError> {
-        let text = "SELECT name FROM names WHERE org = $1 AND kind = $2 AND text LIKE 'margin:%'";
+        let text = "SELECT name FROM names WHERE org = $1 AND kind = $2 AND text LIKE $3";
         on!(self.reader(), db => {
-            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Account as i64).fetch_all(db).await.doing("list accounts")?;
+            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Account as i64).bind(format!("{MARGIN}%")).fetch_all(db).await;
+            let rows = rows.doing("list accounts")?;
             rows.iter().map(|row| row.int(0).map(NameId)).collect::<Result<_, sqlx::Error>>().doing("list accounts")
         })
     }
