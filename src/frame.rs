@@ -1,7 +1,7 @@
 //! Tables as Parquet, written with polars: money as `DECIMAL(38, 24)`, so that no reader rounds it.
 
-use crate::money::PLACES;
-use crate::report::{Cell, ColumnKind, Table};
+use crate::money::{Amount, PLACES};
+use crate::report::{Cells, Table};
 use polars::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,33 +31,25 @@ pub fn to_parquet(table: &Table) -> PolarsResult<Vec<u8>> {
 
 fn data_frame(table: &Table) -> PolarsResult<DataFrame> {
     let mut columns = Vec::with_capacity(table.columns.len());
-    for (place, column) in table.columns.iter().enumerate() {
-        let cells = table.rows.iter().map(|row| &row[place]);
+    for column in &table.columns {
         let name = column.name.as_str().into();
-        columns.push(match column.kind {
-            ColumnKind::Text => {
-                let texts: Vec<Option<&str>> =
-                    cells.map(|cell| if let Cell::Text(text) = cell { Some(&**text) } else { None }).collect();
-                Column::new(name, texts)
+        columns.push(match &column.cells {
+            Cells::Text { texts, places } => {
+                let text = |place: &Option<u32>| place.map(|place| &*texts[place as usize]);
+                Column::new(name, places.iter().map(text).collect::<Vec<Option<&str>>>())
             }
-            ColumnKind::Count => {
-                let counts: Vec<Option<i64>> =
-                    cells.map(|cell| if let Cell::Count(count) = cell { Some(*count) } else { None }).collect();
-                Column::new(name, counts)
+            Cells::Count(counts) => Column::new(name, counts),
+            Cells::Money(amounts) => {
+                let units: Vec<Option<i128>> = amounts.iter().map(|amount| amount.map(Amount::units)).collect();
+                decimals(name, &units, 38, PLACES as usize)?
             }
-            ColumnKind::Money => {
-                let amounts: Vec<Option<i128>> =
-                    cells.map(|cell| if let Cell::Money(amount) = cell { Some(amount.units()) } else { None }).collect();
-                decimals(name, &amounts, 38, PLACES as usize)?
-            }
-            ColumnKind::Percent => {
-                let hundredths: Vec<Option<i128>> =
-                    cells.map(|cell| if let Cell::Percent(share) = cell { Some(i128::from(*share)) } else { None }).collect();
+            Cells::Percent(shares) => {
+                let hundredths: Vec<Option<i128>> = shares.iter().map(|share| share.map(i128::from)).collect();
                 decimals(name, &hundredths, 38, 2)?
             }
         });
     }
-    DataFrame::new(table.rows.len(), columns)
+    DataFrame::new(table.len(), columns)
 }
 
 fn decimals(name: PlSmallStr, units: &[Option<i128>], digits: usize, places: usize) -> PolarsResult<Column> {

@@ -1,5 +1,5 @@
 //! What can be asked of a book and what an answer is: a [`Query`] names dimensions, columns, a range and filters; a
-//! [`Fold`](fold::Fold) adds the parts of a book up under it; a [`Table`] is typed columns and rows, whatever it is printed
+//! [`Fold`](fold::Fold) adds stretches of a book up under it; a [`Table`] is typed columns and rows, whatever it is printed
 //! as afterwards. `asked` is a question as people write it, in a request, on the command line or in a file of `reports/`.
 
 pub mod answer;
@@ -12,5 +12,5 @@ pub mod sheet;
 pub mod table;
 
 pub use asked::Asked;
-pub use query::{AsOf, Clock, Dimension, Filter, Measure, Query, Wrong};
-pub use table::{Cell, Column, ColumnKind, Table};
+pub use query::{Addend, AsOf, Clock, Dimension, Filter, Measure, Query, Wrong};
+pub use table::{Cell, Cells, Column, Table};

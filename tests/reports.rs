@@ -202,7 +202,7 @@ fn counted(query: &Query, table: &Table) -> BTreeMap<Vec<String>, [BigInt; 4]> {
         Cell::Count(count) => BigInt::from(*count),
         other => panic!("{other:?} is no number"),
     };
-    let rows = table.rows.iter().map(|row| {
+    let rows = table.rows().map(|row| {
         let (names, rest) = row.split_at(query.by.len());
         let numbers = [number(&rest[0]), number(&rest[2]), number(&rest[3]), number(&rest[4])];
         (names.iter().map(Cell::plain).collect(), numbers)
@@ -259,7 +259,7 @@ fn every_row_is_what_a_recount_says_and_the_parts_are_the_whole() {
                 let dimension = Dimension::named(book.random.pick::<&str>(&DIMENSIONS)).unwrap();
                 let values = book.ask(&Query { by: vec![dimension.clone()], ..query.clone() }).await;
                 let mut parts = Vec::new();
-                for value in &values.rows {
+                for value in values.rows() {
                     let filter = Filter { dimension: dimension.clone(), values: vec![value[0].plain()] };
                     let part = book.ask(&Query { filters: vec![filter], ..query.clone() }).await;
                     parts.push(counted(&query, &part));
@@ -272,11 +272,8 @@ fn every_row_is_what_a_recount_says_and_the_parts_are_the_whole() {
                     top.totals[..].iter().map(|total| total.amount.units()).collect::<Vec<_>>(),
                     table.totals.iter().map(|total| total.amount.units()).collect::<Vec<_>>()
                 );
-                let of_rows: i128 = top
-                    .rows
-                    .iter()
-                    .map(|row| if let Cell::Money(amount) = row[query.by.len()] { amount.units() } else { 0 })
-                    .sum();
+                let of_rows: i128 =
+                    top.rows().map(|row| if let Cell::Money(amount) = row[query.by.len()] { amount.units() } else { 0 }).sum();
                 assert_eq!(BigInt::from(of_rows), total[0]);
             }
             book.meters_add_up().await;
@@ -329,8 +326,7 @@ impl Book {
             }
         }
         let found: BTreeMap<(String, String), [BigInt; 2]> = table
-            .rows
-            .iter()
+            .rows()
             .map(|row| match &row[..] {
                 [model, meter, Cell::Money(amount), _, Cell::Count(count)] => {
                     ((model.plain(), meter.plain()), [BigInt::from(amount.units()), BigInt::from(*count)])
@@ -362,7 +358,7 @@ impl Book {
                 ..Query::default()
             };
             let entries =
-                self.ask(&recorded).await.rows.first().map_or(0, |row| if let Cell::Count(count) = row[0] { count } else { -1 });
+                self.ask(&recorded).await.rows().next().map_or(0, |row| if let Cell::Count(count) = row[0] { count } else { -1 });
             assert_eq!(entries, block.sequences.1 - block.sequences.0, "block {}", block.header.block);
         }
         let beyond = Query { as_of: Some(AsOf::Block(BlockNumber(head.block.0 + 1))), ..Query::default() };
@@ -389,15 +385,14 @@ fn a_comparison_is_the_two_ranges_side_by_side() {
         let march = book.ask(&alone("2026-03").query(now()).unwrap()).await;
         let amounts = |table: &Table, place: usize| -> BTreeMap<String, BigInt> {
             table
-                .rows
-                .iter()
+                .rows()
                 .map(|row| (row[0].plain(), units(&row[place].plain())))
                 .filter(|(_, amount)| *amount != BigInt::ZERO)
                 .collect()
         };
         assert_eq!(amounts(&both, 1), amounts(&april, 1));
         assert_eq!(amounts(&both, 3), amounts(&march, 1));
-        for row in &both.rows {
+        for row in both.rows() {
             assert_eq!(units(&row[1].plain()) - units(&row[3].plain()), units(&row[4].plain()));
         }
     });

@@ -138,7 +138,7 @@ fn footer(answer: &Answer) {
     for total in &answer.table.totals {
         println!("total {} {} in {} calls", total.amount.with_places(2), total.currency, total.calls);
     }
-    if let (true, Some((first, last))) = (answer.table.rows.is_empty(), answer.occurred) {
+    if let (true, Some((first, last))) = (answer.table.is_empty(), answer.occurred) {
         println!("nothing was spent there; the book tells of {first} to {last}");
     }
     let held: Vec<_> = answer.held.iter().map(|(reason, count)| format!("{count} {}", reason.name())).collect();

@@ -5,13 +5,13 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Version};
 use crate::ledger::items::Item;
 use crate::ledger::{EntryKind, adds};
-use crate::money::{Amount, Currency};
+use crate::money::Amount;
 use crate::rating::HeldReason;
 use crate::report::answer;
-use crate::report::fold::{Fold, Groups, Part, Sums};
+use crate::report::fold::{Adding, Fold, Groups, Keep, Side, Stretch};
 use crate::report::named::{Named, shipped};
 use crate::report::sheet::Sheet;
-use crate::report::{AsOf, Clock, Dimension, Filter, Measure, Query, Table, range};
+use crate::report::{Addend, AsOf, Clock, Dimension, Filter, Measure, Query, Table, range};
 use crate::store::{EntryFilter, Line, Names, Span, StoreError, Wanted};
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
@@ -19,6 +19,8 @@ use crate::yaml::Mistake;
 use chrono_tz::Tz;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// An answer, and what stands beside it.
 #[derive(Clone, Debug)]
@@ -69,17 +71,17 @@ impl Farthing {
     pub async fn report(&self, org: Org, query: &Query) -> Result<Answer, FlowError> {
         query.check().map_err(|wrong| FlowError::Refused(wrong.why))?;
         let known = self.known_at(org, query.as_of).await?;
-        let groups = self.groups(org, query, &known).await?;
-        let earlier = match (query.compare, query.from, query.until) {
-            (true, Some(from), Some(until)) => {
-                let (from, until) = range::before((from, until), query.zone);
-                let earlier = Query { from: Some(from), until: Some(until), ..query.clone() };
-                Some(self.groups(org, &earlier, &known).await?)
-            }
-            _ => None,
-        };
+        let mut asking = Asking::new(self, org, query, &known).await?;
+        asking.read(Side::Asked, query.from, query.until).await?;
+        if let (true, Some(from), Some(until)) = (query.compare, query.from, query.until) {
+            let (from, until) = range::before((from, until), query.zone);
+            asking.read(Side::Before, Some(from), Some(until)).await?;
+        }
+        let groups = asking.finish().await?;
+        let query = query.clone();
+        let table = tokio::task::spawn_blocking(move || answer::table(&query, groups)).await;
         Ok(Answer {
-            table: answer::table(query, groups, earlier)?,
+            table: table.map_err(broke_off)??,
             block: known.block,
             occurred: self.store.occurred(org).await?,
             held: self.store.held_counts(org).await?,
@@ -135,82 +137,6 @@ impl Farthing {
         let (sequence, record) = found.map_or((0, 0), |found| (found.sequences.1, found.records.1));
         Ok(Known { block, sequence, record })
     }
-
-    /// The entries of a query's range before a sequence, folded.
-    async fn groups(&self, org: Org, query: &Query, known: &Known) -> Result<Groups, FlowError> {
-        let (from, until) = match query.clock {
-            Clock::Recorded => self.store.sequences_recorded(org, query.from, query.until).await?,
-            Clock::Occurred => {
-                let filter = EntryFilter { from: query.from, until: query.until, ..EntryFilter::default() };
-                self.store.sequences_of(org, &filter).await?
-            }
-        };
-        let until = until.min(known.sequence);
-        let margins = self.store.margins(org).await?;
-        let needs_blocks = query.clock == Clock::Recorded || query.asks_for(&Dimension::CatalogVersion);
-        let wanted = wanted(query, &margins);
-        let (mut names, mut facts) = (Names::default(), Facts::default());
-        let mut fold = Fold::new(query);
-        let mut place = from.max(1);
-        // The database reads on while a page is folded.
-        let mut ahead: VecDeque<_> =
-            (0..PAGES_AHEAD).map(|number| self.page(org, place + number * PAGE, until, wanted)).collect();
-        while place < until {
-            let end = until.min(place + PAGE);
-            let Some(page) = ahead.pop_front() else { break };
-            let lines = page.await.map_err(|e| FlowError::Refused(format!("reading the book broke off: {e}")))??;
-            ahead.push_back(self.page(org, place + PAGES_AHEAD * PAGE, until, wanted));
-            let spans = if needs_blocks { self.store.spans(org, place, end).await? } else { Vec::new() };
-            place = end;
-            let owners: Vec<OwnerId> = lines.iter().filter(|_| wanted.owner).map(|line| line.owner).collect();
-            let products: Vec<ProductId> = lines.iter().filter(|_| wanted.product).map(|line| line.product).collect();
-            names.learn(&self.store, org, &owners, &products, &[]).await?;
-            if query.needs_events() {
-                facts.learn(self, org, query, &lines, known.record).await?;
-            }
-            let mut spans = spans.into_iter().peekable();
-            for line in &lines {
-                while spans.next_if(|span| span.until <= line.sequence).is_some() {}
-                let booked = Booked {
-                    margins: &margins,
-                    line,
-                    item: None,
-                    span: spans.peek().copied(),
-                    names: &names,
-                    facts: &facts,
-                    clock: query.clock,
-                };
-                let at = booked.at();
-                if query.from.is_some_and(|from| at < from) || query.until.is_some_and(|until| at >= until) {
-                    continue;
-                }
-                if !query.is_of_meters() {
-                    fold.add(&booked)?;
-                } else {
-                    line.items.iter().try_for_each(|item| fold.add(&Booked { item: Some(item), ..booked }))?;
-                }
-            }
-        }
-        self.named(org, query, fold, names, &facts).await
-    }
-
-    /// A page of entries, read while the one before is folded.
-    fn page(&self, org: Org, from: i64, until: i64, wanted: Wanted) -> tokio::task::JoinHandle<Result<Vec<Line>, StoreError>> {
-        let (store, until) = (self.store.clone(), until.min(from + PAGE));
-        tokio::spawn(
-            async move { if from < until { store.lines_between(org, from, until, wanted).await } else { Ok(Vec::new()) } },
-        )
-    }
-
-    /// Says what the numbers of a fold stand for.
-    async fn named(&self, org: Org, query: &Query, fold: Fold<'_>, mut names: Names, facts: &Facts) -> Result<Groups, FlowError> {
-        let asked = query.by.iter().chain(query.filters.iter().map(|filter| &filter.dimension));
-        let others = asked.filter(|dimension| matches!(dimension, Dimension::Source | Dimension::Payee));
-        let others: Vec<NameId> = others.flat_map(|dimension| fold.numbers_of(dimension)).map(NameId).collect();
-        names.learn(&self.store, org, &[], &[], &others).await?;
-        let groups = fold.finish(|dimension, number| text(dimension, number, &names, facts).map_err(FlowError::from))?;
-        Ok(groups)
-    }
 }
 
 /// Up to where the book is asked.
@@ -219,6 +145,176 @@ struct Known {
     /// The first sequence and the first record after it.
     sequence: i64,
     record: i64,
+}
+
+/// One question on its way through the book.
+struct Asking<'f> {
+    farthing: &'f Farthing,
+    org: Org,
+    query: Arc<Query>,
+    known: &'f Known,
+    wanted: Wanted,
+    margins: HashSet<NameId>,
+    names: Names,
+    facts: Facts,
+    /// Elsewhere while it works.
+    fold: Option<Fold>,
+}
+
+impl<'f> Asking<'f> {
+    async fn new(farthing: &'f Farthing, org: Org, query: &Query, known: &'f Known) -> Result<Asking<'f>, FlowError> {
+        let margins = farthing.store.margins(org).await?;
+        let mut facts = Facts::default();
+        let mut keeps = Vec::new();
+        for filter in &query.filters {
+            keeps.push(keep(farthing, org, filter, &mut facts).await?);
+        }
+        let query = Arc::new(query.clone());
+        let fold = Some(Fold::new(query.clone(), keeps));
+        Ok(Asking {
+            farthing,
+            org,
+            wanted: wanted(&query, &margins),
+            known,
+            margins,
+            names: Names::default(),
+            facts,
+            fold,
+            query,
+        })
+    }
+
+    /// Folds what lies in a range.
+    async fn read(&mut self, side: Side, from: Option<Instant>, until: Option<Instant>) -> Result<(), FlowError> {
+        let store = &self.farthing.store;
+        let (first, last) = match self.query.clock {
+            Clock::Recorded => store.sequences_recorded(self.org, from, until).await?,
+            Clock::Occurred => store.sequences_of(self.org, &EntryFilter { from, until, ..EntryFilter::default() }).await?,
+        };
+        let (mut place, last) = (first.max(1), last.min(self.known.sequence));
+        let range = (from.map_or(i64::MIN, Instant::micros), until.map_or(i64::MAX, Instant::micros));
+        // The database reads on while a page is folded.
+        let mut ahead: VecDeque<_> = (0..PAGES_AHEAD).map(|number| self.page(place + number * PAGE, last)).collect();
+        while place < last {
+            let Some(page) = ahead.pop_front() else { break };
+            let lines = page.await.map_err(broke_off)??;
+            ahead.push_back(self.page(place + PAGES_AHEAD * PAGE, last));
+            let stretch = self.stretch(&lines, place, last.min(place + PAGE)).await?;
+            self.fold(stretch, side, range).await?;
+            place += PAGE;
+        }
+        Ok(())
+    }
+
+    /// A page of entries, read while the one before is folded.
+    fn page(&self, from: i64, until: i64) -> JoinHandle<Result<Vec<Line>, StoreError>> {
+        let (store, org, wanted, until) = (self.farthing.store.clone(), self.org, self.wanted, until.min(from + PAGE));
+        tokio::spawn(
+            async move { if from < until { store.lines_between(org, from, until, wanted).await } else { Ok(Vec::new()) } },
+        )
+    }
+
+    /// Folding keeps a processor busy for a while, so it is done where nobody waits for one.
+    async fn fold(&mut self, stretch: Stretch, side: Side, (from, until): (i64, i64)) -> Result<(), FlowError> {
+        let Some(mut fold) = self.fold.take() else { return Err(FlowError::Refused("a fold broke off".to_owned())) };
+        let folded = move || fold.add(&stretch, side, from, until).map(|()| fold);
+        self.fold = Some(tokio::task::spawn_blocking(folded).await.map_err(broke_off)??);
+        Ok(())
+    }
+
+    /// The columns of entries that lie one after the other.
+    async fn stretch(&mut self, lines: &[Line], from: i64, until: i64) -> Result<Stretch, FlowError> {
+        let store = &self.farthing.store;
+        let needs_blocks = self.query.clock == Clock::Recorded || self.query.asks_for(&Dimension::CatalogVersion);
+        let spans = if needs_blocks { store.spans(self.org, from, until).await? } else { Vec::new() };
+        let owners: Vec<OwnerId> = lines.iter().filter(|_| self.wanted.owner).map(|line| line.owner).collect();
+        let products: Vec<ProductId> = lines.iter().filter(|_| self.wanted.product).map(|line| line.product).collect();
+        self.names.learn(store, self.org, &owners, &products, &[]).await?;
+        if self.query.needs_events() {
+            self.facts.learn(self.farthing, self.org, &self.query, lines, self.known.record).await?;
+        }
+        let mut booked = Vec::with_capacity(lines.len());
+        let mut spans = spans.into_iter().peekable();
+        for line in lines {
+            while spans.next_if(|span| span.until <= line.sequence).is_some() {}
+            let (names, facts, margins) = (&self.names, &self.facts, &self.margins);
+            let entry = Booked { margins, line, item: None, span: spans.peek().copied(), names, facts, clock: self.query.clock };
+            match self.query.is_of_meters() {
+                true => booked.extend(line.items.iter().map(|item| Booked { item: Some(item), ..entry })),
+                false => booked.push(entry),
+            }
+        }
+        let numbers = |dimension: &Dimension| match dimension.is_of_the_clock() {
+            true => Ok(Vec::new()),
+            false => booked.iter().map(|booked| as_number(booked.number(dimension))).collect::<Result<_, FlowError>>(),
+        };
+        let counts_users = self.query.counts_users();
+        let users = booked.iter().filter(|_| counts_users).map(|booked| as_number(booked.number(&Dimension::User)));
+        Ok(Stretch {
+            at: booked.iter().map(|booked| booked.at().micros()).collect(),
+            currencies: booked.iter().map(|booked| booked.line.currency).collect(),
+            numbers: self.query.folded().into_iter().map(numbers).collect::<Result<_, _>>()?,
+            addends: self.query.addends().into_iter().map(|addend| adding(addend, &booked)).collect(),
+            users: users.collect::<Result<_, _>>()?,
+            calls: booked.iter().filter(|_| counts_users).map(|booked| booked.count(Addend::Calls)).collect(),
+        })
+    }
+
+    /// Says what the numbers of the fold stand for.
+    async fn finish(mut self) -> Result<Groups, FlowError> {
+        let Some(fold) = self.fold.take() else { return Err(FlowError::Refused("a fold broke off".to_owned())) };
+        let names = fold.numbers().into_iter().filter(|(dimension, _)| is_of_names(dimension));
+        let names: Vec<NameId> = names.flat_map(|(_, numbers)| numbers).map(|number| NameId(i64::from(number))).collect();
+        self.names.learn(&self.farthing.store, self.org, &[], &[], &names).await?;
+        let (names, facts) = (self.names, self.facts);
+        let said =
+            move || fold.finish(|dimension, number| text(dimension, i64::from(number), &names, &facts).map_err(FlowError::from));
+        tokio::task::spawn_blocking(said).await.map_err(broke_off)?
+    }
+}
+
+fn broke_off(e: tokio::task::JoinError) -> FlowError {
+    FlowError::Refused(format!("reading the book broke off: {e}"))
+}
+
+/// Values are told apart by numbers that are given one after the other, so four thousand million of them never come.
+fn as_number(number: i64) -> Result<u32, FlowError> {
+    u32::try_from(number).map_err(|_| StoreError::damaged(format!("number {number}"), "it is beyond what a report counts").into())
+}
+
+/// What a filter lets through, in numbers.
+async fn keep(farthing: &Farthing, org: Org, filter: &Filter, facts: &mut Facts) -> Result<Keep, FlowError> {
+    let (dimension, values) = (&filter.dimension, &filter.values);
+    if dimension.is_of_the_clock() {
+        return Ok(Keep::Labels(values.clone()));
+    }
+    let mut numbers = HashSet::new();
+    if values.iter().any(String::is_empty) {
+        numbers.insert(0);
+    }
+    match dimension {
+        Dimension::Session | Dimension::Label(_) => {
+            let known = values.iter().filter(|value| !value.is_empty()).map(|value| facts.number_of(value));
+            numbers.extend(known.map(as_number).collect::<Result<Vec<u32>, _>>()?);
+        }
+        Dimension::Period => {
+            numbers.extend(values.iter().filter_map(|value| value.parse::<Month>().ok()).map(|month| month.number() as u32))
+        }
+        Dimension::CatalogVersion => numbers.extend(values.iter().filter_map(|value| value.parse::<u32>().ok())),
+        dimension if is_of_names(dimension) => {
+            let named = farthing.store.names_called(org, values).await?;
+            numbers.extend(named.into_iter().map(|name| as_number(name.0)).collect::<Result<Vec<u32>, _>>()?);
+        }
+        // What is left are words of our own, a few of each.
+        _ => {
+            let none = (Names::default(), Facts::default());
+            for number in 0..=u8::MAX {
+                let said = text(dimension, i64::from(number), &none.0, &none.1)?;
+                numbers.extend(said.filter(|said| values.contains(said)).map(|_| u32::from(number)));
+            }
+        }
+    }
+    Ok(Keep::Numbers(numbers.into_iter().collect()))
 }
 
 /// What of an entry a query needs.
@@ -262,9 +358,7 @@ impl Booked<'_> {
     fn of_margin(&self) -> bool {
         self.margins.contains(&self.line.debit) || self.margins.contains(&self.line.credit)
     }
-}
 
-impl Part for Booked<'_> {
     fn at(&self) -> Instant {
         match (self.clock, self.span) {
             (Clock::Recorded, Some(span)) => span.recorded_at,
@@ -272,10 +366,7 @@ impl Part for Booked<'_> {
         }
     }
 
-    fn currency(&self) -> Currency {
-        self.line.currency
-    }
-
+    /// What stands for its value of a dimension that is not of the clock; 0 where it has none.
     fn number(&self, dimension: &Dimension) -> i64 {
         let line = self.line;
         // Owners and products were learned with their page.
@@ -314,34 +405,45 @@ impl Part for Booked<'_> {
         }
     }
 
-    fn sums(&self) -> Sums {
+    /// A reversal takes away what it mirrors; where a margin pays, it takes away from its owner.
+    fn money(&self, addend: Addend) -> Amount {
         let line = self.line;
-        // A reversal takes away what it mirrors. A margin that pays is money alone: it has no calls and no meters.
-        let sign = if line.kind == EntryKind::Reversal { -1 } else { 1 };
-        let adds = adds(line.kind, line.debit, line.credit, self.margins);
-        let money = |amount: Amount| if adds { amount } else { -amount };
-        let tokens = |item: &Item| if item.meter.is_token() { item.quantity as i64 } else { 0 };
-        if let Some(item) = self.item {
-            let (amount, quantity) = (money(item.amount), sign * item.quantity as i64);
-            return Sums { amount, quantity, tokens: sign * tokens(item), ..Sums::default() };
-        }
-        let drift = line.reported.zip(line.rated).map_or(Amount::ZERO, |(reported, rated)| reported - rated);
-        Sums {
-            amount: money(line.amount),
+        let amount = match (addend, self.item) {
+            (Addend::Amount, Some(item)) => item.amount,
+            (Addend::Amount, None) => line.amount,
             // A margin is what lies between the list and the owner.
-            list: if self.of_margin() { Amount::ZERO } else { money(line.list.unwrap_or(line.amount)) },
-            rated: money(line.rated.unwrap_or_default()),
-            reported: money(line.reported.unwrap_or_default()),
-            drift: money(drift),
-            calls: sign * line.calls,
-            entries: 1,
-            tokens: sign * line.items.iter().map(tokens).sum::<i64>(),
-            quantity: 0,
-        }
+            (Addend::List, _) if self.of_margin() => Amount::ZERO,
+            (Addend::List, _) => line.list.unwrap_or(line.amount),
+            (Addend::Rated, _) => line.rated.unwrap_or_default(),
+            (Addend::Reported, _) => line.reported.unwrap_or_default(),
+            _ => line.reported.zip(line.rated).map_or(Amount::ZERO, |(reported, rated)| reported - rated),
+        };
+        if adds(line.kind, line.debit, line.credit, self.margins) { amount } else { -amount }
     }
 
-    fn user(&self) -> i64 {
-        self.number(&Dimension::User)
+    /// A margin that pays is money alone: it has no calls and no meters.
+    fn count(&self, addend: Addend) -> i64 {
+        let tokens = |item: &Item| if item.meter.is_token() { item.quantity as i64 } else { 0 };
+        let count = match (addend, self.item) {
+            (Addend::Entries, None) => return 1,
+            (Addend::Calls, None) => self.line.calls,
+            (Addend::Tokens, None) => self.line.items.iter().map(tokens).sum(),
+            (Addend::Tokens, Some(item)) => tokens(item),
+            (Addend::Quantity, Some(item)) => item.quantity as i64,
+            _ => 0,
+        };
+        if self.line.kind == EntryKind::Reversal { -count } else { count }
+    }
+}
+
+fn adding(addend: Addend, booked: &[Booked]) -> Adding {
+    match addend {
+        Addend::Amount | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift => {
+            Adding::Money(booked.iter().map(|booked| booked.money(addend).units()).collect())
+        }
+        Addend::Calls | Addend::Entries | Addend::Tokens | Addend::Quantity => {
+            Adding::Count(booked.iter().map(|booked| booked.count(addend)).collect())
+        }
     }
 }
 
@@ -376,24 +478,46 @@ impl Facts {
                     _ => event.session.as_ref(),
                 };
                 let Some(text) = text else { continue };
-                let number = match self.numbers.get(&**text) {
-                    Some(number) => *number,
-                    None => {
-                        self.texts.push(text.to_string());
-                        self.numbers.insert(text.to_string(), self.texts.len() as i64);
-                        self.texts.len() as i64
-                    }
-                };
+                let number = self.number_of(text);
                 self.of_events.entry(stored.row.event).or_default().push((dimension.clone(), number));
             }
         }
         Ok(())
     }
 
+    fn number_of(&mut self, text: &str) -> i64 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), self.texts.len() as i64);
+        self.texts.len() as i64
+    }
+
     fn number(&self, event: EventNumber, dimension: &Dimension) -> i64 {
         let facts = self.of_events.get(&event).map_or(&[][..], Vec::as_slice);
         facts.iter().find(|(other, _)| other == dimension).map_or(0, |(_, number)| *number)
     }
+}
+
+/// Stands for a name of the book, by its number.
+fn is_of_names(dimension: &Dimension) -> bool {
+    !matches!(
+        dimension,
+        Dimension::Hour
+            | Dimension::Day
+            | Dimension::Week
+            | Dimension::Month
+            | Dimension::Period
+            | Dimension::Meter
+            | Dimension::Layer
+            | Dimension::Kind
+            | Dimension::Outcome
+            | Dimension::Estimated
+            | Dimension::CatalogVersion
+            | Dimension::Session
+            | Dimension::Label(_)
+    )
 }
 
 /// What a number stands for.
@@ -407,8 +531,8 @@ fn text(dimension: &Dimension, number: i64, names: &Names, facts: &Facts) -> Res
         Dimension::Outcome => Outcome::from_number(small).map(|outcome| outcome.name().to_owned()),
         Dimension::Estimated => Some((number != 0).to_string()),
         Dimension::CatalogVersion => Some(Version(number).to_string()),
+        _ if number == 0 && !matches!(dimension, Dimension::Estimated) => None,
         Dimension::Session | Dimension::Label(_) => facts.texts.get((number - 1) as usize).cloned(),
-        _ if number == 0 => None,
         _ => Some(names.text(NameId(number))?.to_owned()),
     })
 }

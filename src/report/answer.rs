@@ -2,9 +2,9 @@
 //! was there before.
 
 use crate::money::{Amount, Currency, PLACES, round_half_even};
-use crate::report::fold::{Group, Groups, Sums, TooLarge, Value, label};
-use crate::report::query::{Measure, Query};
-use crate::report::table::{Cell, Column, ColumnKind, Table, Total};
+use crate::report::fold::{Groups, Side, TooLarge};
+use crate::report::query::{Addend, Measure, Query};
+use crate::report::table::{Cell, Cells, Column, Table, Total};
 use std::collections::BTreeMap;
 
 /// What stands in the place of a value in the line of what is left.
@@ -13,184 +13,230 @@ pub const THE_REST: &str = "(the rest)";
 /// Unit costs are divisions, the only numbers in here that are rounded: half to even, to this many decimals.
 const PLACES_OF_UNIT_COSTS: u32 = 12;
 
-/// A group with what it was before.
-#[derive(Default)]
-struct Line {
-    values: Vec<Value>,
-    group: Group,
-    before: Option<Box<Sums>>,
-    /// How many groups it is of: more than one only in the line of the rest, and in a total.
-    groups: usize,
+/// Which groups are lines, in which order. A line of several groups is a group that was made of them.
+struct Lines {
+    groups: Groups,
+    lines: Vec<u32>,
+    /// Per currency, in the order of their letters.
+    totals: Vec<(Currency, u32)>,
+    /// How many groups there were before some were put together, and how many each of the others is of.
+    single: u32,
+    together: BTreeMap<u32, i64>,
+    users: Vec<i64>,
 }
 
-impl Line {
-    fn amount_before(&self) -> Amount {
-        self.before.as_ref().map_or(Amount::ZERO, |before| before.amount)
-    }
+pub fn table(query: &Query, groups: Groups) -> Result<Table, TooLarge> {
+    let lines = lines(query, groups)?;
+    let shares = lines.shares();
+    let totals = lines.totals.clone();
+    let table = Table { columns: columns(query, &lines, &lines.lines, &shares)?, totals: Vec::new() };
+    let shared = |currency: Currency| {
+        let mut of_currency =
+            lines.lines.iter().zip(&shares).filter(|(line, _)| lines.groups.currencies[**line as usize] == currency);
+        of_currency.any(|(_, share)| share.is_some())
+    };
+    let sums = totals.into_iter().map(|(currency, total)| {
+        let share = shared(currency).then_some(10_000);
+        let mut cells: Vec<Cell> =
+            columns(query, &lines, &[total], &[share])?.iter().map(|column| column.cells.cell(0)).collect();
+        cells[..query.by.len()].fill(Cell::None);
+        let calls = lines.groups.sum(Addend::Calls, Side::Asked, total);
+        let calls = i64::try_from(calls).map_err(|_| TooLarge)?;
+        Ok(Total { currency, amount: lines.amount(total, Side::Asked), calls, cells })
+    });
+    Ok(Table { totals: sums.collect::<Result<_, TooLarge>>()?, ..table })
 }
 
-pub fn table(query: &Query, groups: Groups, before: Option<Groups>) -> Result<Table, TooLarge> {
-    let mut by_currency: BTreeMap<Currency, Vec<Line>> = BTreeMap::new();
-    let mut before = before.unwrap_or_default();
-    for (key, group) in groups {
-        let before = before.remove(&key).map(|group| Box::new(group.sums));
-        by_currency.entry(key.0).or_default().push(Line { values: key.1, group, before, groups: 1 });
+fn lines(query: &Query, mut groups: Groups) -> Result<Lines, TooLarge> {
+    let single = groups.currencies.len() as u32;
+    let mut by_currency: BTreeMap<Currency, Vec<(i128, u32)>> = BTreeMap::new();
+    let (amounts, before) = (groups.sums(Addend::Amount, Side::Asked), groups.sums(Addend::Amount, Side::Before));
+    for group in 0..single {
+        let place = group as usize;
+        let size = if query.compare { amounts[place].abs().max(before[place].abs()) } else { amounts[place] };
+        by_currency.entry(groups.currencies[place]).or_default().push((size, group));
     }
-    // What is gone has its line too, or the change would not add up.
-    for ((currency, values), group) in before {
-        let gone = Line { values, before: Some(Box::new(group.sums)), groups: 1, ..Line::default() };
-        by_currency.entry(currency).or_default().push(gone);
-    }
-
-    let in_order_of_time = query.by.first().is_some_and(|first| first.is_of_time());
-    let mut lines: Vec<(Currency, Line)> = Vec::new();
-    let mut totals = Vec::new();
-    for (currency, mut of_currency) in by_currency {
-        of_currency.sort_by(|one, other| {
-            let size = |line: &Line| {
-                if query.compare { line.group.sums.amount.abs().max(line.amount_before().abs()) } else { line.group.sums.amount }
-            };
-            size(other).cmp(&size(one)).then_with(|| one.values.cmp(&other.values))
+    let (mut lines, mut totals, mut together) = (Vec::with_capacity(single as usize), Vec::new(), BTreeMap::new());
+    for (currency, mut sized) in by_currency {
+        sized.sort_unstable_by(|(one_size, one), (other_size, other)| {
+            other_size.cmp(one_size).then_with(|| groups.by_values(*one, *other))
         });
-        if let Some(top) = query.top.filter(|top| *top < of_currency.len()) {
-            let mut left = of_currency.split_off(top).into_iter();
-            let first = left.next().map(|first| left.try_fold(first, together)).transpose()?;
-            of_currency.extend(first);
-        }
-        let mut total = Line::default();
-        of_currency.iter().try_for_each(|line| add(&mut total, line))?;
+        let mut of_currency: Vec<u32> = sized.into_iter().map(|(_, group)| group).collect();
+        let total = groups.together(&of_currency)?;
+        together.insert(total, of_currency.len() as i64);
         totals.push((currency, total));
-        lines.extend(of_currency.into_iter().map(|line| (currency, line)));
+        if let Some(top) = query.top.filter(|top| *top < of_currency.len()) {
+            let left = of_currency.split_off(top);
+            let rest = if let [only] = left[..] { only } else { groups.together(&left)? };
+            if left.len() > 1 {
+                together.insert(rest, left.len() as i64);
+            }
+            of_currency.push(rest);
+        }
+        lines.extend(of_currency);
     }
-    if in_order_of_time {
+    if query.by.first().is_some_and(|first| first.is_of_time()) {
         // Time first, and then the currencies of each time; the rest stays at the end.
-        lines.sort_by(|(one_currency, one), (other_currency, other)| {
-            let key = |line: &Line| line.groups > 1;
-            key(one).cmp(&key(other)).then_with(|| one.values.cmp(&other.values)).then_with(|| one_currency.cmp(other_currency))
+        lines.sort_by(|one, other| {
+            let (rest, currency) = (|line: &u32| *line >= single, |line: &u32| groups.currencies[*line as usize]);
+            let by_values = || if rest(one) { std::cmp::Ordering::Equal } else { groups.by_values(*one, *other) };
+            rest(one).cmp(&rest(other)).then_with(by_values).then_with(|| currency(one).cmp(&currency(other)))
         });
     }
-
-    let columns = columns(query);
-    let shares = shares(&lines, &totals);
-    let rows = lines.iter().zip(&shares).map(|((currency, line), share)| row(query, *currency, line, *share));
-    let rows = rows.collect::<Result<_, _>>()?;
-    let shared = |currency: Currency| lines.iter().zip(&shares).any(|((other, _), share)| *other == currency && share.is_some());
-    let totals = totals
-        .into_iter()
-        .map(|(currency, total)| {
-            let mut cells = row(query, currency, &total, shared(currency).then_some(10_000))?;
-            cells[..query.by.len()].fill(Cell::None);
-            Ok(Total { currency, amount: total.group.sums.amount, calls: total.group.sums.calls, cells })
-        })
-        .collect::<Result<_, TooLarge>>()?;
-    Ok(Table { columns, rows, totals })
+    let users = if query.counts_users() { groups.users() } else { Vec::new() };
+    Ok(Lines { groups, lines, totals, single, together, users })
 }
 
-/// Of two groups nothing can be said but their sums.
-fn together(mut one: Line, other: Line) -> Result<Line, TooLarge> {
-    one.values.fill(Value::Text(None));
-    add(&mut one, &other)?;
-    Ok(one)
-}
-
-fn add(to: &mut Line, line: &Line) -> Result<(), TooLarge> {
-    to.group.sums.add(&line.group.sums)?;
-    to.group.users.extend(&line.group.users);
-    to.groups += line.groups;
-    if let Some(before) = &line.before {
-        to.before.get_or_insert_default().add(before)?;
+impl Lines {
+    fn amount(&self, line: u32, side: Side) -> Amount {
+        Amount::from_units(self.groups.sum(Addend::Amount, side, line))
     }
-    Ok(())
-}
 
-fn columns(query: &Query) -> Vec<Column> {
-    let mut columns: Vec<Column> =
-        query.by.iter().map(|dimension| Column::new(dimension.to_string(), ColumnKind::Text)).collect();
-    for measure in &query.show {
-        columns.push(Column::new(measure.name(), kind(*measure)));
-        if *measure == Measure::Amount {
-            columns.push(Column::new("currency", ColumnKind::Text));
-            if query.compare {
-                columns.push(Column::new("before", ColumnKind::Money));
-                columns.push(Column::new("change", ColumnKind::Money));
-                columns.push(Column::new("change_percent", ColumnKind::Percent));
+    /// How many groups a line is of.
+    fn groups_in(&self, line: u32) -> i64 {
+        self.together.get(&line).copied().unwrap_or(1)
+    }
+
+    /// Each line's share of its currency in hundredths of a percent. They add up to 100: what rounding leaves over goes to
+    /// the lines that lost most of it. Where something is negative, or nothing was spent, no line has a share.
+    fn shares(&self) -> Vec<Option<i64>> {
+        let mut shares = vec![None; self.lines.len()];
+        for (currency, total) in &self.totals {
+            let is_of = |place: &usize| self.groups.currencies[self.lines[*place] as usize] == *currency;
+            let places: Vec<usize> = (0..self.lines.len()).filter(is_of).collect();
+            let total = self.amount(*total, Side::Asked);
+            let cut = cut_to_multiply(total);
+            let amount = |place: usize| self.amount(self.lines[place], Side::Asked).units() / cut;
+            let total = total.units() / cut;
+            if total <= 0 || places.iter().any(|&place| amount(place) < 0) {
+                continue;
+            }
+            let mut left = 10_000;
+            let mut remainders: Vec<(i128, usize)> = Vec::with_capacity(places.len());
+            for &place in &places {
+                let (whole, remainder) = (amount(place) * 10_000 / total, amount(place) * 10_000 % total);
+                shares[place] = Some(whole as i64);
+                left -= whole as i64;
+                remainders.push((remainder, place));
+            }
+            remainders.sort_by(|(one, first), (other, second)| other.cmp(one).then(first.cmp(second)));
+            for (_, place) in remainders.into_iter().take(usize::try_from(left).unwrap_or(0)) {
+                shares[place] = shares[place].map(|share| share + 1);
             }
         }
+        shares
     }
-    if query.top.is_some() {
-        columns.push(Column::new("groups", ColumnKind::Count));
+
+    /// The texts of one dimension; of several groups nothing can be said but that they are the rest.
+    fn values(&self, place: usize, of: &[u32]) -> Cells {
+        let values = &self.groups.values[place];
+        let mut texts = Vec::new();
+        let places: Vec<Option<u32>> = values
+            .texts
+            .iter()
+            .map(|text| {
+                let text = text.as_ref()?;
+                texts.push(text.clone());
+                Some(texts.len() as u32 - 1)
+            })
+            .collect();
+        let rest = texts.len() as u32;
+        if place == 0 {
+            texts.push(THE_REST.into());
+        }
+        let of = of.iter().map(|line| match *line < self.single {
+            true => places[values.of_groups[*line as usize] as usize],
+            false => (place == 0).then_some(rest),
+        });
+        Cells::Text { places: of.collect(), texts }
     }
-    columns
+
+    fn currencies(&self, of: &[u32]) -> Cells {
+        let texts = self.totals.iter().map(|(currency, _)| currency.as_str().into()).collect();
+        let place = |line: &u32| {
+            let currency = self.groups.currencies[*line as usize];
+            self.totals.iter().position(|(other, _)| *other == currency).map(|place| place as u32)
+        };
+        Cells::Text { texts, places: of.iter().map(place).collect() }
+    }
 }
 
-const fn kind(measure: Measure) -> ColumnKind {
-    match measure {
-        Measure::Calls | Measure::Entries | Measure::Quantity | Measure::Tokens | Measure::Users => ColumnKind::Count,
-        Measure::Share => ColumnKind::Percent,
-        Measure::Amount
-        | Measure::List
-        | Measure::Rated
-        | Measure::Reported
-        | Measure::Drift
-        | Measure::PerMillionTokens
-        | Measure::PerCall
-        | Measure::PerUser => ColumnKind::Money,
-    }
-}
-
-fn row(query: &Query, currency: Currency, line: &Line, share: Option<i64>) -> Result<Vec<Cell>, TooLarge> {
-    let group = &line.group;
-    let values = query.by.iter().zip(&line.values).enumerate();
-    let mut cells: Vec<Cell> = values
-        .map(|(place, (dimension, value))| match value {
-            _ if line.groups > 1 && place == 0 => Cell::text(THE_REST),
-            Value::Time(begins) => Cell::text(label(dimension, *begins, query.zone)),
-            Value::Text(Some(text)) => Cell::Text(text.clone()),
-            Value::Text(None) => Cell::None,
-        })
+fn columns(query: &Query, lines: &Lines, of: &[u32], shares: &[Option<i64>]) -> Result<Vec<Column>, TooLarge> {
+    let mut columns: Vec<Column> = query
+        .by
+        .iter()
+        .enumerate()
+        .map(|(place, dimension)| Column::new(dimension.to_string(), lines.values(place, of)))
         .collect();
-    cells.resize(query.by.len(), Cell::None);
-    let sums = &group.sums;
-    let users = group.users.count();
+    let sum = |addend: Addend, line: u32| lines.groups.sum(addend, Side::Asked, line);
+    let count = |addend: Addend, line: u32| i64::try_from(sum(addend, line)).map_err(|_| TooLarge);
+    let counts =
+        |addend: Addend| Ok(Cells::Count(of.iter().map(|line| count(addend, *line).map(Some)).collect::<Result<_, _>>()?));
+    let money = |addend: Addend| Cells::Money(of.iter().map(|line| Some(Amount::from_units(sum(addend, *line)))).collect());
+    let unit_costs = |units: &dyn Fn(u32) -> Result<i64, TooLarge>, per: i128| {
+        let cost = |line: &u32| Ok(unit_cost(lines.amount(*line, Side::Asked), units(*line)?, per));
+        Ok(Cells::Money(of.iter().map(cost).collect::<Result<_, TooLarge>>()?))
+    };
+    let users = |line: u32| Ok(lines.users[line as usize]);
     for measure in &query.show {
-        cells.push(match measure {
-            Measure::Amount => Cell::Money(sums.amount),
-            Measure::Calls => Cell::Count(sums.calls),
-            Measure::Entries => Cell::Count(sums.entries),
+        let cells = match measure {
+            Measure::Amount => money(Addend::Amount),
+            Measure::Calls => counts(Addend::Calls)?,
+            Measure::Entries => counts(Addend::Entries)?,
             // Tokens and pages have no sum.
-            Measure::Quantity if line.groups > 1 && !query.is_of_one_meter() => Cell::None,
-            Measure::Quantity => Cell::Count(sums.quantity),
-            Measure::Tokens => Cell::Count(sums.tokens),
-            Measure::List => Cell::Money(sums.list),
-            Measure::Rated => Cell::Money(sums.rated),
-            Measure::Reported => Cell::Money(sums.reported),
-            Measure::Drift => Cell::Money(sums.drift),
-            Measure::Share => share.map_or(Cell::None, Cell::Percent),
-            Measure::PerMillionTokens => unit_cost(sums.amount, sums.tokens, 1_000_000),
-            Measure::PerCall => unit_cost(sums.amount, sums.calls, 1),
-            Measure::PerUser => unit_cost(sums.amount, users, 1),
-            Measure::Users => Cell::Count(users),
-        });
+            Measure::Quantity if !query.is_of_one_meter() => {
+                let quantity =
+                    |line: &u32| if *line < lines.single { count(Addend::Quantity, *line).map(Some) } else { Ok(None) };
+                Cells::Count(of.iter().map(quantity).collect::<Result<_, _>>()?)
+            }
+            Measure::Quantity => counts(Addend::Quantity)?,
+            Measure::Tokens => counts(Addend::Tokens)?,
+            Measure::List => money(Addend::List),
+            Measure::Rated => money(Addend::Rated),
+            Measure::Reported => money(Addend::Reported),
+            Measure::Drift => money(Addend::Drift),
+            Measure::Share => Cells::Percent(shares.to_vec()),
+            Measure::PerMillionTokens => unit_costs(&|line| count(Addend::Tokens, line), 1_000_000)?,
+            Measure::PerCall => unit_costs(&|line| count(Addend::Calls, line), 1)?,
+            Measure::PerUser => unit_costs(&users, 1)?,
+            Measure::Users => Cells::Count(of.iter().map(|line| Some(lines.users[*line as usize])).collect()),
+        };
+        columns.push(Column::new(measure.name(), cells));
         if *measure == Measure::Amount {
-            cells.push(Cell::text(currency.as_str()));
+            columns.push(Column::new("currency", lines.currencies(of)));
             if query.compare {
-                let before = line.amount_before();
-                let change = sums.amount.checked_add(-before).ok_or(TooLarge)?;
-                cells.extend([Cell::Money(before), Cell::Money(change), change_percent(change, before)]);
+                columns.extend(changes(lines, of)?);
             }
         }
     }
     if query.top.is_some() {
-        cells.push(Cell::Count(line.groups as i64));
+        columns.push(Column::new("groups", Cells::Count(of.iter().map(|line| Some(lines.groups_in(*line))).collect())));
     }
-    Ok(cells)
+    Ok(columns)
+}
+
+/// What each was before, and the difference.
+fn changes(lines: &Lines, of: &[u32]) -> Result<[Column; 3], TooLarge> {
+    let (mut befores, mut changes, mut percents) = (Vec::new(), Vec::new(), Vec::new());
+    for line in of {
+        let before = lines.amount(*line, Side::Before);
+        let change = lines.amount(*line, Side::Asked).checked_add(-before).ok_or(TooLarge)?;
+        befores.push(Some(before));
+        changes.push(Some(change));
+        percents.push(change_percent(change, before));
+    }
+    Ok([
+        Column::new("before", Cells::Money(befores)),
+        Column::new("change", Cells::Money(changes)),
+        Column::new("change_percent", Cells::Percent(percents)),
+    ])
 }
 
 /// What so many units cost; nothing where there are none.
-fn unit_cost(amount: Amount, units: i64, of: i128) -> Cell {
+fn unit_cost(amount: Amount, units: i64, of: i128) -> Option<Amount> {
     let step = 10_i128.pow(PLACES - PLACES_OF_UNIT_COSTS);
     if units <= 0 {
-        return Cell::None;
+        return None;
     }
     // An amount beyond a hundred million is cut at the places that are shown first, or the product would not fit.
     let (dividend, divisor) = match amount.units().checked_mul(of) {
@@ -198,15 +244,15 @@ fn unit_cost(amount: Amount, units: i64, of: i128) -> Cell {
         None => (amount.units() / step * of, i128::from(units)),
     };
     let units = round_half_even(dividend, divisor).checked_mul(step);
-    units.map_or(Cell::None, |units| Cell::Money(Amount::from_units(units)))
+    units.map(Amount::from_units)
 }
 
 /// In hundredths of a percent, toward the nearest; nothing where there was nothing before.
-fn change_percent(change: Amount, before: Amount) -> Cell {
+fn change_percent(change: Amount, before: Amount) -> Option<i64> {
     let cut = cut_to_multiply(change.abs().max(before.abs()));
     let (change, before) = (change.units() / cut, before.abs().units() / cut);
     let hundredths = (before != 0).then(|| round_half_even(change * 10_000, before));
-    hundredths.and_then(|hundredths| i64::try_from(hundredths).ok()).map_or(Cell::None, Cell::Percent)
+    hundredths.and_then(|hundredths| i64::try_from(hundredths).ok())
 }
 
 /// Takes digits off sums so large that ten thousand times them would not fit; no share shows those digits.
@@ -214,46 +260,45 @@ const fn cut_to_multiply(largest: Amount) -> i128 {
     if largest.units() > i128::MAX / 10_000 { 1_000_000 } else { 1 }
 }
 
-/// Each line's share of its currency in hundredths of a percent. They add up to 100: what rounding leaves over goes to the
-/// lines that lost most of it. Where something is negative, or nothing was spent, no line has a share.
-fn shares(lines: &[(Currency, Line)], totals: &[(Currency, Line)]) -> Vec<Option<i64>> {
-    let mut shares = vec![None; lines.len()];
-    for (currency, total) in totals {
-        let places: Vec<usize> = (0..lines.len()).filter(|&place| lines[place].0 == *currency).collect();
-        let cut = cut_to_multiply(total.group.sums.amount);
-        let (total, amount) =
-            (total.group.sums.amount.units() / cut, |place: usize| lines[place].1.group.sums.amount.units() / cut);
-        if total <= 0 || places.iter().any(|&place| amount(place) < 0) {
-            continue;
-        }
-        let mut left = 10_000;
-        let mut remainders: Vec<(i128, usize)> = Vec::with_capacity(places.len());
-        for &place in &places {
-            let (whole, remainder) = (amount(place) * 10_000 / total, amount(place) * 10_000 % total);
-            shares[place] = Some(whole as i64);
-            left -= whole as i64;
-            remainders.push((remainder, place));
-        }
-        remainders.sort_by(|(one, first), (other, second)| other.cmp(one).then(first.cmp(second)));
-        for (_, place) in remainders.into_iter().take(usize::try_from(left).unwrap_or(0)) {
-            shares[place] = shares[place].map(|share| share + 1);
-        }
-    }
-    shares
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fold::{Adding, Fold, Stretch};
     use crate::report::query::Dimension;
+    use std::sync::Arc;
 
-    fn groups(amounts: &[(&str, &str)]) -> Groups {
-        let group = |(user, amount): &(&str, &str)| {
-            let values = vec![Value::Text(Some((*user).into()))];
-            let sums = Sums { amount: Amount::parse(amount).unwrap(), calls: 2, tokens: 3_000, ..Sums::default() };
-            ((Currency::USD, values), Group { sums, ..Group::default() })
-        };
-        amounts.iter().map(group).collect()
+    /// Users with an amount each, two calls and 3,000 tokens.
+    fn groups(query: &Query, asked: &[(&str, Amount)], before: &[(&str, Amount)]) -> Result<Groups, TooLarge> {
+        let mut fold = Fold::new(Arc::new(query.clone()), Vec::new());
+        let mut users: Vec<&str> = asked.iter().chain(before).map(|(user, _)| *user).collect();
+        users.sort_unstable();
+        users.dedup();
+        for (side, all) in [(Side::Asked, asked), (Side::Before, before)] {
+            let column = |addend: &Addend| match addend {
+                Addend::Amount => Adding::Money(all.iter().map(|(_, amount)| amount.units()).collect()),
+                Addend::Calls => Adding::Count(vec![2; all.len()]),
+                Addend::Tokens => Adding::Count(vec![3_000; all.len()]),
+                other => panic!("{other:?} is not asked for"),
+            };
+            let stretch = Stretch {
+                at: vec![0; all.len()],
+                currencies: vec![Currency::USD; all.len()],
+                numbers: vec![all.iter().map(|(user, _)| users.iter().position(|other| other == user).unwrap() as u32).collect()],
+                addends: query.addends().iter().map(column).collect(),
+                users: vec![0; all.len()],
+                calls: vec![2; all.len()],
+            };
+            fold.add(&stretch, side, i64::MIN, i64::MAX)?;
+        }
+        fold.finish(|_, number| Ok(Some(users[number as usize].to_owned())))
+    }
+
+    fn amounts<'t>(amounts: &[(&'t str, &str)]) -> Vec<(&'t str, Amount)> {
+        amounts.iter().map(|(user, amount)| (*user, Amount::parse(amount).unwrap())).collect()
+    }
+
+    fn asked(query: &Query, of: &[(&str, &str)]) -> Table {
+        table(query, groups(query, &amounts(of), &[]).unwrap()).unwrap()
     }
 
     fn query(show: &[Measure]) -> Query {
@@ -263,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_left_of_the_top_is_one_line() {
         let query = Query { top: Some(2), ..query(&[Measure::Amount, Measure::Calls]) };
-        let table = table(&query, groups(&[("a", "1"), ("b", "5"), ("c", "0.25"), ("d", "3")]), None).unwrap();
+        let table = asked(&query, &[("a", "1"), ("b", "5"), ("c", "0.25"), ("d", "3")]);
         assert_eq!(
             table.to_csv(),
             "user,amount,currency,calls,groups\r\nb,5,USD,2,1\r\nd,3,USD,2,1\r\n(the rest),1.25,USD,4,2\r\n"
@@ -275,16 +320,16 @@ mod tests {
     #[test]
     fn shares_add_up_to_a_hundred() {
         let query = query(&[Measure::Share]);
-        let thirds = table(&query, groups(&[("a", "1"), ("b", "1"), ("c", "1")]), None).unwrap();
+        let thirds = asked(&query, &[("a", "1"), ("b", "1"), ("c", "1")]);
         assert_eq!(thirds.to_csv(), "user,share\r\na,33.34\r\nb,33.33\r\nc,33.33\r\n");
-        let negative = table(&query, groups(&[("a", "1"), ("b", "-0.5")]), None).unwrap();
+        let negative = asked(&query, &[("a", "1"), ("b", "-0.5")]);
         assert_eq!(negative.to_csv(), "user,share\r\na,\r\nb,\r\n");
         for count in 1..200_i64 {
             let amounts: Vec<(String, String)> =
                 (0..count).map(|n| (n.to_string(), format!("0.{:07}", n * n * 7919 % 9973 + 1))).collect();
             let amounts: Vec<(&str, &str)> = amounts.iter().map(|(user, amount)| (&**user, &**amount)).collect();
-            let table = table(&query, groups(&amounts), None).unwrap();
-            let sum: i64 = table.rows.iter().map(|row| if let Cell::Percent(share) = row[1] { share } else { 0 }).sum();
+            let table = asked(&query, &amounts);
+            let sum: i64 = table.rows().map(|row| if let Cell::Percent(share) = row[1] { share } else { 0 }).sum();
             assert_eq!(sum, 10_000, "{count} lines");
         }
     }
@@ -292,7 +337,8 @@ mod tests {
     #[test]
     fn a_comparison_has_what_is_new_and_what_is_gone() {
         let query = Query { compare: true, ..query(&[Measure::Amount]) };
-        let table = table(&query, groups(&[("a", "1.5"), ("new", "1")]), Some(groups(&[("a", "1"), ("gone", "2")]))).unwrap();
+        let (now, before) = (amounts(&[("a", "1.5"), ("new", "1")]), amounts(&[("a", "1"), ("gone", "2")]));
+        let table = table(&query, groups(&query, &now, &before).unwrap()).unwrap();
         assert_eq!(
             table.to_csv(),
             "user,amount,currency,before,change,change_percent\r\n\
@@ -308,22 +354,20 @@ mod tests {
 
     #[test]
     fn a_sum_that_cannot_be_shown_is_told_and_not_wrapped() {
-        let mut sums = Sums { tokens: i64::MAX, ..Sums::default() };
-        assert_eq!(sums.add(&Sums { tokens: 1, ..Sums::default() }), Err(TooLarge));
-        let most = Amount::from_units(i128::MAX - 1);
-        let one = |user: &str| {
-            let sums = Sums { amount: most, tokens: 1, ..Sums::default() };
-            ((Currency::USD, vec![Value::Text(Some(user.into()))]), Group { sums, ..Group::default() })
-        };
         let query = query(&[Measure::PerMillionTokens]);
-        assert_eq!(table(&query, Groups::from([one("a"), one("b")]), None), Err(TooLarge));
-        assert_eq!(table(&query, Groups::from([one("a")]), None).unwrap().to_csv(), "user,per_million_tokens\r\na,\r\n");
+        let most = Amount::from_units(i128::MAX - 1);
+        let two_of_a_group = groups(&query, &[("a", most), ("a", most)], &[]);
+        assert_eq!(two_of_a_group.map(|_| ()), Err(TooLarge));
+        let two_groups = groups(&query, &[("a", most), ("b", most)], &[]).unwrap();
+        assert_eq!(table(&query, two_groups), Err(TooLarge));
+        let one = table(&query, groups(&query, &[("a", most)], &[]).unwrap()).unwrap();
+        assert_eq!(one.to_csv(), "user,per_million_tokens\r\na,\r\n");
     }
 
     #[test]
     fn a_unit_costs_what_all_cost_over_their_number() {
         let query = query(&[Measure::PerMillionTokens, Measure::PerCall, Measure::PerUser]);
-        let table = table(&query, groups(&[("a", "0.000000000000000001"), ("b", "10")]), None).unwrap();
+        let table = asked(&query, &[("a", "0.000000000000000001"), ("b", "10")]);
         assert_eq!(table.to_csv(), "user,per_million_tokens,per_call,per_user\r\nb,3333.333333333333,5,\r\na,0,0,\r\n");
     }
 }

@@ -1,39 +1,35 @@
-//! The fold from parts of a book to groups. A part says a number for each dimension, so that two parts are compared by
-//! integers alone; texts are asked for once a group. Sums are integer sums: the parts of any grouping add up to the whole.
+//! The fold from stretches of a book to groups. A stretch has a column for each thing that a query asks for, and in a column
+//! a number for each value, so that entries are told apart by integers alone; texts are asked for once a value. Sums are
+//! integer sums: the parts of any grouping add up to the whole.
 
-use crate::money::{Amount, Currency};
-use crate::report::query::{Dimension, Measure, Query};
-use crate::time::Instant;
+use crate::money::Currency;
+use crate::report::query::{Addend, Dimension, Query};
 use chrono::{DateTime, Datelike, NaiveDate, Offset, Timelike};
 use chrono_tz::Tz;
-use std::collections::HashMap;
+use hashbrown::{HashMap, HashSet};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// What is folded: an entry, or one meter of it.
-pub trait Part {
-    /// On the clock that the query asks for.
-    fn at(&self) -> Instant;
-    fn currency(&self) -> Currency;
-    /// A number that stands for its value of a dimension, none of those of the clock; 0 where it has none.
-    fn number(&self, dimension: &Dimension) -> i64;
-    fn sums(&self) -> Sums;
-    /// Who used it, to count different ones.
-    fn user(&self) -> i64;
+/// Entries that are folded together, or the meters of entries: one property a column, all of the same length.
+#[derive(Clone, Debug, Default)]
+pub struct Stretch {
+    /// When, on the clock that the query asks for, in microseconds.
+    pub at: Vec<i64>,
+    pub currencies: Vec<Currency>,
+    /// For each of [`Query::folded`] what stands for its value, 0 where it has none; empty for those of the clock.
+    pub numbers: Vec<Vec<u32>>,
+    /// For each of [`Query::addends`] what it adds.
+    pub addends: Vec<Adding>,
+    /// Who used it, and how often, where users are counted.
+    pub users: Vec<u32>,
+    pub calls: Vec<i64>,
 }
 
-/// What adds up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    pub amount: Amount,
-    pub list: Amount,
-    pub rated: Amount,
-    pub reported: Amount,
-    /// Reported less rated, of those that are both.
-    pub drift: Amount,
-    pub calls: i64,
-    pub entries: i64,
-    pub tokens: i64,
-    pub quantity: i64,
+/// A column of what adds up: money in its smallest units, or a count.
+#[derive(Clone, Debug)]
+pub enum Adding {
+    Money(Vec<i128>),
+    Count(Vec<i64>),
 }
 
 /// A sum that no column can show.
@@ -41,166 +37,328 @@ pub struct Sums {
 #[error("a sum of these entries is larger than what can be shown; ask for a shorter range, or filter out what is absurd")]
 pub struct TooLarge;
 
-impl Sums {
-    pub fn add(&mut self, other: &Sums) -> Result<(), TooLarge> {
-        let money = |one: Amount, other: Amount| one.checked_add(other).ok_or(TooLarge);
-        let count = |one: i64, other: i64| one.checked_add(other).ok_or(TooLarge);
-        *self = Sums {
-            amount: money(self.amount, other.amount)?,
-            list: money(self.list, other.list)?,
-            rated: money(self.rated, other.rated)?,
-            reported: money(self.reported, other.reported)?,
-            drift: money(self.drift, other.drift)?,
-            calls: count(self.calls, other.calls)?,
-            entries: count(self.entries, other.entries)?,
-            tokens: count(self.tokens, other.tokens)?,
-            quantity: count(self.quantity, other.quantity)?,
-        };
+/// What a filter lets through.
+#[derive(Clone, Debug)]
+pub enum Keep {
+    /// What has one of these numbers.
+    Numbers(HashSet<u32>),
+    /// What has one of these labels on the clock.
+    Labels(Vec<String>),
+}
+
+/// Which of two ranges a stretch is of, where two are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Asked = 0,
+    Before = 1,
+}
+
+/// Stretches by the values of all dimensions that the query groups by.
+pub struct Fold {
+    query: Arc<Query>,
+    folded: Vec<Dimension>,
+    keeps: Vec<(usize, Keep)>,
+    /// Currencies, and then what each dimension makes of them.
+    levels: Vec<Level>,
+    /// By side and addend, a sum for each group.
+    sums: [Vec<Vec<i128>>; 2],
+    addends: Vec<Addend>,
+    users: Option<HashMap<(u32, u32), i64>>,
+    clock: Clock,
+}
+
+/// No group.
+const NONE: u32 = u32::MAX;
+
+/// The groups of one dimension more: each is one of the level before and a number.
+#[derive(Default)]
+struct Level {
+    known: HashMap<(u32, u32), u32>,
+    /// What each is made of.
+    made_of: Vec<(u32, u32)>,
+}
+
+impl Level {
+    fn divide(&mut self, groups: &mut [u32], number: impl Fn(usize) -> u32) {
+        // Entries lie in the order of their owners and models, so many have the group of the one before.
+        let mut last = (NONE, 0, NONE);
+        for (row, group) in groups.iter_mut().enumerate().filter(|(_, group)| **group != NONE) {
+            let number = number(row);
+            if (last.0, last.1) != (*group, number) {
+                let next = self.made_of.len() as u32;
+                let known = *self.known.entry((*group, number)).or_insert(next);
+                if known == next {
+                    self.made_of.push((*group, number));
+                }
+                last = (*group, number, known);
+            }
+            *group = last.2;
+        }
+    }
+}
+
+impl Fold {
+    /// `keeps` are what the filters of the query let through, in their order.
+    pub fn new(query: Arc<Query>, keeps: Vec<Keep>) -> Fold {
+        let folded: Vec<Dimension> = query.folded().into_iter().cloned().collect();
+        let place = |dimension: &Dimension| folded.iter().position(|other| other == dimension).expect("a filter is folded too");
+        let keeps = query.filters.iter().map(|filter| place(&filter.dimension)).zip(keeps).collect();
+        let addends = query.addends();
+        let none = || vec![Vec::new(); addends.len()];
+        Fold {
+            keeps,
+            levels: (0..=query.by.len()).map(|_| Level::default()).collect(),
+            sums: [none(), none()],
+            users: query.counts_users().then(HashMap::new),
+            clock: Clock::new(query.zone),
+            folded,
+            addends,
+            query,
+        }
+    }
+
+    /// Adds what lies from one instant on and before another.
+    pub fn add(&mut self, stretch: &Stretch, side: Side, from: i64, until: i64) -> Result<(), TooLarge> {
+        let times: Vec<Option<Vec<u32>>> =
+            self.folded.iter().map(|dimension| self.clock.column(dimension, &stretch.at)).collect();
+        let column = |place: usize| times[place].as_deref().unwrap_or_else(|| &stretch.numbers[place]);
+        let mut groups: Vec<u32> = stretch.at.iter().map(|at| if (from..until).contains(at) { 0 } else { NONE }).collect();
+        for (place, keep) in &self.keeps {
+            let column = column(*place);
+            let mut passes: HashMap<u32, bool> = HashMap::new();
+            for (group, number) in groups.iter_mut().zip(column) {
+                let passes = *passes.entry(*number).or_insert_with(|| match keep {
+                    Keep::Numbers(numbers) => numbers.contains(number),
+                    Keep::Labels(labels) => labels.contains(&self.clock.label(&self.folded[*place], *number)),
+                });
+                *group = if passes { *group } else { NONE };
+            }
+        }
+        let (currencies, levels) = self.levels.split_first_mut().expect("currencies are always there");
+        currencies.divide(&mut groups, |row| letters(stretch.currencies[row]));
+        for (place, level) in levels.iter_mut().enumerate() {
+            let column = column(place);
+            level.divide(&mut groups, |row| column[row]);
+        }
+
+        let count = self.levels.last().expect("currencies are always there").made_of.len();
+        for (sums, adding) in self.sums[side as usize].iter_mut().zip(&stretch.addends) {
+            sums.resize(count, 0);
+            match adding {
+                Adding::Money(amounts) => sum(sums, &groups, amounts.iter().copied())?,
+                Adding::Count(counts) => sum(sums, &groups, counts.iter().map(|count| i128::from(*count)))?,
+            }
+        }
+        if let Some(users) = self.users.as_mut().filter(|_| side == Side::Asked) {
+            let of_groups = groups.iter().zip(stretch.users.iter().zip(&stretch.calls));
+            for (group, (user, calls)) in of_groups.filter(|(group, _)| **group != NONE) {
+                let known = users.entry((*group, *user)).or_default();
+                *known = known.saturating_add(*calls);
+            }
+        }
         Ok(())
     }
-}
 
-/// A dimension's value as groups are told apart and sorted by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Value {
-    /// On the clock: where it begins.
-    Time(i64),
-    /// Shared by all groups that have it.
-    Text(Option<Arc<str>>),
-}
-
-/// All groups of an answer, by currency and values.
-pub type Groups = HashMap<(Currency, Vec<Value>), Group>;
-
-/// All parts that have the same values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Group {
-    pub sums: Sums,
-    pub users: Users,
-}
-
-/// Who is in a group, where users are counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::box_collection, reason = "most answers count nobody, and there may be a million groups")]
-pub struct Users(Option<Box<HashMap<i64, i64>>>);
-
-impl Users {
-    /// Somebody made calls, or they turned out to be another's.
-    fn insert(&mut self, user: i64, calls: i64) {
-        let known = self.0.get_or_insert_default().entry(user).or_default();
-        *known = known.saturating_add(calls);
-    }
-
-    pub fn extend(&mut self, others: &Users) {
-        if let Some(others) = &others.0 {
-            others.iter().for_each(|(user, calls)| self.insert(*user, *calls));
-        }
-    }
-
-    /// How many different ones are left with a call; what has no user is none.
-    pub fn count(&self) -> i64 {
-        self.0.as_ref().map_or(0, |users| users.iter().filter(|(user, calls)| **user != 0 && **calls != 0).count() as i64)
-    }
-}
-
-/// Parts by the numbers of all dimensions that the query names, those of its filters too.
-pub struct Fold<'q> {
-    query: &'q Query,
-    dimensions: Vec<&'q Dimension>,
-    counts_users: bool,
-    groups: HashMap<(Currency, Box<[i64]>), Group>,
-    key: Vec<i64>,
-    /// Parts come nearly in order of time, so most lie in the same quarter of an hour as the one before; no zone's day begins
-    /// inside of one.
-    quarter: (i64, Vec<i64>),
-}
-
-const QUARTER: i64 = 900_000_000;
-
-impl<'q> Fold<'q> {
-    pub fn new(query: &'q Query) -> Fold<'q> {
-        let mut dimensions: Vec<&Dimension> = query.by.iter().collect();
-        dimensions.extend(query.filters.iter().map(|filter| &filter.dimension));
-        let counts_users = query.show.iter().any(|measure| matches!(measure, Measure::Users | Measure::PerUser));
-        Fold { query, dimensions, counts_users, groups: HashMap::new(), key: Vec::new(), quarter: (i64::MIN, Vec::new()) }
-    }
-
-    pub fn add(&mut self, part: &impl Part) -> Result<(), TooLarge> {
-        let at = part.at();
-        let quarter = at.micros().div_euclid(QUARTER);
-        if self.quarter.0 != quarter {
-            let local = at.to_utc().with_timezone(&self.query.zone);
-            let begins = |dimension: &&Dimension| dimension.is_of_the_clock().then(|| begin(dimension, &local));
-            self.quarter = (quarter, self.dimensions.iter().filter_map(begins).collect());
-        }
-        let mut times = self.quarter.1.iter();
-        self.key.clear();
-        self.key.extend(self.dimensions.iter().map(|dimension| match dimension.is_of_the_clock() {
-            true => *times.next().expect("every dimension of the clock has its beginning"),
-            false => part.number(dimension),
-        }));
-        let key = (part.currency(), std::mem::take(&mut self.key).into_boxed_slice());
-        let group = self.groups.entry(key).or_default();
-        let sums = part.sums();
-        if self.counts_users {
-            group.users.insert(part.user(), sums.calls);
-        }
-        group.sums.add(&sums)
-    }
-
-    /// The numbers that stand for values of a dimension.
-    pub fn numbers_of(&self, dimension: &Dimension) -> Vec<i64> {
-        let places: Vec<usize> = (0..self.dimensions.len()).filter(|&place| self.dimensions[place] == dimension).collect();
-        let mut numbers: Vec<i64> = self.groups.keys().flat_map(|(_, key)| places.iter().map(|&place| key[place])).collect();
+    /// The numbers that stand for values of the dimension in this place of the query.
+    fn numbers_of(&self, place: usize) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.levels[place + 1].made_of.iter().map(|(_, number)| *number).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
     }
 
-    /// The groups that the filters let through, by their values; `text` says what a number stands for, and is asked once.
-    pub fn finish<E: From<TooLarge>>(
-        self,
-        mut text: impl FnMut(&Dimension, i64) -> Result<Option<String>, E>,
-    ) -> Result<Groups, E> {
-        let mut texts: HashMap<(usize, i64), Option<Arc<str>>> = HashMap::new();
-        let mut text_of = |place: usize, number: i64| {
-            if let Some(known) = texts.get(&(place, number)) {
-                return Ok::<_, E>(known.clone());
+    /// The numbers of all dimensions that somebody else has the texts of.
+    pub fn numbers(&self) -> Vec<(Dimension, Vec<u32>)> {
+        let by = self.query.by.iter().enumerate().filter(|(_, dimension)| !dimension.is_of_the_clock());
+        by.map(|(place, dimension)| (dimension.clone(), self.numbers_of(place))).collect()
+    }
+
+    /// The groups, by their values; `text` says what a number stands for, and is asked once.
+    pub fn finish<E>(self, mut text: impl FnMut(&Dimension, u32) -> Result<Option<String>, E>) -> Result<Groups, E> {
+        let count = self.levels.last().map_or(0, |level| level.made_of.len());
+        let mut values = Vec::with_capacity(self.query.by.len());
+        for (place, dimension) in self.query.by.iter().enumerate() {
+            let mut known = Vec::new();
+            for number in self.numbers_of(place) {
+                let said = match dimension.is_of_the_clock() {
+                    // In the order of time, and not of what the label says.
+                    true => (Some(begin_of(number)), Some(self.clock.label(dimension, number))),
+                    false => (None, text(dimension, number)?),
+                };
+                known.push((said, number));
             }
-            let said = match self.dimensions[place].is_of_the_clock() {
-                true => Some(label(self.dimensions[place], number, self.query.zone)),
-                false => text(self.dimensions[place], number)?,
-            };
-            let said: Option<Arc<str>> = said.map(Into::into);
-            texts.insert((place, number), said.clone());
-            Ok(said)
-        };
-        let asked = self.query.by.len();
-        let mut groups = Groups::new();
-        'groups: for ((currency, key), group) in self.groups {
-            for (place, filter) in (asked..).zip(&self.query.filters) {
-                let value = text_of(place, key[place])?;
-                if !filter.values.iter().any(|wanted| *wanted == value.as_deref().unwrap_or_default()) {
-                    continue 'groups;
-                }
-            }
-            let mut values = Vec::with_capacity(asked);
-            for (place, dimension) in self.query.by.iter().enumerate() {
-                values.push(match dimension.is_of_the_clock() {
-                    true => Value::Time(key[place]),
-                    false => Value::Text(text_of(place, key[place])?),
-                });
-            }
-            let known = groups.entry((currency, values)).or_default();
-            known.sums.add(&group.sums)?;
-            known.users.extend(&group.users);
+            known.sort_unstable();
+            let places = known.iter().zip(0..).map(|((_, number), place)| (*number, place)).collect::<HashMap<u32, u32>>();
+            let texts = known.into_iter().map(|((_, text), _)| text.map(Into::into)).collect();
+            values.push((places, Values { texts, of_groups: vec![0; count] }));
         }
-        Ok(groups)
+        let mut currencies = Vec::with_capacity(count);
+        for group in 0..count as u32 {
+            let mut at = group;
+            for (level, (places, values)) in self.levels[1..].iter().zip(&mut values).rev() {
+                let (before, number) = level.made_of[at as usize];
+                values.of_groups[group as usize] = places[&number];
+                at = before;
+            }
+            currencies.push(of_letters(self.levels[0].made_of[at as usize].1));
+        }
+        let mut sums = self.sums;
+        sums.iter_mut().flatten().for_each(|sums| sums.resize(count, 0));
+        let values = values.into_iter().map(|(_, values)| values).collect();
+        Ok(Groups { currencies, values, addends: self.addends, sums, users: self.users.unwrap_or_default() })
     }
 }
 
-/// Where the hour, day, week or month begins in which an instant lies: an hour as an instant, because a zone may have the
-/// same one twice, everything else as a day.
+fn sum(sums: &mut [i128], groups: &[u32], adding: impl Iterator<Item = i128>) -> Result<(), TooLarge> {
+    for (group, adding) in groups.iter().zip(adding).filter(|(group, _)| **group != NONE) {
+        let sum = &mut sums[*group as usize];
+        *sum = sum.checked_add(adding).ok_or(TooLarge)?;
+    }
+    Ok(())
+}
+
+fn letters(currency: Currency) -> u32 {
+    let [a, b, c] = currency.bytes();
+    u32::from_be_bytes([0, a, b, c])
+}
+
+fn of_letters(letters: u32) -> Currency {
+    let [_, a, b, c] = letters.to_be_bytes();
+    std::str::from_utf8(&[a, b, c]).ok().and_then(|text| text.parse().ok()).expect("it was a currency")
+}
+
+/// What groups are called in one dimension.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    /// In the order in which rows are sorted.
+    pub texts: Vec<Option<Arc<str>>>,
+    /// For each group which of them.
+    pub of_groups: Vec<u32>,
+}
+
+/// All groups of an answer. A group is its place.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    pub currencies: Vec<Currency>,
+    pub values: Vec<Values>,
+    addends: Vec<Addend>,
+    sums: [Vec<Vec<i128>>; 2],
+    users: HashMap<(u32, u32), i64>,
+}
+
+impl Groups {
+    pub fn sum(&self, addend: Addend, side: Side, group: u32) -> i128 {
+        let place = self.addends.iter().position(|other| *other == addend);
+        place.map_or(0, |place| self.sums[side as usize][place][group as usize])
+    }
+
+    /// A column of sums, by group.
+    pub fn sums(&self, addend: Addend, side: Side) -> &[i128] {
+        let place = self.addends.iter().position(|other| *other == addend);
+        place.map_or(&[], |place| &self.sums[side as usize][place])
+    }
+
+    /// Makes one group more, of several; of their values nothing can be said.
+    pub fn together(&mut self, several: &[u32]) -> Result<u32, TooLarge> {
+        let next = self.currencies.len() as u32;
+        let currency = several.first().map_or(Currency::USD, |first| self.currencies[*first as usize]);
+        for sums in self.sums.iter_mut().flatten() {
+            let sum = several.iter().try_fold(0_i128, |sum, group| sum.checked_add(sums[*group as usize]));
+            sums.push(sum.ok_or(TooLarge)?);
+        }
+        self.currencies.push(currency);
+        if !self.users.is_empty() {
+            let several: HashSet<u32> = several.iter().copied().collect();
+            let mut all: HashMap<(u32, u32), i64> = HashMap::new();
+            for ((_, user), calls) in self.users.iter().filter(|((group, _), _)| several.contains(group)) {
+                let known = all.entry((next, *user)).or_default();
+                *known = known.saturating_add(*calls);
+            }
+            self.users.extend(all);
+        }
+        Ok(next)
+    }
+
+    /// How many different users each group has that are left with a call; what has no user is none.
+    pub fn users(&self) -> Vec<i64> {
+        let mut counts = vec![0; self.currencies.len()];
+        for ((group, user), calls) in &self.users {
+            counts[*group as usize] += i64::from(*user != 0 && *calls != 0);
+        }
+        counts
+    }
+
+    /// The order of two groups by their values.
+    pub fn by_values(&self, one: u32, other: u32) -> Ordering {
+        let places = self.values.iter().map(|values| values.of_groups[one as usize].cmp(&values.of_groups[other as usize]));
+        places.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+/// Hours, days, weeks and months of a zone. No zone's begins inside a quarter of an hour, so a quarter is looked at once.
+struct Clock {
+    zone: Tz,
+    known: HashMap<(u8, i64), u32>,
+}
+
+const QUARTER: i64 = 900_000_000;
+
+impl Clock {
+    fn new(zone: Tz) -> Clock {
+        Clock { zone, known: HashMap::new() }
+    }
+
+    /// Where each begins, as a number; nothing for a dimension that is not of the clock.
+    fn column(&mut self, dimension: &Dimension, at: &[i64]) -> Option<Vec<u32>> {
+        let unit = match dimension {
+            Dimension::Hour => 0,
+            Dimension::Day => 1,
+            Dimension::Week => 2,
+            Dimension::Month => 3,
+            _ => return None,
+        };
+        let mut last = (i64::MIN, 0);
+        let number = |at: &i64| {
+            let quarter = at.div_euclid(QUARTER);
+            if last.0 != quarter {
+                let begins = || number_of(begin(dimension, &local(quarter * (QUARTER / 1_000_000), self.zone)));
+                last = (quarter, *self.known.entry((unit, quarter)).or_insert_with(begins));
+            }
+            last.1
+        };
+        Some(at.iter().map(number).collect())
+    }
+
+    /// As people read it: `2026-02-03T10:00+01:00`, `2026-02-03`, `2026-W06`, `2026-02`.
+    fn label(&self, dimension: &Dimension, number: u32) -> String {
+        let begins = begin_of(number);
+        if *dimension == Dimension::Hour {
+            return local(begins * (QUARTER / 1_000_000), self.zone).format("%Y-%m-%dT%H:%M%:z").to_string();
+        }
+        let day = NaiveDate::from_num_days_from_ce_opt(begins as i32).unwrap_or_default();
+        match dimension {
+            Dimension::Week => format!("{:04}-W{:02}", day.iso_week().year(), day.iso_week().week()),
+            Dimension::Month => format!("{:04}-{:02}", day.year(), day.month()),
+            _ => day.to_string(),
+        }
+    }
+}
+
+/// Quarters and days of both sides of the year 1970 as numbers of their order.
+fn number_of(begins: i64) -> u32 {
+    (begins + (1 << 31)) as u32
+}
+
+fn begin_of(number: u32) -> i64 {
+    i64::from(number) - (1 << 31)
+}
+
+fn local(timestamp: i64, zone: Tz) -> DateTime<Tz> {
+    DateTime::from_timestamp(timestamp, 0).unwrap_or_default().with_timezone(&zone)
+}
+
+/// Where the hour, day, week or month begins in which an instant lies: an hour as a quarter of an hour since 1970, because a
+/// zone may have the same one twice, everything else as a day.
 fn begin(dimension: &Dimension, local: &DateTime<Tz>) -> i64 {
     let day = local.date_naive();
     match dimension {
@@ -212,64 +370,40 @@ fn begin(dimension: &Dimension, local: &DateTime<Tz>) -> i64 {
 }
 
 /// The first quarter of an hour with the same hour and the same offset: clocks may also be set back by half an hour.
-fn begin_of_hour(local: &DateTime<Tz>) -> i64 {
-    let quarter = local.timestamp().div_euclid(900) * 900;
-    let at = |timestamp| DateTime::from_timestamp(timestamp, 0).unwrap_or_default().with_timezone(&local.timezone());
-    let is_same = |other: &DateTime<Tz>| other.hour() == local.hour() && other.offset().fix() == local.offset().fix();
-    let earlier = (1..4).map(|quarters| quarter - 900 * quarters).take_while(|&begin| is_same(&at(begin)));
+fn begin_of_hour(at: &DateTime<Tz>) -> i64 {
+    let quarter = at.timestamp().div_euclid(900);
+    let is_same = |other: &DateTime<Tz>| other.hour() == at.hour() && other.offset().fix() == at.offset().fix();
+    let earlier = (1..4).map(|quarters| quarter - quarters).take_while(|begin| is_same(&local(begin * 900, at.timezone())));
     earlier.last().unwrap_or(quarter)
-}
-
-/// As people read it: `2026-02-03T10:00+01:00`, `2026-02-03`, `2026-W06`, `2026-02`.
-pub fn label(dimension: &Dimension, begins: i64, zone: Tz) -> String {
-    if *dimension == Dimension::Hour {
-        let local = DateTime::from_timestamp(begins, 0).unwrap_or_default().with_timezone(&zone);
-        return local.format("%Y-%m-%dT%H:%M%:z").to_string();
-    }
-    let day = NaiveDate::from_num_days_from_ce_opt(i32::try_from(begins).unwrap_or(0)).unwrap_or_default();
-    match dimension {
-        Dimension::Week => format!("{:04}-W{:02}", day.iso_week().year(), day.iso_week().week()),
-        Dimension::Month => format!("{:04}-{:02}", day.year(), day.month()),
-        _ => day.to_string(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Instant;
 
-    struct At(&'static str);
-
-    impl Part for At {
-        fn at(&self) -> Instant {
-            Instant::parse(self.0).unwrap()
-        }
-        fn currency(&self) -> Currency {
-            Currency::USD
-        }
-        fn number(&self, _: &Dimension) -> i64 {
-            0
-        }
-        fn sums(&self) -> Sums {
-            Sums { calls: 1, ..Sums::default() }
-        }
-        fn user(&self) -> i64 {
-            0
-        }
-    }
-
-    fn by(dimension: Dimension, zone: Tz, at: &[&'static str]) -> Vec<String> {
-        let query = Query { by: vec![dimension.clone()], zone, ..Query::default() };
-        let mut fold = Fold::new(&query);
-        at.iter().for_each(|at| fold.add(&At(at)).unwrap());
-        let groups = fold.finish(|_, _| Ok::<_, TooLarge>(None)).unwrap();
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by(|((_, one), _), ((_, other), _)| one.cmp(other));
-        let said = |((_, values), group): &((Currency, Vec<Value>), Group)| match values[0] {
-            Value::Time(begins) => format!("{} {}", label(&dimension, begins, zone), group.sums.calls),
-            Value::Text(_) => panic!("it is of the clock"),
+    fn by(dimension: Dimension, zone: Tz, at: &[&str]) -> Vec<String> {
+        let query = Arc::new(Query { by: vec![dimension], zone, ..Query::default() });
+        let mut fold = Fold::new(query.clone(), Vec::new());
+        let calls = vec![1; at.len()];
+        let stretch = Stretch {
+            at: at.iter().map(|at| Instant::parse(at).unwrap().micros()).collect(),
+            currencies: vec![Currency::USD; at.len()],
+            numbers: vec![Vec::new()],
+            addends: vec![Adding::Money(vec![0; at.len()]), Adding::Count(calls)],
+            ..Stretch::default()
         };
-        groups.iter().map(said).collect()
+        assert_eq!(query.addends(), [Addend::Amount, Addend::Calls]);
+        fold.add(&stretch, Side::Asked, i64::MIN, i64::MAX).unwrap();
+        let groups = fold.finish(|_, _| Ok::<_, TooLarge>(None)).unwrap();
+        let values = &groups.values[0];
+        let mut order: Vec<u32> = (0..values.of_groups.len() as u32).collect();
+        order.sort_by(|one, other| groups.by_values(*one, *other));
+        let said = |group: u32| {
+            let text = values.texts[values.of_groups[group as usize] as usize].as_deref().unwrap();
+            format!("{text} {}", groups.sum(Addend::Calls, Side::Asked, group))
+        };
+        order.into_iter().map(said).collect()
     }
 
     #[test]

@@ -62,6 +62,21 @@ pub enum Measure {
     Users,
 }
 
+/// What adds up: every column of numbers is made of some of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Addend {
+    Amount,
+    List,
+    Rated,
+    Reported,
+    /// Reported less rated, of those that are both.
+    Drift,
+    Calls,
+    Entries,
+    Tokens,
+    Quantity,
+}
+
 /// Which of an entry's two instants counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Clock {
@@ -263,6 +278,21 @@ impl Measure {
         known.ok_or_else(|| format!("`{name}` is no column; known are {}", Measure::ALL.map(Measure::name).join(", ")))
     }
 
+    const fn addends(self) -> &'static [Addend] {
+        match self {
+            Measure::Amount | Measure::Share | Measure::PerUser => &[Addend::Amount],
+            Measure::Calls | Measure::PerCall => &[Addend::Calls],
+            Measure::Entries => &[Addend::Entries],
+            Measure::Quantity => &[Addend::Quantity],
+            Measure::Tokens | Measure::PerMillionTokens => &[Addend::Tokens],
+            Measure::List => &[Addend::List],
+            Measure::Rated => &[Addend::Rated],
+            Measure::Reported => &[Addend::Reported],
+            Measure::Drift => &[Addend::Drift],
+            Measure::Users => &[],
+        }
+    }
+
     /// Can be said of a single meter; the others are of whole calls.
     const fn is_of_a_meter(self) -> bool {
         matches!(self, Measure::Amount | Measure::Quantity | Measure::Tokens | Measure::Share | Measure::PerMillionTokens)
@@ -282,6 +312,32 @@ impl Query {
     /// Whether all quantities are of one unit.
     pub fn is_of_one_meter(&self) -> bool {
         self.filters.iter().any(|filter| filter.dimension == Dimension::Meter && filter.values.len() == 1)
+    }
+
+    /// All dimensions that entries are looked at by: first those to group by, then those of filters.
+    pub fn folded(&self) -> Vec<&Dimension> {
+        let mut folded: Vec<&Dimension> = self.by.iter().collect();
+        for filter in &self.filters {
+            if !folded.contains(&&filter.dimension) {
+                folded.push(&filter.dimension);
+            }
+        }
+        folded
+    }
+
+    /// What is to be added up for the columns; amounts are always, rows are sorted by them.
+    pub fn addends(&self) -> Vec<Addend> {
+        let mut addends = vec![Addend::Amount];
+        for addend in self.show.iter().flat_map(|measure| measure.addends()).chain(&[Addend::Calls]) {
+            if !addends.contains(addend) {
+                addends.push(*addend);
+            }
+        }
+        addends
+    }
+
+    pub fn counts_users(&self) -> bool {
+        self.show.iter().any(|measure| matches!(measure, Measure::Users | Measure::PerUser))
     }
 
     pub fn needs_events(&self) -> bool {

@@ -1,7 +1,7 @@
 //! A sheet: what one team or one person used in a month, as a page that can be sent. It shows what was charged by model,
 //! what was corrected since, and of which block of the book it tells, so that the same page can be made again.
 
-use crate::report::table::{Cell, ColumnKind, Table, grouped};
+use crate::report::table::{Cell, Column, Table, grouped};
 use std::fmt::Write;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ impl Sheet {
              <p>{month}, days of {}</p>\n",
             escaped(&self.zone)
         );
-        if self.lines.rows.is_empty() {
+        if self.lines.is_empty() {
             page.push_str("<p>Nothing was charged.</p>\n");
         } else {
             write_table(&self.lines, &mut page);
         }
-        if self.kinds.rows.iter().any(|row| row[0] != Cell::text("charge")) {
+        if self.kinds.rows().any(|row| row[0] != Cell::text("charge")) {
             page.push_str("<h2>Corrections</h2>\n");
             write_table(&self.kinds, &mut page);
         }
@@ -49,20 +49,20 @@ impl Sheet {
 }
 
 fn write_table(table: &Table, page: &mut String) {
-    let class = |kind: ColumnKind| if kind == ColumnKind::Text { "" } else { " class=\"n\"" };
+    let class = |column: &Column| if column.cells.is_text() { "" } else { " class=\"n\"" };
     let mut row = |open: &str, tag: &str, cells: &[Cell], close: &str| {
         page.push_str(open);
         page.push_str("<tr>");
         for (cell, column) in cells.iter().zip(&table.columns) {
             let text = if let Cell::Count(count) = cell { grouped(*count) } else { cell.plain() };
-            let _ = write!(page, "<{tag}{}>{}</{tag}>", class(column.kind), escaped(&text));
+            let _ = write!(page, "<{tag}{}>{}</{tag}>", class(column), escaped(&text));
         }
         page.push_str("</tr>");
         page.push_str(close);
     };
     let names: Vec<Cell> = table.columns.iter().map(|column| Cell::text(column.name.replace('_', " "))).collect();
     row("<table><thead>", "th", &names, "</thead>\n<tbody>\n");
-    table.rows.iter().for_each(|cells| row("", "td", cells, "\n"));
+    table.rows().for_each(|cells| row("", "td", &cells, "\n"));
     let totals = table.totals.iter().map(|total| {
         let mut cells = total.cells.clone();
         cells[0] = Cell::text("total");

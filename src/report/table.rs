@@ -8,23 +8,26 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     pub columns: Vec<Column>,
-    pub rows: Vec<Vec<Cell>>,
     pub totals: Vec<Total>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    pub kind: ColumnKind,
+    pub cells: Cells,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnKind {
-    Text,
-    Count,
-    Money,
+/// The cells of a column. An answer may have a million rows: a text that many of them have is kept once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cells {
+    Text {
+        texts: Vec<Arc<str>>,
+        places: Vec<Option<u32>>,
+    },
+    Count(Vec<Option<i64>>),
+    Money(Vec<Option<Amount>>),
     /// Hundredths of a percent.
-    Percent,
+    Percent(Vec<Option<i64>>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +50,42 @@ pub struct Total {
 }
 
 impl Column {
-    pub fn new(name: impl Into<String>, kind: ColumnKind) -> Column {
-        Column { name: name.into(), kind }
+    pub fn new(name: impl Into<String>, cells: Cells) -> Column {
+        Column { name: name.into(), cells }
+    }
+}
+
+impl Cells {
+    /// Texts that are not known to repeat.
+    pub fn texts(all: impl IntoIterator<Item = Option<Arc<str>>>) -> Cells {
+        let (mut texts, mut places) = (Vec::new(), Vec::new());
+        for text in all {
+            places.push(text.is_some().then_some(texts.len() as u32));
+            texts.extend(text);
+        }
+        Cells::Text { texts, places }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Cells::Text { places, .. } => places.len(),
+            Cells::Money(amounts) => amounts.len(),
+            Cells::Count(numbers) | Cells::Percent(numbers) => numbers.len(),
+        }
+    }
+
+    pub fn cell(&self, row: usize) -> Cell {
+        match self {
+            Cells::Text { texts, places } => places[row].map_or(Cell::None, |place| Cell::Text(texts[place as usize].clone())),
+            Cells::Count(counts) => counts[row].map_or(Cell::None, Cell::Count),
+            Cells::Money(amounts) => amounts[row].map_or(Cell::None, Cell::Money),
+            Cells::Percent(shares) => shares[row].map_or(Cell::None, Cell::Percent),
+        }
+    }
+
+    /// Texts stand on the left of their column, numbers on the right.
+    pub const fn is_text(&self) -> bool {
+        matches!(self, Cells::Text { .. })
     }
 }
 
@@ -78,18 +115,33 @@ impl Cell {
 }
 
 impl Table {
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.cells.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn row(&self, row: usize) -> Vec<Cell> {
+        self.columns.iter().map(|column| column.cells.cell(row)).collect()
+    }
+
+    pub fn rows(&self) -> impl Iterator<Item = Vec<Cell>> {
+        (0..self.len()).map(|row| self.row(row))
+    }
+
     /// Aligned for reading: texts to the left, numbers to the right, money on its point.
     pub fn to_text(&self) -> String {
-        let places: Vec<usize> = (0..self.columns.len())
-            .map(|column| self.rows.iter().map(|row| decimals(&row[column])).max().unwrap_or(0).max(2))
-            .collect();
-        let shown = |(cell, places): (&Cell, &usize)| match cell {
+        let places: Vec<usize> = self.columns.iter().map(|column| decimals(&column.cells).max(2)).collect();
+        let shown = |(cell, places): (Cell, &usize)| match cell {
             Cell::None => "-".to_owned(),
-            Cell::Count(count) => grouped(*count),
-            Cell::Money(amount) => padded(*amount, *places),
+            Cell::Count(count) => grouped(count),
+            Cell::Money(amount) => padded(amount, *places),
             other => other.plain(),
         };
-        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().zip(&places).map(shown).collect()).collect();
+        let rows: Vec<Vec<String>> = self.rows().map(|row| row.into_iter().zip(&places).map(shown).collect()).collect();
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.name.chars().count()).collect();
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -102,9 +154,9 @@ impl Table {
             let mut line = String::new();
             for ((cell, width), column) in row.iter().zip(&widths).zip(&self.columns) {
                 let space = " ".repeat(width - cell.chars().count());
-                let _ = match column.kind {
-                    ColumnKind::Text => write!(line, "{cell}{space}  "),
-                    ColumnKind::Count | ColumnKind::Money | ColumnKind::Percent => write!(line, "{space}{cell}  "),
+                let _ = match column.cells.is_text() {
+                    true => write!(line, "{cell}{space}  "),
+                    false => write!(line, "{space}{cell}  "),
                 };
             }
             let _ = writeln!(text, "{}", line.trim_end());
@@ -117,9 +169,11 @@ impl Table {
         let header: Vec<String> = self.columns.iter().map(|column| csv_text(&column.name)).collect();
         let mut csv = header.join(",");
         csv.push_str("\r\n");
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(csv_cell).collect();
-            csv.push_str(&cells.join(","));
+        for row in 0..self.len() {
+            for (place, column) in self.columns.iter().enumerate() {
+                csv.push_str(if place == 0 { "" } else { "," });
+                csv.push_str(&csv_cell(&column.cells.cell(row)));
+            }
             csv.push_str("\r\n");
         }
         csv
@@ -127,23 +181,40 @@ impl Table {
 
     /// An array of objects; money and percentages are strings.
     pub fn to_json(&self) -> String {
-        let rows: Vec<String> = self.rows.iter().map(|row| self.json_row(row, |_| true)).collect();
-        format!("[{}]", rows.join(",\n "))
+        let names = self.json_names();
+        let mut json = "[".to_owned();
+        for (place, row) in self.rows().enumerate() {
+            json.push_str(if place == 0 { "" } else { ",\n " });
+            write_object(&names, &row, |_| true, &mut json);
+        }
+        json + "]"
     }
 
     /// The sums by currency; dimensions have none.
     pub fn totals_to_json(&self) -> String {
-        let totals: Vec<String> =
-            self.totals.iter().map(|total| self.json_row(&total.cells, |cell| *cell != Cell::None)).collect();
-        format!("[{}]", totals.join(","))
+        let names = self.json_names();
+        let mut json = "[".to_owned();
+        for (place, total) in self.totals.iter().enumerate() {
+            json.push_str(if place == 0 { "" } else { "," });
+            write_object(&names, &total.cells, |cell| *cell != Cell::None, &mut json);
+        }
+        json + "]"
     }
 
-    fn json_row(&self, row: &[Cell], wanted: impl Fn(&Cell) -> bool) -> String {
-        let string = |text: &str| serde_json::to_string(text).expect("text is always JSON");
-        let cells = self.columns.iter().zip(row).filter(|(_, cell)| wanted(cell));
-        let fields: Vec<String> = cells.map(|(column, cell)| format!("{}:{}", string(&column.name), cell.json())).collect();
-        format!("{{{}}}", fields.join(","))
+    fn json_names(&self) -> Vec<String> {
+        let string = |column: &Column| serde_json::to_string(&column.name).expect("text is always JSON");
+        self.columns.iter().map(string).collect()
     }
+}
+
+fn write_object(names: &[String], row: &[Cell], wanted: impl Fn(&Cell) -> bool, to: &mut String) {
+    to.push('{');
+    let mut is_first = true;
+    for (name, cell) in names.iter().zip(row).filter(|(_, cell)| wanted(cell)) {
+        let _ = write!(to, "{}{name}:{}", if is_first { "" } else { "," }, cell.json());
+        is_first = false;
+    }
+    to.push('}');
 }
 
 fn csv_cell(cell: &Cell) -> String {
@@ -165,9 +236,10 @@ fn percent(hundredths: i64) -> String {
     format!("{sign}{}.{:02}", hundredths.unsigned_abs() / 100, hundredths.unsigned_abs() % 100)
 }
 
-fn decimals(cell: &Cell) -> usize {
-    match cell {
-        Cell::Money(amount) => amount.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len()),
+fn decimals(cells: &Cells) -> usize {
+    let of = |amount: &Amount| amount.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    match cells {
+        Cells::Money(amounts) => amounts.iter().flatten().map(of).max().unwrap_or(0),
         _ => 0,
     }
 }
@@ -194,19 +266,16 @@ mod tests {
 
     #[test]
     fn a_table_reads_well() {
-        let money = |text: &str| Cell::Money(Amount::parse(text).unwrap());
-        let row = |user: Cell, amount: &str, share: i64| {
-            vec![user, money(amount), Cell::text("USD"), Cell::Count(1), Cell::Percent(share)]
-        };
+        let money = |text: &str| Some(Amount::parse(text).unwrap());
+        let text = |text: &str| Some(text.into());
         let table = Table {
             columns: vec![
-                Column::new("user", ColumnKind::Text),
-                Column::new("amount", ColumnKind::Money),
-                Column::new("currency", ColumnKind::Text),
-                Column::new("calls", ColumnKind::Count),
-                Column::new("share", ColumnKind::Percent),
+                Column::new("user", Cells::texts([None, text("bo")])),
+                Column::new("amount", Cells::Money(vec![money("1234.00117"), money("0.5")])),
+                Column::new("currency", Cells::texts([text("USD"), text("USD")])),
+                Column::new("calls", Cells::Count(vec![Some(1), Some(1)])),
+                Column::new("share", Cells::Percent(vec![Some(9996), Some(4)])),
             ],
-            rows: vec![row(Cell::None, "1234.00117", 9996), row(Cell::text("bo"), "0.5", 4)],
             totals: Vec::new(),
         };
         assert_eq!(

@@ -307,6 +307,25 @@ impl Store {
         })
     }
 
+    /// The names with one of these texts, whatever they are names of.
+    pub async fn names_called(&self, org: Org, texts: &[String]) -> Result<Vec<NameId>, StoreError> {
+        let mut found = Vec::new();
+        for list in lists(texts) {
+            // The kinds are few, and with them the index is used.
+            let kinds = (1..=NameKind::Reason as u8).map(|kind| kind.to_string()).collect::<Vec<_>>().join(", ");
+            let text =
+                format!("SELECT name FROM names WHERE org = $1 AND kind IN ({kinds}) AND text IN ({})", in_list(2, list.len()));
+            on!(self.reader(), db => {
+                let query = sqlx::query(AssertSqlSafe(text)).bind(org.0);
+                let rows = list.iter().fold(query, |query, text| query.bind(text)).fetch_all(db).await.doing("look for names")?;
+                for row in rows {
+                    found.push(NameId(row.int(0).doing("look for names")?));
+                }
+            });
+        }
+        Ok(found)
+    }
+
     /// Every source that ever sent an event.
     pub async fn sources(&self, org: Org) -> Result<Vec<String>, StoreError> {
         let text = "SELECT text FROM names WHERE org = $1 AND kind = $2 AND text IS NOT NULL ORDER BY text";
