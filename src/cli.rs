@@ -12,6 +12,7 @@ mod keys;
 mod orgs;
 mod pull;
 mod quote;
+mod rebuild;
 mod rejected;
 mod report;
 mod rerate;
@@ -72,6 +73,9 @@ enum Command {
     Explain(explain::Explain),
     /// Rate what was charged again, and correct it
     Rerate(rerate::Rerate),
+    /// Make what is derived from the book again
+    #[command(subcommand)]
+    Rebuild(rebuild::Rebuild),
     /// Check every block of the book against its hash
     Verify(verify::Verify),
     /// Access keys for the service
@@ -141,6 +145,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Catalog(catalog) => catalog.run(&settings).await,
             Command::Explain(explain) => explain.run(&settings).await,
             Command::Rerate(rerate) => rerate.run(&settings).await,
+            Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
             Command::Orgs(orgs) => orgs.run(&settings).await,
@@ -152,7 +157,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
 
 /// The installation, and the org whose book it is about.
 async fn open(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
-    let farthing = Arc::new(Farthing::open(&settings.store, &settings.catalogs).await?);
+    let farthing = Farthing::open(&settings.store, &settings.catalogs).await?;
+    let farthing = Arc::new(farthing.with_segments(settings.segments.clone()));
     let org = farthing.store.org(&settings.org).await?;
     Ok((farthing, org))
 }

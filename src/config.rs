@@ -5,6 +5,7 @@ use crate::flow::import::Source;
 use crate::flow::notices::Webhook;
 use crate::flow::publish::CatalogFiles;
 use crate::flow::refresh::{Policy, Refresh};
+use crate::flow::segments::SegmentPlan;
 use crate::http::Limits;
 use crate::jobs::{Cron, Plan};
 use crate::store::{RUN_KEYS, StoreOptions};
@@ -29,6 +30,10 @@ pub struct Flags {
     /// A directory of your own report definitions, beside those that come with the program
     #[arg(long, global = true, env = "FARTHING_REPORTS", value_name = "DIR")]
     reports: Option<PathBuf>,
+    /// Where the book's copies in columns lie, which reports are read from, or off [default: beside an SQLite database; off for
+    /// PostgreSQL]
+    #[arg(long, global = true, env = "FARTHING_SEGMENTS", value_name = "DIR")]
+    segments: Option<PathBuf>,
     /// The org whose book it is [default: main]
     #[arg(long, global = true, env = "FARTHING_ORG", value_name = "NAME")]
     org: Option<String>,
@@ -89,6 +94,7 @@ struct File {
     database: Option<String>,
     catalogs: Option<PathBuf>,
     reports: Option<PathBuf>,
+    segments: Option<PathBuf>,
     org: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
@@ -120,6 +126,8 @@ pub struct Settings {
     pub catalogs: CatalogFiles,
     /// Where an operator's own reports are defined.
     pub reports: Option<PathBuf>,
+    /// Where segments lie; nowhere, if there are to be none.
+    pub segments: Option<SegmentPlan>,
     pub org: String,
     pub log: String,
     pub log_json: bool,
@@ -153,9 +161,11 @@ impl Settings {
             let why = format!("a queue of {queue_mb} MB has no room for a body of {max_body_mb} MB");
             return Err(ConfigError::Value { name: "queue_mb", why });
         }
+        let url = database.unwrap_or_else(|| "sqlite://farthing.db".to_owned());
         Ok(Settings {
+            segments: segments(flags.segments.clone().or(file.segments), &url),
             store: StoreOptions {
-                url: database.unwrap_or_else(|| "sqlite://farthing.db".to_owned()),
+                url,
                 allow_fsync_off: flags.allow_fsync_off || file.allow_fsync_off.unwrap_or(false),
                 connections: flags.connections.or(file.connections).unwrap_or(8).max(1),
                 run_keys: RUN_KEYS,
@@ -182,6 +192,16 @@ impl Settings {
             },
         })
     }
+}
+
+/// Without the feature for their files there are none.
+fn segments(named: Option<PathBuf>, database: &str) -> Option<SegmentPlan> {
+    let beside = || {
+        let path = database.strip_prefix("sqlite://")?.split('?').next()?;
+        (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(format!("{path}.segments")))
+    };
+    let directory = named.or_else(beside).filter(|named| named.as_os_str() != "off");
+    directory.filter(|_| cfg!(feature = "polars")).map(SegmentPlan::at)
 }
 
 fn refresh(policy: Option<String>, url: Option<String>) -> Result<Refresh, ConfigError> {

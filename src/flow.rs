@@ -18,6 +18,7 @@ pub mod refresh;
 pub mod rejected;
 pub mod report;
 pub mod rerate;
+pub mod segments;
 pub mod suspects;
 pub mod verify;
 
@@ -38,6 +39,8 @@ pub struct Farthing {
     catalogs: Mutex<Catalogs>,
     /// Whoever holds it writes to books; within a process commits are one after the other.
     books: tokio::sync::Mutex<HashMap<Org, NameCache>>,
+    /// Copies of the book in columns, where there is a place for them.
+    segments: Option<segments::Segments>,
 }
 
 /// A catalog version in memory.
@@ -100,7 +103,7 @@ impl Farthing {
     /// Opens a store. The very first start makes an org and publishes the catalogs as its version 1.
     pub async fn open(options: &StoreOptions, catalogs: &publish::CatalogFiles) -> Result<Farthing, FlowError> {
         let store = Store::open(options).await?;
-        let farthing = Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default() };
+        let farthing = Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None };
         if farthing.store.orgs().await?.is_empty() {
             match farthing.create_org(FIRST_ORG, catalogs).await {
                 // Two processes may start at once on an empty database; one of them is first.
@@ -109,6 +112,11 @@ impl Farthing {
             }
         }
         Ok(farthing)
+    }
+
+    /// The same, with a place for segments.
+    pub fn with_segments(self, plan: Option<segments::SegmentPlan>) -> Farthing {
+        Farthing { segments: plan.map(segments::Segments::new), ..self }
     }
 
     /// Makes an org with an empty book and the catalogs as its version 1.
@@ -197,6 +205,15 @@ impl Farthing {
         let missing = |part: &StoredPart| StoreError::damaged(format!("catalog part {}", part.name), "its text is not there");
         stored.into_iter().map(|part| Ok((part.clone(), parts.get(&part.hash).cloned().ok_or_else(|| missing(&part))?))).collect()
     }
+}
+
+/// Does what keeps a processor busy for a while where nobody waits for one.
+async fn in_background<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, FlowError> {
+    tokio::task::spawn_blocking(work).await.map_err(broke_off)
+}
+
+fn broke_off(e: tokio::task::JoinError) -> FlowError {
+    FlowError::Refused(format!("reading the book broke off: {e}"))
 }
 
 /// Does the same to many things, on as many threads as there are processors; the answers are in their order.

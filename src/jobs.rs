@@ -27,6 +27,7 @@ pub struct Plan {
 pub fn start(farthing: &Arc<Farthing>, plan: Plan) {
     tokio::spawn(forget(farthing.clone(), plan.rejected_days));
     tokio::spawn(look_for_unpriced(farthing.clone()));
+    tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
         tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
     }
@@ -81,6 +82,25 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
         if let Err(error) = looked.await {
             tracing::error!(%error, "could not look for unpriced usage");
         }
+    }
+}
+
+/// Keeps what reports have to read row by row short.
+async fn copy_to_segments(farthing: Arc<Farthing>) {
+    loop {
+        let copied = async {
+            for (org, name) in farthing.store.orgs().await? {
+                let copied = farthing.copy_to_segments(org, |_, _| {}).await?;
+                if copied.segments > 0 {
+                    tracing::info!(org = %name, segments = copied.segments, entries = copied.entries, "copied to segments");
+                }
+            }
+            Ok::<_, crate::flow::FlowError>(())
+        };
+        if let Err(error) = copied.await {
+            tracing::error!(%error, "entries could not be copied to segments; reports read them from the book");
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }
 

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod report;
 // What waits: the database, the verbs, the doors.
 pub mod store;
+pub mod segment;
 pub mod provider;
 pub mod flow;
 #[cfg(feature = "polars")]

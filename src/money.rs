@@ -256,6 +256,16 @@ impl Currency {
     pub const fn bytes(self) -> [u8; 3] {
         self.0
     }
+
+    /// Its letters as a number, in the same order as they are.
+    pub const fn number(self) -> u32 {
+        u32::from_be_bytes([0, self.0[0], self.0[1], self.0[2]])
+    }
+
+    pub fn of_number(number: u32) -> Option<Currency> {
+        let [zero, letters @ ..] = number.to_be_bytes();
+        (zero == 0 && letters.iter().all(u8::is_ascii_uppercase)).then_some(Currency(letters))
+    }
 }
 
 impl FromStr for Currency {

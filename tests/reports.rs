@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use farthing::catalog::source::own;
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::rerate;
+use farthing::flow::segments::SegmentPlan;
 use farthing::flow::{Farthing, now};
 use farthing::id::{BlockNumber, Org};
 use farthing::ledger::{Entry, EntryKind};
@@ -19,6 +20,7 @@ use farthing::usage::dialect::{Context, native};
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 const ZONES: [Tz; 6] =
     [Tz::UTC, Tz::Europe__Berlin, Tz::Asia__Kolkata, Tz::Asia__Kathmandu, Tz::America__St_Johns, Tz::Australia__Lord_Howe];
@@ -41,6 +43,7 @@ const DIMENSIONS: [&str; 14] = [
 
 struct Book {
     farthing: Farthing,
+    segments: PathBuf,
     org: Org,
     random: Random,
     /// What was sent, by its number.
@@ -63,19 +66,35 @@ fn acme(random: &mut Random) -> String {
     format!("provider: acme\nmodels:\n{}", models.concat())
 }
 
+fn small_segments(seed: u64) -> SegmentPlan {
+    let directory = std::env::temp_dir().join(format!("farthing-segments-{}-{seed}", std::process::id()));
+    SegmentPlan { directory, tail: 20, most: 150 }
+}
+
+impl Drop for Book {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.segments);
+    }
+}
+
 impl Book {
     async fn random(database: &TestDatabase, seed: u64) -> Book {
         let mut random = Random::new(seed);
         let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        let farthing = farthing.with_segments(Some(small_segments(seed)));
         let org = Org(1);
-        let mut book = Book { farthing, org, random: Random::new(seed + 1), sent: BTreeMap::new(), entries: Vec::new() };
+        let segments = small_segments(seed).directory;
+        let mut book =
+            Book { farthing, segments, org, random: Random::new(seed + 1), sent: BTreeMap::new(), entries: Vec::new() };
         book.publish(&acme(&mut random)).await;
         for batch in 0..6 {
             book.send(batch).await;
+            book.copy().await;
         }
         book.publish(&acme(&mut random)).await;
         let wish = rerate::Wish { reason: "other prices".to_owned(), ..rerate::Wish::default() };
         book.farthing.rerate(org, &wish, |_| {}).await.unwrap();
+        book.copy().await;
         book.send(6).await;
         let head = book.farthing.store.head(org).await.unwrap();
         book.entries = book.farthing.store.entries_between(org, 1, head.next_sequence.0).await.unwrap();
@@ -148,8 +167,19 @@ impl Book {
         }
     }
 
+    /// The same from the copies in columns as from the entries.
     async fn ask(&self, query: &Query) -> Table {
-        self.farthing.report(self.org, query).await.unwrap().table
+        let table = self.farthing.report(self.org, query).await.unwrap().table;
+        let scanned = self.farthing.report(self.org, &Query { scan: true, ..query.clone() }).await.unwrap().table;
+        assert_eq!(table, scanned, "{query:?}");
+        table
+    }
+
+    /// Into segments, where they are built in.
+    async fn copy(&self) {
+        if cfg!(feature = "polars") {
+            self.farthing.copy_to_segments(self.org, |_, _| {}).await.unwrap();
+        }
     }
 
     /// Every row again: amount, calls, entries and tokens by what the row is called.
@@ -365,6 +395,46 @@ impl Book {
         let said = self.farthing.report(self.org, &beyond).await.unwrap_err().to_string();
         assert!(said.contains("there is no block"), "{said}");
     }
+}
+
+/// Whatever is done to the copies, reports are of the book.
+#[cfg(feature = "polars")]
+#[test]
+fn a_segment_that_was_changed_or_lost_is_found_and_made_again() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let book = Book::random(&database, 11).await;
+        let manifests = || -> Vec<PathBuf> {
+            let files = std::fs::read_dir(book.segments.join("1")).unwrap().map(|file| file.unwrap().path());
+            let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+            files.sort();
+            files
+        };
+        let there = manifests();
+        assert!(there.len() > 3, "{there:?}");
+        let query = Query { by: vec![Dimension::Model, Dimension::Meter], show: vec![Measure::Amount], ..Query::default() };
+        let expected = book.ask(&query).await;
+        let of = |manifest: &PathBuf, what: &str| manifest.with_extension(format!("{what}.parquet"));
+
+        let mut bytes = std::fs::read(of(&there[0], "meters")).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(of(&there[0], "meters"), bytes).unwrap();
+        std::fs::remove_file(of(&there[1], "meters")).unwrap();
+        let stale = std::fs::read_to_string(&there[2]).unwrap();
+        let hash = stale.lines().find(|line| line.contains("\"hash\"")).unwrap().to_owned();
+        std::fs::write(&there[2], stale.replace(&hash, &format!("  \"hash\": \"{:064}\",", 0))).unwrap();
+
+        // Another process, which has seen none of them yet.
+        let other = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        let other = other.with_segments(Some(small_segments(11)));
+        assert_eq!(other.report(book.org, &query).await.unwrap().table, expected);
+        assert_eq!(manifests(), there[3..], "those that were touched are gone");
+        let copied = other.copy_to_segments(book.org, |_, _| {}).await.unwrap();
+        assert!(copied.segments > 0);
+        assert_eq!(other.report(book.org, &query).await.unwrap().table, expected);
+        assert_eq!(book.ask(&query).await, expected);
+    });
 }
 
 #[test]

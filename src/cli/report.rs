@@ -46,6 +46,9 @@ pub struct Report {
     /// So many groups; what is left is one line
     #[arg(long, value_name = "N")]
     top: Option<String>,
+    /// Read the entries one by one, and not the copies of them that are faster to read
+    #[arg(long)]
+    scan: bool,
     /// table, json, csv or parquet
     #[arg(long, default_value = "table")]
     format: String,
@@ -99,6 +102,7 @@ impl Report {
             as_of: self.as_of.clone(),
             compare: self.compare.then(|| "previous".to_owned()),
             top: self.top.clone(),
+            scan: self.scan.then(|| "true".to_owned()),
         })
     }
 

@@ -1,23 +1,23 @@
 //! Reports over the book: a range of its entries, folded under a query.
 
-use crate::catalog::resolution::Layer;
-use crate::flow::{Farthing, FlowError};
-use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Version};
-use crate::ledger::items::Item;
-use crate::ledger::{EntryKind, adds};
-use crate::money::Amount;
+pub mod booked;
+
+use crate::flow::segments::{Manifest, Segment};
+use crate::flow::{Farthing, FlowError, broke_off, in_background};
+use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence};
 use crate::rating::HeldReason;
 use crate::report::answer;
-use crate::report::fold::{Adding, Fold, Groups, Keep, Side, Stretch};
+use crate::report::fold::{Fold, Groups, Side, Stretch};
 use crate::report::named::{Named, shipped};
 use crate::report::sheet::Sheet;
 use crate::report::{Addend, AsOf, Clock, Dimension, Filter, Measure, Query, Table, range};
-use crate::store::{EntryFilter, Line, Names, Span, StoreError, Wanted};
-use crate::time::{Instant, Month};
-use crate::usage::{Meter, Outcome};
+use crate::segment::SegmentError;
+use crate::store::{EntryFilter, Line, Names, StoreError, Wanted};
+use crate::time::Instant;
 use crate::yaml::Mistake;
+use booked::{Booked, Facts, adding, as_number, is_of_names, keep, text, wanted};
 use chrono_tz::Tz;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -63,9 +63,9 @@ pub fn named_reports(directory: Option<&Path>) -> Result<Vec<Named>, BadReport> 
     Ok(all.into_values().collect())
 }
 
-/// Entries that are read at once, and how often that is ahead of where the fold is.
+/// Entries that are read at once, and how many pieces are ahead of where the fold is.
 const PAGE: i64 = 10_000;
-const PAGES_AHEAD: i64 = 3;
+const PIECES_AHEAD: usize = 3;
 
 impl Farthing {
     pub async fn report(&self, org: Org, query: &Query) -> Result<Answer, FlowError> {
@@ -79,14 +79,34 @@ impl Farthing {
         }
         let groups = asking.finish().await?;
         let query = query.clone();
-        let table = tokio::task::spawn_blocking(move || answer::table(&query, groups)).await;
         Ok(Answer {
-            table: table.map_err(broke_off)??,
+            table: in_background(move || answer::table(&query, groups)).await??,
             block: known.block,
-            occurred: self.store.occurred(org).await?,
+            occurred: self.occurred(org).await?,
             held: self.store.held_counts(org).await?,
             conflicts: self.store.open_conflicts(org).await?,
             rejected: self.store.rejected_count(org).await?,
+        })
+    }
+
+    /// The first and the last instant of which the book tells.
+    async fn occurred(&self, org: Org) -> Result<Option<(Instant, Instant)>, FlowError> {
+        let segments = self.segments_until(org, i64::MAX).await?;
+        // Up to the first gap segments know it, after that the blocks do.
+        let mut place = 1;
+        let mut ends: Option<(Instant, Instant)> = None;
+        for Manifest { from, until, occurred_first, occurred_last, .. } in segments.iter().map(|segment| &segment.manifest) {
+            if *from != place {
+                break;
+            }
+            place = *until;
+            let (first, last) = (Instant::from_micros(*occurred_first), Instant::from_micros(*occurred_last));
+            ends = Some(ends.map_or((first, last), |ends| (ends.0.min(first), ends.1.max(last))));
+        }
+        let tail = self.store.occurred(org, place).await?;
+        Ok(match (ends, tail) {
+            (Some(ends), Some(tail)) => Some((ends.0.min(tail.0), ends.1.max(tail.1))),
+            (ends, tail) => ends.or(tail),
         })
     }
 
@@ -186,39 +206,91 @@ impl<'f> Asking<'f> {
 
     /// Folds what lies in a range.
     async fn read(&mut self, side: Side, from: Option<Instant>, until: Option<Instant>) -> Result<(), FlowError> {
-        let store = &self.farthing.store;
-        let (first, last) = match self.query.clock {
-            Clock::Recorded => store.sequences_recorded(self.org, from, until).await?,
-            Clock::Occurred => store.sequences_of(self.org, &EntryFilter { from, until, ..EntryFilter::default() }).await?,
-        };
-        let (mut place, last) = (first.max(1), last.min(self.known.sequence));
+        let mut pieces: VecDeque<Piece> = self.pieces(from, until).await?.into();
         let range = (from.map_or(i64::MIN, Instant::micros), until.map_or(i64::MAX, Instant::micros));
-        // The database reads on while a page is folded.
-        let mut ahead: VecDeque<_> = (0..PAGES_AHEAD).map(|number| self.page(place + number * PAGE, last)).collect();
-        while place < last {
-            let Some(page) = ahead.pop_front() else { break };
-            let lines = page.await.map_err(broke_off)??;
-            ahead.push_back(self.page(place + PAGES_AHEAD * PAGE, last));
-            let stretch = self.stretch(&lines, place, last.min(place + PAGE)).await?;
-            self.fold(stretch, side, range).await?;
-            place += PAGE;
+        // What comes next is read while a piece is folded.
+        let mut ahead = VecDeque::new();
+        loop {
+            while let Some(piece) = pieces.pop_front_if(|_| ahead.len() < PIECES_AHEAD) {
+                ahead.push_back((self.reading(&piece), piece));
+            }
+            let Some((reading, piece)) = ahead.pop_front() else { return Ok(()) };
+            match (reading.await.map_err(broke_off)??, piece) {
+                (Read::Lines(lines), Piece::Lines(from, until)) => {
+                    let stretch = self.stretch(&lines, from, until).await?;
+                    self.fold(stretch, side, range).await?;
+                }
+                (Read::Stretch(stretch), _) => self.fold(stretch, side, range).await?,
+                (Read::Damaged(error), Piece::Segment(segment)) => {
+                    self.farthing.distrust(&segment, &error);
+                    pieces.extend(pages(segment.manifest.from, segment.manifest.until));
+                }
+                _ => {}
+            }
         }
-        Ok(())
     }
 
-    /// A page of entries, read while the one before is folded.
-    fn page(&self, from: i64, until: i64) -> JoinHandle<Result<Vec<Line>, StoreError>> {
-        let (store, org, wanted, until) = (self.farthing.store.clone(), self.org, self.wanted, until.min(from + PAGE));
-        tokio::spawn(
-            async move { if from < until { store.lines_between(org, from, until, wanted).await } else { Ok(Vec::new()) } },
-        )
+    /// What has to be read for a range: segments, and the entries that are in none.
+    async fn pieces(&self, from: Option<Instant>, until: Option<Instant>) -> Result<Vec<Piece>, FlowError> {
+        let (store, org, occurred) = (&self.farthing.store, self.org, self.query.clock == Clock::Occurred);
+        let (first, last) = match occurred {
+            true => (1, self.known.sequence),
+            false => store.sequences_recorded(org, from, until).await?,
+        };
+        let (mut place, last) = (first.max(1), last.min(self.known.sequence));
+        let micros = (from.map_or(i64::MIN, Instant::micros), until.map_or(i64::MAX, Instant::micros));
+        // What only events know is in no segment.
+        let segments = match self.query.scan || self.query.needs_events() {
+            true => Vec::new(),
+            false => self.farthing.segments_until(org, last).await?,
+        };
+        let mut pieces = Vec::new();
+        for segment in segments.into_iter().filter(|segment| segment.manifest.from >= first) {
+            pieces.extend(self.pages_of(place, segment.manifest.from, from, until).await?);
+            place = segment.manifest.until;
+            if !occurred || segment.touches(micros.0, micros.1) {
+                pieces.push(Piece::Segment(segment));
+            }
+        }
+        pieces.extend(self.pages_of(place, last, from, until).await?);
+        Ok(pieces)
+    }
+
+    /// Pages of entries in no segment, without the blocks at both ends that tell of nothing in the range.
+    async fn pages_of(
+        &self,
+        from: i64,
+        until: i64,
+        first: Option<Instant>,
+        last: Option<Instant>,
+    ) -> Result<Vec<Piece>, FlowError> {
+        let (mut from, mut until) = (from, until);
+        if from < until && self.query.clock == Clock::Occurred {
+            let (after, before) = (Some(Sequence(from - 1)), Some(Sequence(until)));
+            let filter = EntryFilter { from: first, until: last, after, before, ..EntryFilter::default() };
+            (from, until) = self.farthing.store.sequences_of(self.org, &filter).await?;
+        }
+        Ok(pages(from, until))
+    }
+
+    fn reading(&self, piece: &Piece) -> JoinHandle<Result<Read, StoreError>> {
+        match piece {
+            Piece::Lines(from, until) => {
+                let (store, org, wanted, from, until) = (self.farthing.store.clone(), self.org, self.wanted, *from, *until);
+                tokio::spawn(async move { store.lines_between(org, from, until, wanted).await.map(Read::Lines) })
+            }
+            Piece::Segment(segment) => {
+                let (segment, query) = (segment.clone(), self.query.clone());
+                tokio::task::spawn_blocking(move || Ok(segment.stretch(&query).map_or_else(Read::Damaged, Read::Stretch)))
+            }
+        }
     }
 
     /// Folding keeps a processor busy for a while, so it is done where nobody waits for one.
     async fn fold(&mut self, stretch: Stretch, side: Side, (from, until): (i64, i64)) -> Result<(), FlowError> {
         let Some(mut fold) = self.fold.take() else { return Err(FlowError::Refused("a fold broke off".to_owned())) };
-        let folded = move || fold.add(&stretch, side, from, until).map(|()| fold);
-        self.fold = Some(tokio::task::spawn_blocking(folded).await.map_err(broke_off)??);
+        let folded = in_background(move || fold.add(&stretch, side, from, until).map(|()| fold));
+        self.fold = Some(folded.await??);
         Ok(())
     }
 
@@ -233,16 +305,9 @@ impl<'f> Asking<'f> {
         if self.query.needs_events() {
             self.facts.learn(self.farthing, self.org, &self.query, lines, self.known.record).await?;
         }
-        let mut booked = Vec::with_capacity(lines.len());
-        let mut spans = spans.into_iter().peekable();
-        for line in lines {
-            while spans.next_if(|span| span.until <= line.sequence).is_some() {}
-            let (names, facts, margins) = (&self.names, &self.facts, &self.margins);
-            let entry = Booked { margins, line, item: None, span: spans.peek().copied(), names, facts, clock: self.query.clock };
-            match self.query.is_of_meters() {
-                true => booked.extend(line.items.iter().map(|item| Booked { item: Some(item), ..entry })),
-                false => booked.push(entry),
-            }
+        let mut booked = Booked::all(lines, &spans, &self.names, &self.facts, &self.margins, self.query.clock);
+        if self.query.is_of_meters() {
+            booked = booked.iter().flat_map(Booked::meters).collect();
         }
         let numbers = |dimension: &Dimension| match dimension.is_of_the_clock() {
             true => Ok(Vec::new()),
@@ -269,270 +334,25 @@ impl<'f> Asking<'f> {
         let (names, facts) = (self.names, self.facts);
         let said =
             move || fold.finish(|dimension, number| text(dimension, i64::from(number), &names, &facts).map_err(FlowError::from));
-        tokio::task::spawn_blocking(said).await.map_err(broke_off)?
+        in_background(said).await?
     }
 }
 
-fn broke_off(e: tokio::task::JoinError) -> FlowError {
-    FlowError::Refused(format!("reading the book broke off: {e}"))
+/// What is read at once.
+enum Piece {
+    /// Entries, from this sequence on until before that one.
+    Lines(i64, i64),
+    Segment(Arc<Segment>),
 }
 
-/// Values are told apart by numbers that are given one after the other, so four thousand million of them never come.
-fn as_number(number: i64) -> Result<u32, FlowError> {
-    u32::try_from(number).map_err(|_| StoreError::damaged(format!("number {number}"), "it is beyond what a report counts").into())
+/// What was read.
+enum Read {
+    Lines(Vec<Line>),
+    Stretch(Stretch),
+    /// The segment is not what it was.
+    Damaged(SegmentError),
 }
 
-/// What a filter lets through, in numbers.
-async fn keep(farthing: &Farthing, org: Org, filter: &Filter, facts: &mut Facts) -> Result<Keep, FlowError> {
-    let (dimension, values) = (&filter.dimension, &filter.values);
-    if dimension.is_of_the_clock() {
-        return Ok(Keep::Labels(values.clone()));
-    }
-    let mut numbers = HashSet::new();
-    if values.iter().any(String::is_empty) {
-        numbers.insert(0);
-    }
-    match dimension {
-        Dimension::Session | Dimension::Label(_) => {
-            let known = values.iter().filter(|value| !value.is_empty()).map(|value| facts.number_of(value));
-            numbers.extend(known.map(as_number).collect::<Result<Vec<u32>, _>>()?);
-        }
-        Dimension::Period => {
-            numbers.extend(values.iter().filter_map(|value| value.parse::<Month>().ok()).map(|month| month.number() as u32))
-        }
-        Dimension::CatalogVersion => numbers.extend(values.iter().filter_map(|value| value.parse::<u32>().ok())),
-        dimension if is_of_names(dimension) => {
-            let named = farthing.store.names_called(org, values).await?;
-            numbers.extend(named.into_iter().map(|name| as_number(name.0)).collect::<Result<Vec<u32>, _>>()?);
-        }
-        // What is left are words of our own, a few of each.
-        _ => {
-            let none = (Names::default(), Facts::default());
-            for number in 0..=u8::MAX {
-                let said = text(dimension, i64::from(number), &none.0, &none.1)?;
-                numbers.extend(said.filter(|said| values.contains(said)).map(|_| u32::from(number)));
-            }
-        }
-    }
-    Ok(Keep::Numbers(numbers.into_iter().collect()))
-}
-
-/// What of an entry a query needs.
-fn wanted(query: &Query, margins: &HashSet<NameId>) -> Wanted {
-    let asks = |dimensions: &[Dimension]| dimensions.iter().any(|dimension| query.asks_for(dimension));
-    let shows = |measures: &[Measure]| measures.iter().any(|measure| query.show.contains(measure));
-    let counts_users = shows(&[Measure::Users, Measure::PerUser]);
-    let of_owners = [Dimension::User, Dimension::Team, Dimension::Project, Dimension::Key, Dimension::App, Dimension::Agent];
-    let of_products = [Dimension::Provider, Dimension::Model, Dimension::RequestedModel, Dimension::ServedBy, Dimension::Variant];
-    Wanted {
-        owner: counts_users || asks(&of_owners) || asks(&[Dimension::Environment]),
-        product: asks(&of_products) || asks(&[Dimension::ServiceTier, Dimension::Region]),
-        source: asks(&[Dimension::Source]),
-        accounts: asks(&[Dimension::Payee]) || !margins.is_empty(),
-        period: asks(&[Dimension::Period]),
-        layer: asks(&[Dimension::Layer]),
-        outcome: asks(&[Dimension::Outcome]),
-        estimated: asks(&[Dimension::Estimated]),
-        event: query.needs_events(),
-        list: shows(&[Measure::List]),
-        rated: shows(&[Measure::Rated, Measure::Drift]),
-        reported: shows(&[Measure::Reported, Measure::Drift]),
-        items: query.is_of_meters() || shows(&[Measure::Tokens, Measure::PerMillionTokens]),
-    }
-}
-
-/// An entry, or one meter of it, with what is known beside it.
-#[derive(Clone, Copy)]
-struct Booked<'a> {
-    line: &'a Line,
-    item: Option<&'a Item>,
-    span: Option<Span>,
-    names: &'a Names,
-    facts: &'a Facts,
-    margins: &'a HashSet<NameId>,
-    clock: Clock,
-}
-
-impl Booked<'_> {
-    /// Whether it is of what an owner bears beside what the provider is owed.
-    fn of_margin(&self) -> bool {
-        self.margins.contains(&self.line.debit) || self.margins.contains(&self.line.credit)
-    }
-
-    fn at(&self) -> Instant {
-        match (self.clock, self.span) {
-            (Clock::Recorded, Some(span)) => span.recorded_at,
-            _ => self.line.occurred_at,
-        }
-    }
-
-    /// What stands for its value of a dimension that is not of the clock; 0 where it has none.
-    fn number(&self, dimension: &Dimension) -> i64 {
-        let line = self.line;
-        // Owners and products were learned with their page.
-        let of_owner = |place: usize| self.names.of_owner(line.owner).map_or(0, |names| names[place]);
-        let of_product = |place: usize| self.names.of_product(line.product).map_or(0, |names| names[place]);
-        match dimension {
-            Dimension::User => of_owner(0),
-            Dimension::Team => of_owner(1),
-            Dimension::Project => of_owner(2),
-            Dimension::Key => of_owner(3),
-            Dimension::App => of_owner(4),
-            Dimension::Agent => of_owner(5),
-            Dimension::Environment => of_owner(6),
-            Dimension::Provider => of_product(0),
-            Dimension::Model => of_product(1),
-            Dimension::RequestedModel => of_product(2),
-            Dimension::ServedBy => of_product(3),
-            Dimension::Variant => of_product(4),
-            Dimension::ServiceTier => of_product(5),
-            Dimension::Region => of_product(6),
-            Dimension::Period => i64::from(line.period.number()),
-            Dimension::Source => line.source.0,
-            // Whoever is not the owner: of a reversal, who was paid.
-            Dimension::Payee if self.margins.contains(&line.debit) || line.kind == EntryKind::Reversal && !self.of_margin() => {
-                line.debit.0
-            }
-            Dimension::Payee => line.credit.0,
-            Dimension::Meter => self.item.map_or(Meter::Whole, |item| item.meter) as i64,
-            Dimension::Layer => line.layer,
-            Dimension::Kind => line.kind as i64,
-            Dimension::Outcome => line.outcome,
-            Dimension::Estimated => i64::from(line.estimated),
-            Dimension::CatalogVersion => self.span.map_or(0, |span| span.version.0),
-            Dimension::Session | Dimension::Label(_) => line.event.map_or(0, |event| self.facts.number(event, dimension)),
-            Dimension::Hour | Dimension::Day | Dimension::Week | Dimension::Month => 0,
-        }
-    }
-
-    /// A reversal takes away what it mirrors; where a margin pays, it takes away from its owner.
-    fn money(&self, addend: Addend) -> Amount {
-        let line = self.line;
-        let amount = match (addend, self.item) {
-            (Addend::Amount, Some(item)) => item.amount,
-            (Addend::Amount, None) => line.amount,
-            // A margin is what lies between the list and the owner.
-            (Addend::List, _) if self.of_margin() => Amount::ZERO,
-            (Addend::List, _) => line.list.unwrap_or(line.amount),
-            (Addend::Rated, _) => line.rated.unwrap_or_default(),
-            (Addend::Reported, _) => line.reported.unwrap_or_default(),
-            _ => line.reported.zip(line.rated).map_or(Amount::ZERO, |(reported, rated)| reported - rated),
-        };
-        if adds(line.kind, line.debit, line.credit, self.margins) { amount } else { -amount }
-    }
-
-    /// A margin that pays is money alone: it has no calls and no meters.
-    fn count(&self, addend: Addend) -> i64 {
-        let tokens = |item: &Item| if item.meter.is_token() { item.quantity as i64 } else { 0 };
-        let count = match (addend, self.item) {
-            (Addend::Entries, None) => return 1,
-            (Addend::Calls, None) => self.line.calls,
-            (Addend::Tokens, None) => self.line.items.iter().map(tokens).sum(),
-            (Addend::Tokens, Some(item)) => tokens(item),
-            (Addend::Quantity, Some(item)) => item.quantity as i64,
-            _ => 0,
-        };
-        if self.line.kind == EntryKind::Reversal { -count } else { count }
-    }
-}
-
-fn adding(addend: Addend, booked: &[Booked]) -> Adding {
-    match addend {
-        Addend::Amount | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift => {
-            Adding::Money(booked.iter().map(|booked| booked.money(addend).units()).collect())
-        }
-        Addend::Calls | Addend::Entries | Addend::Tokens | Addend::Quantity => {
-            Adding::Count(booked.iter().map(|booked| booked.count(addend)).collect())
-        }
-    }
-}
-
-/// What only events know: sessions and labels, each text as a number.
-#[derive(Default)]
-struct Facts {
-    texts: Vec<String>,
-    numbers: HashMap<String, i64>,
-    of_events: HashMap<EventNumber, Vec<(Dimension, i64)>>,
-}
-
-impl Facts {
-    async fn learn(
-        &mut self,
-        farthing: &Farthing,
-        org: Org,
-        query: &Query,
-        lines: &[Line],
-        before: i64,
-    ) -> Result<(), FlowError> {
-        let mut events: Vec<EventNumber> = lines.iter().filter_map(|line| line.event).collect();
-        events.sort_unstable();
-        events.dedup();
-        // An event is nearly always booked on the page on which it is met; keeping those of others would keep the whole book.
-        self.of_events.clear();
-        for stored in farthing.store.standing_events_before(org, &events, before).await? {
-            let event = &stored.event;
-            let asked = query.by.iter().chain(query.filters.iter().map(|filter| &filter.dimension));
-            for dimension in asked.filter(|dimension| dimension.is_of_the_event()) {
-                let text = match dimension {
-                    Dimension::Label(key) => event.labels.iter().find(|(other, _)| other == key).map(|(_, value)| value),
-                    _ => event.session.as_ref(),
-                };
-                let Some(text) = text else { continue };
-                let number = self.number_of(text);
-                self.of_events.entry(stored.row.event).or_default().push((dimension.clone(), number));
-            }
-        }
-        Ok(())
-    }
-
-    fn number_of(&mut self, text: &str) -> i64 {
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        self.texts.push(text.to_owned());
-        self.numbers.insert(text.to_owned(), self.texts.len() as i64);
-        self.texts.len() as i64
-    }
-
-    fn number(&self, event: EventNumber, dimension: &Dimension) -> i64 {
-        let facts = self.of_events.get(&event).map_or(&[][..], Vec::as_slice);
-        facts.iter().find(|(other, _)| other == dimension).map_or(0, |(_, number)| *number)
-    }
-}
-
-/// Stands for a name of the book, by its number.
-fn is_of_names(dimension: &Dimension) -> bool {
-    !matches!(
-        dimension,
-        Dimension::Hour
-            | Dimension::Day
-            | Dimension::Week
-            | Dimension::Month
-            | Dimension::Period
-            | Dimension::Meter
-            | Dimension::Layer
-            | Dimension::Kind
-            | Dimension::Outcome
-            | Dimension::Estimated
-            | Dimension::CatalogVersion
-            | Dimension::Session
-            | Dimension::Label(_)
-    )
-}
-
-/// What a number stands for.
-fn text(dimension: &Dimension, number: i64, names: &Names, facts: &Facts) -> Result<Option<String>, StoreError> {
-    let small = u8::try_from(number).unwrap_or(u8::MAX);
-    Ok(match dimension {
-        Dimension::Period => i32::try_from(number).ok().map(|number| Month::from_number(number).to_string()),
-        Dimension::Meter => Meter::from_number(small).map(|meter| meter.name().to_owned()),
-        Dimension::Layer => Layer::from_number(small).map(|layer| layer.name().to_owned()),
-        Dimension::Kind => EntryKind::from_number(small).map(|kind| kind.name().to_owned()),
-        Dimension::Outcome => Outcome::from_number(small).map(|outcome| outcome.name().to_owned()),
-        Dimension::Estimated => Some((number != 0).to_string()),
-        Dimension::CatalogVersion => Some(Version(number).to_string()),
-        _ if number == 0 && !matches!(dimension, Dimension::Estimated) => None,
-        Dimension::Session | Dimension::Label(_) => facts.texts.get((number - 1) as usize).cloned(),
-        _ => Some(names.text(NameId(number))?.to_owned()),
-    })
+fn pages(from: i64, until: i64) -> Vec<Piece> {
+    (from..until).step_by(PAGE as usize).map(|place| Piece::Lines(place, until.min(place + PAGE))).collect()
 }

@@ -21,6 +21,8 @@ pub struct Asked {
     pub as_of: Option<String>,
     pub compare: Option<String>,
     pub top: Option<String>,
+    /// Read entries one by one: `true`.
+    pub scan: Option<String>,
 }
 
 impl Asked {
@@ -75,7 +77,12 @@ impl Asked {
         };
         let number = |text: &String| text.parse().map_err(|_| wrong("top")(format!("`{text}` is no number of groups")));
         let top = self.top.as_ref().map(number).transpose()?;
-        let query = Query { by, show, from, until, clock, zone, filters, as_of, compare, top };
+        let scan = match self.scan.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => return Err(wrong("scan")(format!("`{other}` is neither true nor false"))),
+        };
+        let query = Query { by, show, from, until, clock, zone, filters, as_of, compare, top, scan };
         query.check()?;
         Ok(query)
     }

@@ -135,7 +135,7 @@ impl Fold {
             }
         }
         let (currencies, levels) = self.levels.split_first_mut().expect("currencies are always there");
-        currencies.divide(&mut groups, |row| letters(stretch.currencies[row]));
+        currencies.divide(&mut groups, |row| stretch.currencies[row].number());
         for (place, level) in levels.iter_mut().enumerate() {
             let column = column(place);
             level.divide(&mut groups, |row| column[row]);
@@ -200,7 +200,8 @@ impl Fold {
                 values.of_groups[group as usize] = places[&number];
                 at = before;
             }
-            currencies.push(of_letters(self.levels[0].made_of[at as usize].1));
+            let letters = self.levels[0].made_of[at as usize].1;
+            currencies.push(Currency::of_number(letters).expect("it was a currency"));
         }
         let mut sums = self.sums;
         sums.iter_mut().flatten().for_each(|sums| sums.resize(count, 0));
@@ -215,16 +216,6 @@ fn sum(sums: &mut [i128], groups: &[u32], adding: impl Iterator<Item = i128>) ->
         *sum = sum.checked_add(adding).ok_or(TooLarge)?;
     }
     Ok(())
-}
-
-fn letters(currency: Currency) -> u32 {
-    let [a, b, c] = currency.bytes();
-    u32::from_be_bytes([0, a, b, c])
-}
-
-fn of_letters(letters: u32) -> Currency {
-    let [_, a, b, c] = letters.to_be_bytes();
-    std::str::from_utf8(&[a, b, c]).ok().and_then(|text| text.parse().ok()).expect("it was a currency")
 }
 
 /// What groups are called in one dimension.

@@ -143,6 +143,7 @@ impl Named {
             (&mut asked.tz, &besides.tz),
             (&mut asked.as_of, &besides.as_of),
             (&mut asked.compare, &besides.compare),
+            (&mut asked.scan, &besides.scan),
             (&mut asked.top, &besides.top),
         ] {
             if other.is_some() {

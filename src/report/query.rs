@@ -115,6 +115,8 @@ pub struct Query {
     pub compare: bool,
     /// So many groups; what is left is one line.
     pub top: Option<usize>,
+    /// From the entries alone, and not from the copies of them that are faster to read.
+    pub scan: bool,
 }
 
 /// Which word of a question was wrong, and what to write instead.
@@ -137,6 +139,7 @@ impl Default for Query {
             as_of: None,
             compare: false,
             top: None,
+            scan: false,
         }
     }
 }
@@ -218,6 +221,11 @@ impl Dimension {
             let known = PLAIN.map(|dimension| dimension.to_string()).join(", ");
             format!("`{name}` is no dimension; known are {known} and label:KEY")
         })
+    }
+
+    /// Those that an entry has without its event, its instant aside.
+    pub fn of_entries() -> impl Iterator<Item = Dimension> {
+        PLAIN.into_iter().filter(|dimension| !dimension.is_of_the_clock() && !dimension.is_of_the_event())
     }
 
     /// Depends on an instant, and so on a time zone.

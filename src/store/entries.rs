@@ -5,9 +5,10 @@ use crate::bytes::Writer;
 use crate::catalog::resolution::Layer;
 use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::items::{self, Item};
+use crate::ledger::seal::BlockHash;
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
-use crate::store::sql::{Columns, Either, JsonRow, Table, Value, big, bytes, int, on, rows_in, small};
+use crate::store::sql::{Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
 use crate::usage::Outcome;
@@ -195,15 +196,17 @@ impl Store {
     /// both ends. A book is mostly in order of time, so that is most of what need not be read.
     pub async fn sequences_of(&self, org: Org, filter: &EntryFilter) -> Result<(i64, i64), StoreError> {
         let before = filter.before.map_or(i64::MAX, |before| before.0);
+        let after = filter.after.map_or(0, |after| after.0);
         if filter.from.is_none() && filter.until.is_none() {
-            return Ok((0, before));
+            return Ok((after + 1, before));
         }
         let text = "SELECT COALESCE(MIN(sequence_from), 0), COALESCE(MAX(sequence_until), 0) FROM blocks
-                     WHERE org = $1 AND occurred_last >= $2 AND occurred_first < $3";
+                     WHERE org = $1 AND sequence_until > $4 AND occurred_last >= $2 AND occurred_first < $3";
         on!(self.reader(), db => {
             let query = sqlx::query(text).bind(org.0).bind(filter.from.map_or(i64::MIN, Instant::micros));
-            let row = query.bind(filter.until.map_or(i64::MAX, Instant::micros)).fetch_one(db).await.doing("read blocks")?;
-            row.int(0).and_then(|from| Ok((from, row.int(1)?.min(before)))).doing("read blocks")
+            let query = query.bind(filter.until.map_or(i64::MAX, Instant::micros)).bind(after + 1);
+            let row = query.fetch_one(db).await.doing("read blocks")?;
+            row.int(0).and_then(|from| Ok((from.max(after + 1), row.int(1)?.min(before)))).doing("read blocks")
         })
     }
 
@@ -261,6 +264,8 @@ pub struct Wanted {
     pub rated: bool,
     pub reported: bool,
     pub items: bool,
+    /// Its turn, what it reverses, by which card, above which ceiling and for which reason.
+    pub provenance: bool,
 }
 
 /// As much of an entry as was wanted.
@@ -282,6 +287,12 @@ pub struct Line {
     pub outcome: i64,
     pub estimated: bool,
     pub event: Option<EventNumber>,
+    pub turn: i64,
+    /// Numbers; 0 where there is none.
+    pub reverses: i64,
+    pub card: i64,
+    pub above: i64,
+    pub reason: i64,
     pub list: Option<Amount>,
     pub rated: Option<Amount>,
     pub reported: Option<Amount>,
@@ -326,8 +337,25 @@ impl Store {
 const ALWAYS: [&str; 8] = ["sequence", "kind", "occurred_at", "currency", "micro", "femto", "yocto", "calls"];
 
 impl Wanted {
+    pub const ALL: Wanted = Wanted {
+        owner: true,
+        product: true,
+        source: true,
+        accounts: true,
+        period: true,
+        layer: true,
+        outcome: true,
+        estimated: true,
+        event: true,
+        list: true,
+        rated: true,
+        reported: true,
+        items: true,
+        provenance: true,
+    };
+
     /// The columns beyond those that are always read, in the order in which [`line`] reads them.
-    const fn columns(self) -> [(&'static str, bool); 14] {
+    const fn columns(self) -> [(&'static str, bool); 19] {
         [
             ("owner", self.owner),
             ("product", self.product),
@@ -339,6 +367,11 @@ impl Wanted {
             ("outcome", self.outcome),
             ("estimated", self.estimated),
             ("event", self.event),
+            ("turn", self.provenance),
+            ("reverses", self.provenance),
+            ("card", self.provenance),
+            ("above", self.provenance),
+            ("reason", self.provenance),
             ("list_micro, list_femto, list_yocto", self.list),
             ("rated_micro, rated_femto, rated_yocto", self.rated),
             ("reported_micro, reported_femto, reported_yocto", self.reported),
@@ -359,6 +392,8 @@ fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
     let (debit, credit) = (NameId(int(wanted.accounts)?), NameId(int(wanted.accounts)?));
     let (period, layer, outcome) = (int(wanted.period)?, int(wanted.layer)?, int(wanted.outcome)?);
     let (estimated, event) = (int(wanted.estimated)? != 0, int(wanted.event)?);
+    let (turn, reverses) = (int(wanted.provenance)?, int(wanted.provenance)?);
+    let (card, above, reason) = (int(wanted.provenance)?, int(wanted.provenance)?, int(wanted.provenance)?);
     let mut place = place as usize + 1;
     let mut money = |wanted: bool| {
         if !wanted {
@@ -389,6 +424,11 @@ fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
         outcome,
         estimated,
         event: (event != 0).then_some(EventNumber(event)),
+        turn,
+        reverses,
+        card,
+        above,
+        reason,
         list,
         rated,
         reported,
@@ -404,18 +444,48 @@ fn maybe_amount(row: &impl Columns, place: usize) -> Result<Option<Amount>, sqlx
     })
 }
 
-/// Entries of one block that lie one after the other: up to which sequence, when they were booked and under which version.
+/// Entries of one block that lie one after the other: of which block, up to which sequence, when they were booked and under which version.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
+    pub block: BlockNumber,
     pub until: Sequence,
     pub recorded_at: Instant,
     pub version: Version,
 }
 
 impl Store {
+    /// The last block that ends after one sequence and by another, or else the first that ends after the latter: where a
+    /// copy of entries may end.
+    pub async fn block_that_ends(
+        &self,
+        org: Org,
+        after: i64,
+        by: i64,
+    ) -> Result<Option<(BlockNumber, BlockHash, i64)>, StoreError> {
+        let within =
+            "SELECT block, hash, sequence_until FROM blocks WHERE org = $1 AND sequence_until > $2 AND sequence_until <= $3
+                       ORDER BY sequence_until DESC, block DESC LIMIT 1";
+        let beyond =
+            "SELECT block, hash, sequence_until FROM blocks WHERE org = $1 AND sequence_until > $2 AND sequence_until > $3
+                       ORDER BY sequence_until, block LIMIT 1";
+        for text in [within, beyond] {
+            let found = on!(self.reader(), db => {
+                let row = sqlx::query(text).bind(org.0).bind(after).bind(by).fetch_optional(db).await.doing("read blocks")?;
+                let read = |row: &dyn Columns| {
+                    Ok::<_, sqlx::Error>((BlockNumber(row.int(0)?), BlockHash(exactly(row.blob(1)?)?), row.int(2)?))
+                };
+                row.as_ref().map(|row| read(row)).transpose().doing("read blocks")?
+            });
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     /// The blocks that hold the entries from one sequence up to another, in order.
     pub async fn spans(&self, org: Org, from: i64, until: i64) -> Result<Vec<Span>, StoreError> {
-        let text = "SELECT sequence_until, sealed_at, catalog_version FROM blocks
+        let text = "SELECT sequence_until, sealed_at, catalog_version, block FROM blocks
                      WHERE org = $1 AND sequence_until > $2 AND sequence_from < $3 AND sequence_from < sequence_until
                      ORDER BY sequence_until";
         on!(self.reader(), db => {
@@ -440,11 +510,11 @@ impl Store {
         })
     }
 
-    /// The first and the last instant of which an entry tells.
-    pub async fn occurred(&self, org: Org) -> Result<Option<(Instant, Instant)>, StoreError> {
-        let text = "SELECT MIN(occurred_first), MAX(occurred_last) FROM blocks WHERE org = $1";
+    /// The first and the last instant of which an entry from this sequence on tells.
+    pub async fn occurred(&self, org: Org, from: i64) -> Result<Option<(Instant, Instant)>, StoreError> {
+        let text = "SELECT MIN(occurred_first), MAX(occurred_last) FROM blocks WHERE org = $1 AND sequence_until > $2";
         on!(self.reader(), db => {
-            let row = sqlx::query(text).bind(org.0).fetch_one(db).await.doing("read blocks")?;
+            let row = sqlx::query(text).bind(org.0).bind(from).fetch_one(db).await.doing("read blocks")?;
             let ends = row.maybe_int(0).and_then(|first| Ok((first, row.maybe_int(1)?))).doing("read blocks")?;
             Ok(ends.0.zip(ends.1).map(|(first, last)| (Instant::from_micros(first), Instant::from_micros(last))))
         })
@@ -452,7 +522,12 @@ impl Store {
 }
 
 fn span(row: &impl Columns) -> Result<Span, sqlx::Error> {
-    Ok(Span { until: Sequence(row.int(0)?), recorded_at: Instant::from_micros(row.int(1)?), version: Version(row.int(2)?) })
+    Ok(Span {
+        block: BlockNumber(row.int(3)?),
+        until: Sequence(row.int(0)?),
+        recorded_at: Instant::from_micros(row.int(1)?),
+        version: Version(row.int(2)?),
+    })
 }
 
 pub(super) fn of_events() -> String {

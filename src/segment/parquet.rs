@@ -1,0 +1,54 @@
+//! The columns of a segment as Parquet. Minimum and maximum statistics are written for none of them: whoever reads a file knows
+//! from elsewhere which range it is of.
+
+use super::Values;
+use polars::prelude::*;
+use std::fs::File;
+use std::path::Path;
+
+/// Writes columns to a new file, and waits until the disk has it.
+pub fn write(path: &Path, columns: Vec<(String, Values)>) -> PolarsResult<()> {
+    let rows = columns.first().map_or(0, |(_, values)| values.len());
+    let columns = columns.into_iter().map(|(name, values)| {
+        let name = PlSmallStr::from_string(name);
+        match values {
+            Values::Numbers(numbers) => Ok(UInt32Chunked::from_vec(name, numbers).into_column()),
+            Values::Integers(integers) => Ok(Int64Chunked::from_vec(name, integers).into_column()),
+            Values::Instants(integers) => {
+                let utc = DataType::Datetime(TimeUnit::Microseconds, None);
+                Int64Chunked::from_vec(name, integers).into_column().cast(&utc)
+            }
+            Values::Some(integers) => Ok(Int64Chunked::from_slice_options(name, &integers).into_column()),
+        }
+    });
+    let mut frame = DataFrame::new(rows, columns.collect::<PolarsResult<_>>()?)?;
+    let file = File::create_new(path)?;
+    let writer = ParquetWriter::new(&file).with_statistics(StatisticsOptions::empty());
+    writer.with_row_group_size(Some(rows.max(1))).finish(&mut frame)?;
+    Ok(file.sync_all()?)
+}
+
+/// Some columns of a file, in the order in which they are asked for.
+pub fn read(path: &Path, names: &[&str]) -> PolarsResult<Vec<Values>> {
+    let mut wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let reader = ParquetReader::new(File::open(path)?).with_columns(Some(wanted)).read_parallel(ParallelStrategy::None);
+    let frame = reader.finish()?;
+    names.iter().map(|name| values(frame.column(name)?)).collect()
+}
+
+fn values(column: &Column) -> PolarsResult<Values> {
+    fn all<T: PolarsNumericType>(chunked: &ChunkedArray<T>) -> Vec<T::Native> {
+        let mut values = Vec::with_capacity(chunked.len());
+        chunked.downcast_iter().for_each(|chunk| values.extend_from_slice(chunk.values()));
+        values
+    }
+    Ok(match column.dtype() {
+        DataType::UInt32 => Values::Numbers(all(column.u32()?)),
+        DataType::Int64 if column.null_count() == 0 => Values::Integers(all(column.i64()?)),
+        DataType::Int64 => Values::Some(column.i64()?.iter().collect()),
+        DataType::Datetime(TimeUnit::Microseconds, _) => Values::Instants(all(column.datetime()?.physical())),
+        other => polars_bail!(SchemaMismatch: "column {} is of {other}, which no column of a segment is", column.name()),
+    })
+}
