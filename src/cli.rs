@@ -102,8 +102,21 @@ pub enum Failure {
 
 type Outcome = Result<(), Failure>;
 
+/// `println!` panics where nobody reads any more, as behind `| head`; whoever reads has seen enough, and that is no mistake.
+fn end_quietly_where_nobody_reads() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        told(panic);
+    }));
+}
+
 /// Reads the arguments, runs one command, says how it ended.
 pub fn run() -> ExitCode {
+    end_quietly_where_nobody_reads();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) => {

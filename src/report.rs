@@ -12,5 +12,5 @@ pub mod sheet;
 pub mod table;
 
 pub use asked::Asked;
-pub use query::{Addend, AsOf, Clock, Dimension, Filter, Measure, Query, Wrong};
+pub use query::{Addend, AsOf, Clock, Dimension, Filter, Measure, Of, Query, Wrong};
 pub use table::{Cell, Cells, Column, Table};

@@ -37,6 +37,18 @@ fn event(id: &str, model: &str, user: &str, input: u64) -> String {
     .to_string()
 }
 
+/// As in `farthing report spend | head -1`.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_mistake() {
+    let database = TestDatabase::sqlite();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_farthing"));
+    command.args(["catalog", "list"]).env("DATABASE_URL", &database.url);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+}
+
 #[test]
 fn events_go_in_and_a_report_comes_out() {
     let shell = Shell::new();

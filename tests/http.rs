@@ -378,6 +378,57 @@ fn pages_follow_each_other_without_gap_or_repetition() {
 }
 
 #[test]
+fn what_has_no_amount_yet_is_a_report_of_its_own() {
+    let (_database, service) = started();
+    let unknown = |id: &str, team: &str| {
+        with(id, |event| {
+            event["model"] = json!("nobody-knows");
+            event["team"] = json!(team);
+        })
+    };
+    let missing = with("m", |event| event["usage"] = json!(null));
+    let events = json!([event("e"), unknown("a", "search"), unknown("b", "labs"), missing]);
+    assert_eq!(service.post("/v1/events", events.to_string()).json()["held"], 3);
+    let rows = |path: &str| service.get(path).json()["rows"].clone();
+    let held = rows("/v1/reports/held");
+    assert_eq!(
+        held[0],
+        json!({"reason": "no_rate_card", "provider": "openai", "model": "nobody-knows", "calls": 2, "tokens": 2400, "users": 1})
+    );
+    assert_eq!((held.as_array().unwrap().len(), held[1]["calls"].as_i64()), (2, Some(1)));
+    let of_labs = rows("/v1/reports/held?group_by=team,day&filter.team=labs&filter.reason=no_rate_card");
+    assert_eq!(of_labs, json!([{"team": "labs", "day": "2026-10-01", "calls": 1, "tokens": 1200, "users": 1}]));
+    assert_eq!(rows("/v1/reports/held?until=2026-01-01"), json!([]));
+    for (wrong, field) in
+        [("of=held&show=amount", "show"), ("of=held&group_by=card", "group_by"), ("group_by=reason", "group_by"), ("of=x", "of")]
+    {
+        let answer = service.get(&format!("/v1/reports/spend?{wrong}"));
+        assert_eq!((answer.status, answer.json()["field"].as_str()), (400, Some(field)), "{wrong}: {}", answer.text());
+    }
+    let key = service.new_key(r#"{"scopes":["read"],"team":"labs"}"#);
+    let theirs = service.send(Request::new("GET", "/v1/reports/held?group_by=team").key(&key));
+    assert_eq!(theirs.json()["rows"], json!([{"team": "labs", "calls": 1, "tokens": 1200, "users": 1}]));
+}
+
+/// gpt-4o-mini reads a cache at 0.075 per million, and plain input at 0.15.
+#[test]
+fn what_caching_saved_is_told_beside_what_it_cost() {
+    let (_database, service) = started();
+    let cached = with("c", |event| event["usage"] = json!({"input": 1, "cache_read": 8_000_000, "output": 10}));
+    let cached_whole = with("w", |event| event["usage"] = json!({"cache_read": 1_000_000}));
+    let events = json!([event("e"), cached, cached_whole]);
+    assert_eq!(service.post("/v1/events", events.to_string()).json()["posted"], 3);
+    let row = service.get("/v1/reports/cache-savings?range=2026-10").json()["rows"][0].clone();
+    // 8 M x (0.15 - 0.075); of the call that had no plain input nothing is said.
+    assert_eq!((row["cache_savings"].as_str(), row["calls"].as_i64()), (Some("0.6"), Some(3)), "{row}");
+    let cards = service.get("/v1/reports/price-changes?range=2026-10").json()["rows"].clone();
+    let card = cards[0]["card"].as_str().unwrap();
+    assert!(card.contains("gpt-4o-mini"), "{cards}");
+    let of_card = service.get(&format!("/v1/reports/spend?group_by=model&filter.card={card}")).json();
+    assert_eq!(of_card["rows"][0]["calls"], 3, "{of_card}");
+}
+
+#[test]
 fn reports_are_asked_and_answered_in_the_askers_terms() {
     let (_database, service) = started();
     service.post("/v1/events", json!([event("a"), with("b", |event| event["user"] = json!("=SUM(A1)"))]).to_string());

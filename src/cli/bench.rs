@@ -3,6 +3,7 @@
 
 mod large;
 mod load;
+mod reports;
 mod sample;
 mod wire;
 
@@ -50,6 +51,15 @@ pub struct Bench {
     /// Where to work [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Events of the book that reports are asked of
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    events: u64,
+    /// The SQLite database that reports are asked of, filled if it has fewer events [default: a temporary one]
+    #[arg(long, value_name = "FILE")]
+    book: Option<PathBuf>,
+    /// A Python that has DuckDB, to ask the same of it
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
     /// Also write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -120,6 +130,9 @@ impl Run<'_> {
         }
         if self.wants("catalog") {
             self.large_catalog().await?;
+        }
+        if cfg!(feature = "polars") && (self.wants("report") || self.wants("segments")) {
+            self.reports().await?;
         }
         if self.wants("sqlite") {
             self.database("sqlite").await?;

@@ -46,6 +46,9 @@ pub struct Report {
     /// So many groups; what is left is one line
     #[arg(long, value_name = "N")]
     top: Option<String>,
+    /// What is counted: spend, or held (what has no amount yet)
+    #[arg(long, value_name = "WHAT")]
+    of: Option<String>,
     /// Read the entries one by one, and not the copies of them that are faster to read
     #[arg(long)]
     scan: bool,
@@ -71,6 +74,7 @@ impl Report {
         let answer = farthing.report(org, &query).await?;
         farthing.store.close().await;
         match self.format.as_str() {
+            "table" if self.output.is_none() && shows_colours() => self.write(answer.table.to_terminal().as_bytes())?,
             "table" => self.write(answer.table.to_text().as_bytes())?,
             "csv" => self.write(answer.table.to_csv().as_bytes())?,
             "json" => self.write((answer.table.to_json() + "\n").as_bytes())?,
@@ -102,6 +106,7 @@ impl Report {
             as_of: self.as_of.clone(),
             compare: self.compare.then(|| "previous".to_owned()),
             top: self.top.clone(),
+            of: self.of.clone(),
             scan: self.scan.then(|| "true".to_owned()),
         })
     }
@@ -110,7 +115,11 @@ impl Report {
         use std::io::Write;
         match &self.output {
             Some(path) => std::fs::write(path, bytes).map_err(|e| Failure::Io(format!("cannot write {}: {e}", path.display()))),
-            None => std::io::stdout().write_all(bytes).map_err(|e| Failure::Io(format!("cannot write: {e}"))),
+            None => match std::io::stdout().write_all(bytes) {
+                // Whoever reads has seen enough.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                written => written.map_err(|e| Failure::Io(format!("cannot write: {e}"))),
+            },
         }
     }
 
@@ -124,6 +133,11 @@ impl Report {
     fn parquet(&self, _: &Answer) -> Outcome {
         Err(Failure::Usage("this farthing was built without Parquet (the feature polars)".to_owned()))
     }
+}
+
+fn shows_colours() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 /// In the words of the command line.

@@ -4,13 +4,13 @@ pub mod booked;
 
 use crate::flow::segments::{Manifest, Segment};
 use crate::flow::{Farthing, FlowError, broke_off, in_background};
-use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence};
+use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
 use crate::rating::HeldReason;
 use crate::report::answer;
 use crate::report::fold::{Fold, Groups, Side, Stretch};
 use crate::report::named::{Named, shipped};
 use crate::report::sheet::Sheet;
-use crate::report::{Addend, AsOf, Clock, Dimension, Filter, Measure, Query, Table, range};
+use crate::report::{Addend, AsOf, Clock, Dimension, Filter, Measure, Of, Query, Table, range};
 use crate::segment::SegmentError;
 use crate::store::{EntryFilter, Line, Names, StoreError, Wanted};
 use crate::time::Instant;
@@ -72,7 +72,10 @@ impl Farthing {
         query.check().map_err(|wrong| FlowError::Refused(wrong.why))?;
         let known = self.known_at(org, query.as_of).await?;
         let mut asking = Asking::new(self, org, query, &known).await?;
-        asking.read(Side::Asked, query.from, query.until).await?;
+        match query.of {
+            Of::Spend => asking.read(Side::Asked, query.from, query.until).await?,
+            Of::Held => asking.read_held().await?,
+        }
         if let (true, Some(from), Some(until)) = (query.compare, query.from, query.until) {
             let (from, until) = range::before((from, until), query.zone);
             asking.read(Side::Before, Some(from), Some(until)).await?;
@@ -187,7 +190,7 @@ impl<'f> Asking<'f> {
         let mut facts = Facts::default();
         let mut keeps = Vec::new();
         for filter in &query.filters {
-            keeps.push(keep(farthing, org, filter, &mut facts).await?);
+            keeps.push(keep(farthing, org, query.of, filter, &mut facts).await?);
         }
         let query = Arc::new(query.clone());
         let fold = Some(Fold::new(query.clone(), keeps));
@@ -227,6 +230,19 @@ impl<'f> Asking<'f> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Folds what has no amount yet.
+    async fn read_held(&mut self) -> Result<(), FlowError> {
+        let range = (self.query.from.map_or(i64::MIN, Instant::micros), self.query.until.map_or(i64::MAX, Instant::micros));
+        let mut after = EventNumber(0);
+        loop {
+            let held = self.farthing.held(self.org, None, after, PAGE).await?;
+            let Some(last) = held.last() else { return Ok(()) };
+            after = last.held.event;
+            let stretch = booked::held_stretch(&self.query, &held, &mut self.facts)?;
+            self.fold(stretch, Side::Asked, range).await?;
         }
     }
 
@@ -328,12 +344,17 @@ impl<'f> Asking<'f> {
     /// Says what the numbers of the fold stand for.
     async fn finish(mut self) -> Result<Groups, FlowError> {
         let Some(fold) = self.fold.take() else { return Err(FlowError::Refused("a fold broke off".to_owned())) };
-        let names = fold.numbers().into_iter().filter(|(dimension, _)| is_of_names(dimension));
+        let of_spend = self.query.of == Of::Spend;
+        let names = fold.numbers().into_iter().filter(|(dimension, _)| of_spend && is_of_names(dimension));
         let names: Vec<NameId> = names.flat_map(|(_, numbers)| numbers).map(|number| NameId(i64::from(number))).collect();
         self.names.learn(&self.farthing.store, self.org, &[], &[], &names).await?;
         let (names, facts) = (self.names, self.facts);
-        let said =
-            move || fold.finish(|dimension, number| text(dimension, i64::from(number), &names, &facts).map_err(FlowError::from));
+        let said = move || {
+            fold.finish(|dimension, number| match !of_spend && is_of_names(dimension) {
+                true => Ok(facts.text(number)),
+                false => text(dimension, i64::from(number), &names, &facts).map_err(FlowError::from),
+            })
+        };
         in_background(said).await?
     }
 }

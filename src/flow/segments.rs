@@ -223,7 +223,10 @@ fn columns_of(addend: Addend, of_meters: bool) -> Vec<String> {
     match addend {
         Addend::Amount => limbs("").to_vec(),
         // Calls and lists are of whole entries; a meter has none.
-        Addend::Calls | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift if of_meters => Vec::new(),
+        Addend::Calls | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings if of_meters => {
+            Vec::new()
+        }
+        Addend::CacheSavings => limbs("cache_savings").to_vec(),
         Addend::List => limbs("list").to_vec(),
         Addend::Rated => limbs("rated").to_vec(),
         Addend::Reported => limbs("reported").to_vec(),
@@ -275,7 +278,10 @@ impl Columns {
     fn adding(&self, addend: Addend, of_meters: bool, rows: usize) -> Adding {
         match addend {
             Addend::Amount => Adding::Money(self.money("")),
-            Addend::List | Addend::Rated | Addend::Reported | Addend::Drift if of_meters => Adding::Money(vec![0; rows]),
+            Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings if of_meters => {
+                Adding::Money(vec![0; rows])
+            }
+            Addend::CacheSavings => Adding::Money(self.money("cache_savings")),
             Addend::List => Adding::Money(self.money("list")),
             Addend::Rated => Adding::Money(self.money("rated")),
             Addend::Reported => Adding::Money(self.money("reported")),
@@ -573,6 +579,7 @@ fn columns(booked: &[Booked], of_meters: bool) -> Result<Vec<(String, Values)>, 
         columns.push(("item_card".to_owned(), numbers(&card)?));
     } else {
         money("list", booked.iter().map(|booked| Some(booked.money(Addend::List))).collect(), true);
+        money("cache_savings", booked.iter().map(|booked| Some(booked.money(Addend::CacheSavings))).collect(), true);
         let signed = |addend: Addend, of: fn(&Line) -> Option<Amount>| {
             booked.iter().map(|booked| of(booked.line).map(|_| booked.money(addend))).collect()
         };
@@ -582,11 +589,11 @@ fn columns(booked: &[Booked], of_meters: bool) -> Result<Vec<(String, Values)>, 
         columns.push(("tokens".to_owned(), integers(&|booked| booked.count(Addend::Tokens))));
         columns.push(("event".to_owned(), integers(&|booked| booked.line.event.map_or(0, |event| event.0))));
         columns.push(("reverses".to_owned(), integers(&|booked| booked.line.reverses)));
-        let more: [(&str, fn(&Line) -> i64); 6] = [
+        type OfLine = fn(&Line) -> i64;
+        let more: [(&str, OfLine); 5] = [
             ("turn", |line| line.turn),
             ("debit", |line| line.debit.0),
             ("credit", |line| line.credit.0),
-            ("card", |line| line.card),
             ("above", |line| line.above),
             ("reason", |line| line.reason),
         ];

@@ -100,6 +100,7 @@ fn asked(parameters: &mut Parameters) -> Asked {
         as_of: parameters.take("as_of"),
         compare: parameters.take("compare"),
         top: parameters.take("top"),
+        of: parameters.take("of"),
         scan: parameters.take("scan"),
     }
 }

@@ -3,12 +3,9 @@
 
 use crate::money::{Amount, Currency, PLACES, round_half_even};
 use crate::report::fold::{Groups, Side, TooLarge};
-use crate::report::query::{Addend, Measure, Query};
-use crate::report::table::{Cell, Cells, Column, Table, Total};
+use crate::report::query::{Addend, Measure, Of, Query};
+use crate::report::table::{Cell, Cells, Column, THE_REST, Table, Total};
 use std::collections::BTreeMap;
-
-/// What stands in the place of a value in the line of what is left.
-pub const THE_REST: &str = "(the rest)";
 
 /// Unit costs are divisions, the only numbers in here that are rounded: half to even, to this many decimals.
 const PLACES_OF_UNIT_COSTS: u32 = 12;
@@ -53,7 +50,11 @@ fn lines(query: &Query, mut groups: Groups) -> Result<Lines, TooLarge> {
     let (amounts, before) = (groups.sums(Addend::Amount, Side::Asked), groups.sums(Addend::Amount, Side::Before));
     for group in 0..single {
         let place = group as usize;
-        let size = if query.compare { amounts[place].abs().max(before[place].abs()) } else { amounts[place] };
+        let size = match query.of {
+            Of::Held => groups.sum(Addend::Calls, Side::Asked, group),
+            Of::Spend if query.compare => amounts[place].abs().max(before[place].abs()),
+            Of::Spend => amounts[place],
+        };
         by_currency.entry(groups.currencies[place]).or_default().push((size, group));
     }
     let (mut lines, mut totals, mut together) = (Vec::with_capacity(single as usize), Vec::new(), BTreeMap::new());
@@ -195,6 +196,11 @@ fn columns(query: &Query, lines: &Lines, of: &[u32], shares: &[Option<i64>]) -> 
             Measure::Rated => money(Addend::Rated),
             Measure::Reported => money(Addend::Reported),
             Measure::Drift => money(Addend::Drift),
+            Measure::Forecast => {
+                let (elapsed, all) = query.elapsed().unwrap_or((0, 0));
+                unit_costs(&|_| Ok(elapsed), i128::from(all))?
+            }
+            Measure::CacheSavings => money(Addend::CacheSavings),
             Measure::Share => Cells::Percent(shares.to_vec()),
             Measure::PerMillionTokens => unit_costs(&|line| count(Addend::Tokens, line), 1_000_000)?,
             Measure::PerCall => unit_costs(&|line| count(Addend::Calls, line), 1)?,
@@ -362,6 +368,21 @@ mod tests {
         assert_eq!(table(&query, two_groups), Err(TooLarge));
         let one = table(&query, groups(&query, &[("a", most)], &[]).unwrap()).unwrap();
         assert_eq!(one.to_csv(), "user,per_million_tokens\r\na,\r\n");
+    }
+
+    #[test]
+    fn a_forecast_goes_on_as_it_went_until_now() {
+        let at = |text: &str| Some(crate::time::Instant::parse(text).unwrap());
+        let month = Query { from: at("2026-11-01T00:00:00Z"), until: at("2026-12-01T00:00:00Z"), ..query(&[Measure::Forecast]) };
+        let forecast = |now: &str| {
+            let query = Query { asked_at: at(now), ..month.clone() };
+            query.check().map(|()| asked(&query, &[("a", "7"), ("b", "0.000000000001")]).to_csv())
+        };
+        assert_eq!(forecast("2026-11-08T00:00:00Z").unwrap(), "user,forecast\r\na,30\r\nb,0.000000000004\r\n");
+        assert_eq!(forecast("2027-02-01T00:00:00Z").unwrap(), "user,forecast\r\na,7\r\nb,0.000000000001\r\n");
+        assert_eq!(forecast("2026-11-01T00:00:00Z").unwrap(), "user,forecast\r\na,\r\nb,\r\n");
+        let open = Query { until: None, ..month.clone() };
+        assert!(open.check().unwrap_err().why.starts_with("a forecast needs a range"));
     }
 
     #[test]

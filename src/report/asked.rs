@@ -1,7 +1,7 @@
 //! A query as people write it: words that are not yet understood, and which of them was wrong.
 
 use crate::id::BlockNumber;
-use crate::report::query::{AsOf, Clock, Dimension, Filter, Measure, Query, Wrong};
+use crate::report::query::{AsOf, Clock, Dimension, Filter, Measure, Of, Query, Wrong};
 use crate::report::range;
 use crate::time::Instant;
 use chrono_tz::Tz;
@@ -21,6 +21,8 @@ pub struct Asked {
     pub as_of: Option<String>,
     pub compare: Option<String>,
     pub top: Option<String>,
+    /// What is counted: `spend` or `held`.
+    pub of: Option<String>,
     /// Read entries one by one: `true`.
     pub scan: Option<String>,
 }
@@ -48,6 +50,7 @@ impl Asked {
         let show = match self.show.as_slice() {
             [] if by.contains(&Dimension::Meter) => vec![Measure::Amount, Measure::Quantity],
             [] if filters.iter().any(|filter| filter.dimension == Dimension::Meter) => vec![Measure::Amount, Measure::Tokens],
+            [] if self.of.as_deref() == Some("held") => vec![Measure::Calls, Measure::Tokens],
             [] => vec![Measure::Amount, Measure::Calls],
             names => names.iter().map(|name| Measure::named(name.trim())).collect::<Result<_, _>>().map_err(wrong("show"))?,
         };
@@ -77,12 +80,17 @@ impl Asked {
         };
         let number = |text: &String| text.parse().map_err(|_| wrong("top")(format!("`{text}` is no number of groups")));
         let top = self.top.as_ref().map(number).transpose()?;
+        let of = match self.of.as_deref() {
+            None | Some("spend") => Of::Spend,
+            Some("held") => Of::Held,
+            Some(other) => return Err(wrong("of")(format!("`{other}` cannot be counted; known are spend and held"))),
+        };
         let scan = match self.scan.as_deref() {
             None | Some("false") => false,
             Some("true") => true,
             Some(other) => return Err(wrong("scan")(format!("`{other}` is neither true nor false"))),
         };
-        let query = Query { by, show, from, until, clock, zone, filters, as_of, compare, top, scan };
+        let query = Query { by, show, from, until, clock, zone, filters, as_of, compare, top, of, asked_at: Some(now), scan };
         query.check()?;
         Ok(query)
     }

@@ -23,12 +23,15 @@ macro_rules! shipped {
 }
 shipped![
     "apps",
+    "cache-savings",
     "corrections",
     "drift",
     "features",
+    "held",
     "meters",
     "month-to-date",
     "movers",
+    "price-changes",
     "team-days",
     "unit-costs",
     "users-models"
@@ -60,7 +63,7 @@ pub fn find(reports: &[Named], name: &str) -> Result<Named, String> {
     })
 }
 
-const FIELDS: &str = "question, by, show, range, clock, tz, filters, as_of, compare, top, caveats";
+const FIELDS: &str = "question, by, show, range, clock, tz, filters, as_of, compare, top, of, caveats";
 
 impl Named {
     /// Reads a definition; every mistake in it is told with its line.
@@ -105,6 +108,7 @@ impl Named {
             "range" => asked.range = Some(one(value)?),
             "clock" => asked.clock = Some(one(value)?),
             "tz" => asked.tz = Some(one(value)?),
+            "of" => asked.of = Some(one(value)?),
             "as_of" => asked.as_of = Some(one(value)?),
             "compare" => asked.compare = Some(one(value)?),
             "top" => asked.top = Some(one(value)?),
@@ -143,6 +147,7 @@ impl Named {
             (&mut asked.tz, &besides.tz),
             (&mut asked.as_of, &besides.as_of),
             (&mut asked.compare, &besides.compare),
+            (&mut asked.of, &besides.of),
             (&mut asked.scan, &besides.scan),
             (&mut asked.top, &besides.top),
         ] {

@@ -37,6 +37,10 @@ pub enum Dimension {
     Outcome,
     Estimated,
     CatalogVersion,
+    /// By which card or override it was charged.
+    Card,
+    /// Why it has no amount yet; only what is held has one.
+    Reason,
     Session,
     /// A label of the event, by its key.
     Label(Text),
@@ -60,6 +64,10 @@ pub enum Measure {
     PerCall,
     PerUser,
     Users,
+    /// What tokens read from a cache or written to one would have cost as plain input, less what they cost.
+    CacheSavings,
+    /// What the whole range will come to if it goes on as it went until now.
+    Forecast,
 }
 
 /// What adds up: every column of numbers is made of some of these.
@@ -75,6 +83,7 @@ pub enum Addend {
     Entries,
     Tokens,
     Quantity,
+    CacheSavings,
 }
 
 /// Which of an entry's two instants counts.
@@ -85,6 +94,16 @@ pub enum Clock {
     Occurred,
     /// When it was booked.
     Recorded,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Of {
+    /// What was charged.
+    #[default]
+    Spend,
+    /// What waits for a price, for usage or for a person, and so has no amount.
+    Held,
 }
 
 /// The book as it was known, by block or by instant.
@@ -115,6 +134,9 @@ pub struct Query {
     pub compare: bool,
     /// So many groups; what is left is one line.
     pub top: Option<usize>,
+    pub of: Of,
+    /// When it was asked; a forecast goes on from here.
+    pub asked_at: Option<Instant>,
     /// From the entries alone, and not from the copies of them that are faster to read.
     pub scan: bool,
 }
@@ -139,12 +161,14 @@ impl Default for Query {
             as_of: None,
             compare: false,
             top: None,
+            of: Of::Spend,
+            asked_at: None,
             scan: false,
         }
     }
 }
 
-const PLAIN: [Dimension; 28] = [
+const PLAIN: [Dimension; 30] = [
     Dimension::Hour,
     Dimension::Day,
     Dimension::Week,
@@ -172,6 +196,8 @@ const PLAIN: [Dimension; 28] = [
     Dimension::Outcome,
     Dimension::Estimated,
     Dimension::CatalogVersion,
+    Dimension::Card,
+    Dimension::Reason,
     Dimension::Session,
 ];
 
@@ -205,6 +231,8 @@ impl fmt::Display for Dimension {
             Dimension::Outcome => "outcome",
             Dimension::Estimated => "estimated",
             Dimension::CatalogVersion => "catalog_version",
+            Dimension::Card => "card",
+            Dimension::Reason => "reason",
             Dimension::Session => "session",
             Dimension::Label(key) => return write!(f, "label:{key}"),
         })
@@ -225,7 +253,9 @@ impl Dimension {
 
     /// Those that an entry has without its event, its instant aside.
     pub fn of_entries() -> impl Iterator<Item = Dimension> {
-        PLAIN.into_iter().filter(|dimension| !dimension.is_of_the_clock() && !dimension.is_of_the_event())
+        PLAIN
+            .into_iter()
+            .filter(|dimension| !dimension.is_of_the_clock() && !dimension.is_of_the_event() && *dimension != Dimension::Reason)
     }
 
     /// Depends on an instant, and so on a time zone.
@@ -238,6 +268,16 @@ impl Dimension {
         self.is_of_the_clock() || matches!(self, Dimension::Period)
     }
 
+    pub const fn is_of_an_owner(&self) -> bool {
+        use Dimension::{Agent, App, Environment, Key, Project, Team, User};
+        matches!(self, User | Team | Project | Key | App | Agent | Environment)
+    }
+
+    pub const fn is_of_a_product(&self) -> bool {
+        use Dimension::{Model, Provider, Region, RequestedModel, ServedBy, ServiceTier, Variant};
+        matches!(self, Provider | Model | RequestedModel | ServedBy | Variant | ServiceTier | Region)
+    }
+
     /// Only the event knows it, not the entry.
     pub const fn is_of_the_event(&self) -> bool {
         matches!(self, Dimension::Session | Dimension::Label(_))
@@ -245,7 +285,7 @@ impl Dimension {
 }
 
 impl Measure {
-    const ALL: [Measure; 14] = [
+    const ALL: [Measure; 16] = [
         Measure::Amount,
         Measure::Calls,
         Measure::Entries,
@@ -260,6 +300,8 @@ impl Measure {
         Measure::PerCall,
         Measure::PerUser,
         Measure::Users,
+        Measure::CacheSavings,
+        Measure::Forecast,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -278,6 +320,8 @@ impl Measure {
             Measure::PerCall => "per_call",
             Measure::PerUser => "per_user",
             Measure::Users => "users",
+            Measure::CacheSavings => "cache_savings",
+            Measure::Forecast => "forecast",
         }
     }
 
@@ -288,7 +332,7 @@ impl Measure {
 
     const fn addends(self) -> &'static [Addend] {
         match self {
-            Measure::Amount | Measure::Share | Measure::PerUser => &[Addend::Amount],
+            Measure::Amount | Measure::Share | Measure::PerUser | Measure::Forecast => &[Addend::Amount],
             Measure::Calls | Measure::PerCall => &[Addend::Calls],
             Measure::Entries => &[Addend::Entries],
             Measure::Quantity => &[Addend::Quantity],
@@ -297,6 +341,7 @@ impl Measure {
             Measure::Rated => &[Addend::Rated],
             Measure::Reported => &[Addend::Reported],
             Measure::Drift => &[Addend::Drift],
+            Measure::CacheSavings => &[Addend::CacheSavings],
             Measure::Users => &[],
         }
     }
@@ -348,6 +393,12 @@ impl Query {
         self.show.iter().any(|measure| matches!(measure, Measure::Users | Measure::PerUser))
     }
 
+    /// Seconds of the range that have gone by, and all that it has; of a range that has not begun, none.
+    pub fn elapsed(&self) -> Option<(i64, i64)> {
+        let (from, until, now) = (self.from?.micros(), self.until?.micros(), self.asked_at?.micros());
+        Some(((now.min(until) - from).max(0) / 1_000_000, (until - from) / 1_000_000))
+    }
+
     pub fn needs_events(&self) -> bool {
         self.by.iter().chain(self.filters.iter().map(|filter| &filter.dimension)).any(Dimension::is_of_the_event)
     }
@@ -372,6 +423,31 @@ impl Query {
         if self.show.contains(&Measure::Quantity) && !self.by.contains(&Dimension::Meter) && !self.is_of_one_meter() {
             return wrong("show", "a quantity is one of a meter: group by meter or filter on one, or show tokens".to_owned());
         }
+        let of_money =
+            |measure: &Measure| !matches!(measure, Measure::Calls | Measure::Entries | Measure::Tokens | Measure::Users);
+        let of_entries = |dimension: &&Dimension| {
+            let of_events = dimension.is_of_the_clock() || dimension.is_of_the_event() || dimension.is_of_an_owner();
+            !(of_events
+                || dimension.is_of_a_product()
+                || matches!(dimension, Dimension::Source | Dimension::Outcome | Dimension::Estimated | Dimension::Reason))
+        };
+        match self.of {
+            Of::Spend if self.asks_for(&Dimension::Reason) => {
+                return wrong("group_by", "only what is held has a reason; ask for the report `held`".to_owned());
+            }
+            Of::Held if self.show.iter().any(of_money) => {
+                return wrong("show", "what is held has no amount yet; show calls, entries, tokens or users".to_owned());
+            }
+            Of::Held => {
+                if let Some(dimension) = self.folded().into_iter().find(of_entries) {
+                    return wrong("group_by", format!("what is held has no {dimension} yet; it is given when it is charged"));
+                }
+                if self.clock == Clock::Recorded || self.as_of.is_some() || self.compare {
+                    return wrong("clock", "what is held is known as of now, and by when it occurred".to_owned());
+                }
+            }
+            Of::Spend => {}
+        }
         if self.compare {
             if self.from.is_none() || self.until.is_none() {
                 return wrong("compare", "a comparison needs a range with both ends".to_owned());
@@ -379,6 +455,9 @@ impl Query {
             if let Some(time) = self.by.iter().find(|dimension| dimension.is_of_time()) {
                 return wrong("compare", format!("a comparison is of two ranges, so it cannot be grouped by {time}"));
             }
+        }
+        if self.show.contains(&Measure::Forecast) && (self.from.is_none() || self.until.is_none()) {
+            return wrong("show", "a forecast needs a range with both ends, such as this month".to_owned());
         }
         if self.top == Some(0) {
             return wrong("top", "the top 0 are none; ask for 1 or more".to_owned());

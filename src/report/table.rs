@@ -5,6 +5,9 @@ use crate::money::{Amount, Currency};
 use std::fmt::Write;
 use std::sync::Arc;
 
+/// What stands in the place of a value in the line of what is left.
+pub const THE_REST: &str = "(the rest)";
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     pub columns: Vec<Column>,
@@ -134,6 +137,20 @@ impl Table {
 
     /// Aligned for reading: texts to the left, numbers to the right, money on its point.
     pub fn to_text(&self) -> String {
+        self.aligned(|text, _| text)
+    }
+
+    /// The same for a terminal that shows colours: names of columns stand out, what is negative is red, the rest is dim.
+    pub fn to_terminal(&self) -> String {
+        self.aligned(|text, shade| match shade {
+            Shade::Name => format!("\x1b[1m{text}\x1b[0m"),
+            Shade::Negative => format!("\x1b[31m{text}\x1b[0m"),
+            Shade::Dim => format!("\x1b[2m{text}\x1b[0m"),
+            Shade::Plain => text,
+        })
+    }
+
+    fn aligned(&self, paint: impl Fn(String, Shade) -> String) -> String {
         let places: Vec<usize> = self.columns.iter().map(|column| decimals(&column.cells).max(2)).collect();
         let shown = |(cell, places): (Cell, &usize)| match cell {
             Cell::None => "-".to_owned(),
@@ -141,6 +158,7 @@ impl Table {
             Cell::Money(amount) => padded(amount, *places),
             other => other.plain(),
         };
+        let shades: Vec<Vec<Shade>> = self.rows().map(|row| row.iter().map(Shade::of).collect()).collect();
         let rows: Vec<Vec<String>> = self.rows().map(|row| row.into_iter().zip(&places).map(shown).collect()).collect();
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.name.chars().count()).collect();
         for row in &rows {
@@ -150,10 +168,12 @@ impl Table {
         }
         let mut text = String::new();
         let header: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-        for row in std::iter::once(&header).chain(&rows) {
+        let of_header = vec![Shade::Name; header.len()];
+        for (row, shades) in std::iter::once((&header, &of_header)).chain(rows.iter().zip(&shades)) {
             let mut line = String::new();
-            for ((cell, width), column) in row.iter().zip(&widths).zip(&self.columns) {
+            for (((cell, shade), width), column) in row.iter().zip(shades).zip(&widths).zip(&self.columns) {
                 let space = " ".repeat(width - cell.chars().count());
+                let cell = paint(cell.clone(), *shade);
                 let _ = match column.cells.is_text() {
                     true => write!(line, "{cell}{space}  "),
                     false => write!(line, "{space}{cell}  "),
@@ -204,6 +224,27 @@ impl Table {
     fn json_names(&self) -> Vec<String> {
         let string = |column: &Column| serde_json::to_string(&column.name).expect("text is always JSON");
         self.columns.iter().map(string).collect()
+    }
+}
+
+/// How a cell stands out where there are colours.
+#[derive(Clone, Copy)]
+enum Shade {
+    Name,
+    Negative,
+    Dim,
+    Plain,
+}
+
+impl Shade {
+    fn of(cell: &Cell) -> Shade {
+        match cell {
+            Cell::Money(amount) if amount.is_negative() => Shade::Negative,
+            Cell::Percent(share) if *share < 0 => Shade::Negative,
+            Cell::None => Shade::Dim,
+            Cell::Text(text) if &**text == THE_REST => Shade::Dim,
+            _ => Shade::Plain,
+        }
     }
 }
 
@@ -289,6 +330,22 @@ mod tests {
             "[{\"user\":null,\"amount\":\"1234.00117\",\"currency\":\"USD\",\"calls\":1,\"share\":\"99.96\"},\n \
              {\"user\":\"bo\",\"amount\":\"0.5\",\"currency\":\"USD\",\"calls\":1,\"share\":\"0.04\"}]"
         );
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let money = |text: &str| Some(Amount::parse(text).unwrap());
+        let table = Table {
+            columns: vec![
+                Column::new("user", Cells::texts([Some("bo".into()), None])),
+                Column::new("amount", Cells::Money(vec![money("-0.125"), money("7")])),
+            ],
+            totals: Vec::new(),
+        };
+        let painted = table.to_terminal();
+        assert!(painted.contains("\x1b[31m-0.125\x1b[0m") && painted.contains("\x1b[1muser\x1b[0m"), "{painted:?}");
+        let plain = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m"].iter().fold(painted, |text, code| text.replace(code, ""));
+        assert_eq!(plain, table.to_text());
     }
 
     #[test]

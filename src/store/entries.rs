@@ -236,6 +236,21 @@ impl Store {
         Ok(booked)
     }
 
+    /// Has the driver hand over every column of the entries from one sequence up to another, row by row, and says how many
+    /// they were: no copy of them can be made faster.
+    pub async fn touch_entries(&self, org: Org, from: i64, until: i64) -> Result<usize, StoreError> {
+        let text = format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.sequence >= $2 AND e.sequence < $3");
+        on!(self.reader(), db => {
+            let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(from).bind(until);
+            let rows = query.fetch_all(db).await.doing("read entries")?;
+            for row in &rows {
+                let touched = (0..32).filter(|place| *place != 12).try_for_each(|place| row.maybe_int(place).map(drop));
+                touched.and_then(|()| row.text(12)).and_then(|_| row.blob(32)).doing("read entries")?;
+            }
+            Ok(rows.len())
+        })
+    }
+
     /// The entries from one sequence up to another, in order: what a block covers.
     pub async fn entries_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<Entry>, StoreError> {
         let text =

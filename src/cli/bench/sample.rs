@@ -1,6 +1,7 @@
 //! Synthetic usage: what a busy gateway sends, with ids that nothing can predict. The same seed gives the same events.
 
 use crate::catalog::Catalog;
+use crate::time::Instant;
 
 /// A small generator of numbers; benchmarks must not depend on a better one.
 #[derive(Clone)]
@@ -35,9 +36,19 @@ const USERS: u64 = 2_000;
 pub struct Sample {
     random: Random,
     models: Vec<String>,
-    /// Seconds since the start of the month that the usage happens in.
+    /// Milliseconds since the first day that the usage happens on.
     clock: u64,
+    /// Up to so many milliseconds from one to the next.
+    pace: u64,
+    /// After which it begins again.
+    days: u64,
+    /// In milliseconds.
+    first_day: i64,
 }
+
+/// 2026-10-01
+const OCTOBER: i64 = 1_790_812_800_000;
+const DAY: u64 = 86_400_000;
 
 impl Sample {
     /// Usage of twenty models of a catalog, a few events a second.
@@ -46,29 +57,37 @@ impl Sample {
         let priced = list.into_iter().flat_map(|list| &list.models).filter(|model| {
             model.cards.iter().any(|card| !card.is_doubtful_zero() && !card.free && card.rates.iter().count() >= 3)
         });
-        Sample { random: Random::new(seed), models: priced.take(20).map(|model| model.name.to_string()).collect(), clock: 0 }
+        let models = priced.take(20).map(|model| model.name.to_string()).collect();
+        Sample { random: Random::new(seed), models, clock: 0, pace: 1_000, days: 28, first_day: OCTOBER }
+    }
+
+    /// The same from some day on, as slow as is wanted.
+    pub fn spread(seed: u64, catalog: &Catalog, from_day: u64, pace: u64) -> Sample {
+        let first_day = OCTOBER + (from_day * DAY) as i64;
+        Sample { pace: pace.max(1), days: 1_000, first_day, ..Sample::new(seed, catalog) }
+    }
+
+    /// The instant at which a day begins.
+    pub fn first_day(day: u64) -> String {
+        Instant::from_micros((OCTOBER + (day * DAY) as i64) * 1_000).to_string()
     }
 
     /// Appends one event as JSON and answers where in `to` its id begins.
     pub fn write(&mut self, to: &mut Vec<u8>) -> usize {
         let random = &mut self.random;
-        self.clock += random.below(2);
-        let (day, second) = (1 + self.clock / 86_400 % 28, self.clock % 86_400);
+        self.clock += random.below(self.pace);
+        let at = Instant::from_micros((self.first_day + (self.clock % (self.days * DAY)) as i64) * 1_000);
         let model = &self.models[(random.below(100) * random.below(100) / 500) as usize % self.models.len()];
         let user = random.below(USERS).min(random.below(USERS));
         to.extend_from_slice(br#"{"id":""#);
         let place = to.len();
         to.extend_from_slice(format!("{:016x}{:016x}", random.next(), random.next()).as_bytes());
         let rest = format!(
-            "\",\"source\":\"gateway-eu\",\"occurred_at\":\"2026-10-{day:02}T{:02}:{:02}:{:02}.{:03}Z\",\"provider\":\"openrouter\",\
+            "\",\"source\":\"gateway-eu\",\"occurred_at\":\"{at}\",\"provider\":\"openrouter\",\
              \"model\":\"{model}\",\"requested_model\":\"fast\",\"usage\":{{\"input\":{},\"cache_read\":{},\"output\":{}}},\
              \"provider_request_id\":null,\"user\":\"user-{user}\",\"team\":\"team-{}\",\"project\":\"project-{}\",\"key\":\"key-{}\",\
              \"app\":\"assistant\",\"environment\":\"production\",\"session\":\"s-{:012x}\",\"labels\":{{\"feature\":\"answers\",\"region\":\"eu\"}},\
              \"outcome\":\"succeeded\"}}",
-            second / 3600,
-            second / 60 % 60,
-            second % 60,
-            random.below(1000),
             50 + random.below(4_000),
             random.below(3) * 1_024,
             20 + random.below(900),

@@ -1,16 +1,18 @@
 //! Entries as reports see them: what stands for each of their values, what they add, and what the numbers mean in words.
 
 use crate::catalog::resolution::Layer;
+use crate::flow::held::HeldWithEvent;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, NameId, Org, Version};
 use crate::ledger::items::Item;
 use crate::ledger::{EntryKind, adds};
-use crate::money::Amount;
-use crate::report::fold::{Adding, Keep};
-use crate::report::{Addend, Clock, Dimension, Filter, Measure, Query};
+use crate::money::{Amount, Currency};
+use crate::rating::HeldReason;
+use crate::report::fold::{Adding, Keep, Stretch};
+use crate::report::{Addend, Clock, Dimension, Filter, Measure, Of, Query};
 use crate::store::{Line, Names, Span, StoreError, Wanted};
 use crate::time::{Instant, Month};
-use crate::usage::{Meter, Outcome};
+use crate::usage::{Meter, Outcome, Quantities};
 use std::collections::{HashMap, HashSet};
 
 /// An entry, or one meter of it, with what is known beside it.
@@ -95,6 +97,8 @@ impl<'a> Booked<'a> {
             Dimension::Outcome => line.outcome,
             Dimension::Estimated => i64::from(line.estimated),
             Dimension::CatalogVersion => self.span.map_or(0, |span| span.version.0),
+            Dimension::Card => line.card,
+            Dimension::Reason => 0,
             Dimension::Session | Dimension::Label(_) => line.event.map_or(0, |event| self.facts.number(event, dimension)),
             Dimension::Hour | Dimension::Day | Dimension::Week | Dimension::Month => 0,
         }
@@ -111,9 +115,26 @@ impl<'a> Booked<'a> {
             (Addend::List, _) => line.list.unwrap_or(line.amount),
             (Addend::Rated, _) => line.rated.unwrap_or_default(),
             (Addend::Reported, _) => line.reported.unwrap_or_default(),
+            (Addend::CacheSavings, _) => self.cache_savings(),
             _ => line.reported.zip(line.rated).map_or(Amount::ZERO, |(reported, rated)| reported - rated),
         };
         if adds(line.kind, line.debit, line.credit, self.margins) { amount } else { -amount }
+    }
+
+    /// Beside the rate that the same call paid for plain input; where it paid for none, or where it is not known what a
+    /// meter cost, nothing can be said.
+    fn cache_savings(&self) -> Amount {
+        let rate_of = |meter: Meter| self.line.items.iter().find(|item| item.meter == meter).and_then(|item| item.rate);
+        let saved = |item: &Item| {
+            let plain = match item.meter {
+                Meter::CacheRead | Meter::CacheWrite | Meter::CacheWrite1h => Meter::Input,
+                Meter::AudioCacheRead => Meter::AudioInput,
+                _ => return None,
+            };
+            let plain = rate_of(plain)?.times(item.quantity)?;
+            item.rate.map(|_| plain - item.amount)
+        };
+        self.line.items.iter().filter_map(saved).sum()
     }
 
     /// A margin that pays is money alone: it has no calls and no meters.
@@ -133,13 +154,49 @@ impl<'a> Booked<'a> {
 
 pub fn adding(addend: Addend, booked: &[Booked]) -> Adding {
     match addend {
-        Addend::Amount | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift => {
+        Addend::Amount | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings => {
             Adding::Money(booked.iter().map(|booked| booked.money(addend).units()).collect())
         }
         Addend::Calls | Addend::Entries | Addend::Tokens | Addend::Quantity => {
             Adding::Count(booked.iter().map(|booked| booked.count(addend)).collect())
         }
     }
+}
+
+/// Held events in columns. They have no numbers of names yet, so each text gets one here.
+pub fn held_stretch(query: &Query, held: &[HeldWithEvent], facts: &mut Facts) -> Result<Stretch, FlowError> {
+    let mut numbers = Vec::new();
+    for dimension in query.folded() {
+        let mut column = Vec::new();
+        for held in held.iter().filter(|_| !dimension.is_of_the_clock()) {
+            column.push(as_number(facts.number_of_held(held, dimension))?);
+        }
+        numbers.push(column);
+    }
+    let events = || held.iter().map(|held| &held.stored.event);
+    let calls: Vec<i64> = events().map(|event| event.calls as i64).collect();
+    let adding = |addend: Addend| match addend {
+        Addend::Calls => Adding::Count(calls.clone()),
+        Addend::Entries => Adding::Count(vec![1; held.len()]),
+        Addend::Tokens => Adding::Count(events().map(|event| event.quantities().map_or(0, tokens_of)).collect()),
+        _ => Adding::Money(vec![0; held.len()]),
+    };
+    let mut users = Vec::new();
+    for held in held.iter().filter(|_| query.counts_users()) {
+        users.push(as_number(facts.number_of_held(held, &Dimension::User))?);
+    }
+    Ok(Stretch {
+        at: events().map(|event| event.occurred_at.micros()).collect(),
+        currencies: vec![Currency::USD; held.len()],
+        addends: query.addends().into_iter().map(adding).collect(),
+        numbers,
+        users,
+        calls,
+    })
+}
+
+fn tokens_of(quantities: &Quantities) -> i64 {
+    quantities.present().filter(|(meter, _)| meter.is_token()).map(|(_, count)| count as i64).sum()
 }
 
 /// What of an entry a query needs.
@@ -162,8 +219,8 @@ pub fn wanted(query: &Query, margins: &HashSet<NameId>) -> Wanted {
         list: shows(&[Measure::List]),
         rated: shows(&[Measure::Rated, Measure::Drift]),
         reported: shows(&[Measure::Reported, Measure::Drift]),
-        items: query.is_of_meters() || shows(&[Measure::Tokens, Measure::PerMillionTokens]),
-        provenance: false,
+        items: query.is_of_meters() || shows(&[Measure::Tokens, Measure::PerMillionTokens, Measure::CacheSavings]),
+        provenance: asks(&[Dimension::Card]),
     }
 }
 
@@ -214,6 +271,39 @@ impl Facts {
         self.texts.len() as i64
     }
 
+    pub fn text(&self, number: u32) -> Option<String> {
+        self.texts.get((number as usize).checked_sub(1)?).cloned()
+    }
+
+    fn number_of_held(&mut self, held: &HeldWithEvent, dimension: &Dimension) -> i64 {
+        let event = &held.stored.event;
+        let (owner, product) = (&event.owner, &event.product);
+        let text = match dimension {
+            Dimension::Reason => return held.held.reason as i64,
+            Dimension::Outcome => return event.outcome as i64,
+            Dimension::Estimated => return i64::from(event.estimated),
+            Dimension::Label(key) => event.labels.iter().find(|(other, _)| other == key).map(|(_, value)| value),
+            Dimension::Session => event.session.as_ref(),
+            Dimension::Source => Some(&event.source),
+            Dimension::User => owner.user.as_ref(),
+            Dimension::Team => owner.team.as_ref(),
+            Dimension::Project => owner.project.as_ref(),
+            Dimension::Key => owner.key.as_ref(),
+            Dimension::App => owner.app.as_ref(),
+            Dimension::Agent => owner.agent.as_ref(),
+            Dimension::Environment => owner.environment.as_ref(),
+            Dimension::Provider => Some(&product.provider),
+            Dimension::Model => Some(&product.model),
+            Dimension::RequestedModel => product.requested_model.as_ref(),
+            Dimension::ServedBy => product.served_by.as_ref(),
+            Dimension::Variant => product.variant.as_ref(),
+            Dimension::ServiceTier => product.service_tier.as_ref(),
+            Dimension::Region => product.region.as_ref(),
+            _ => None,
+        };
+        text.map_or(0, |text| self.number_of(text))
+    }
+
     fn number(&self, event: EventNumber, dimension: &Dimension) -> i64 {
         let facts = self.of_events.get(&event).map_or(&[][..], Vec::as_slice);
         facts.iter().find(|(other, _)| other == dimension).map_or(0, |(_, number)| *number)
@@ -221,7 +311,7 @@ impl Facts {
 }
 
 /// What a filter lets through, in numbers.
-pub async fn keep(farthing: &Farthing, org: Org, filter: &Filter, facts: &mut Facts) -> Result<Keep, FlowError> {
+pub async fn keep(farthing: &Farthing, org: Org, of: Of, filter: &Filter, facts: &mut Facts) -> Result<Keep, FlowError> {
     let (dimension, values) = (&filter.dimension, &filter.values);
     if dimension.is_of_the_clock() {
         return Ok(Keep::Labels(values.clone()));
@@ -231,7 +321,7 @@ pub async fn keep(farthing: &Farthing, org: Org, filter: &Filter, facts: &mut Fa
         numbers.insert(0);
     }
     match dimension {
-        Dimension::Session | Dimension::Label(_) => {
+        dimension if dimension.is_of_the_event() || of == Of::Held && is_of_names(dimension) => {
             let known = values.iter().filter(|value| !value.is_empty()).map(|value| facts.number_of(value));
             numbers.extend(known.map(as_number).collect::<Result<Vec<u32>, _>>()?);
         }
@@ -275,6 +365,7 @@ pub fn is_of_names(dimension: &Dimension) -> bool {
             | Dimension::Outcome
             | Dimension::Estimated
             | Dimension::CatalogVersion
+            | Dimension::Reason
             | Dimension::Session
             | Dimension::Label(_)
     )
@@ -291,6 +382,7 @@ pub fn text(dimension: &Dimension, number: i64, names: &Names, facts: &Facts) ->
         Dimension::Outcome => Outcome::from_number(small).map(|outcome| outcome.name().to_owned()),
         Dimension::Estimated => Some((number != 0).to_string()),
         Dimension::CatalogVersion => Some(Version(number).to_string()),
+        Dimension::Reason => HeldReason::from_number(small).map(|reason| reason.name().to_owned()),
         _ if number == 0 && !matches!(dimension, Dimension::Estimated) => None,
         Dimension::Session | Dimension::Label(_) => facts.texts.get((number - 1) as usize).cloned(),
         _ => Some(names.text(NameId(number))?.to_owned()),

@@ -1,0 +1,216 @@
+//! Reports over a large book: how fast it is copied to segments beside a plain SELECT of the same columns, how long the
+//! questions take that people ask most, beside DuckDB on the same files where a Python that has it is named, and how much
+//! memory all of it takes.
+
+use super::{Outcome, Run, Sample, io};
+use crate::cli::Failure;
+use crate::flow::Farthing;
+use crate::flow::ingest::Prepared;
+use crate::flow::publish::CatalogFiles;
+use crate::flow::segments::SegmentPlan;
+use crate::id::Org;
+use crate::report::{Dimension, Measure, Query};
+use crate::store::StoreOptions;
+use crate::time::Instant as Moment;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Days that the usage is spread over.
+const DAYS: u64 = 45;
+/// How often a question is asked; the median counts.
+const TIMES: usize = 5;
+
+struct Book {
+    farthing: Farthing,
+    org: Org,
+    segments: PathBuf,
+}
+
+impl Run<'_> {
+    pub(super) async fn reports(&mut self) -> Outcome {
+        let events = self.bench.events;
+        let database = match &self.bench.book {
+            Some(file) => StoreOptions { url: format!("sqlite://{}", file.display()), ..self.settings.store.clone() },
+            None => self.fresh("sqlite", "reports").await?,
+        };
+        let book = self.book(&database).await?;
+        self.spread(&book, events, 0).await?;
+        self.copying(&book).await?;
+        self.questions(&book).await?;
+        self.a_tenth(&book).await?;
+        book.farthing.store.close().await;
+        Ok(())
+    }
+
+    async fn book(&self, database: &StoreOptions) -> Result<Book, Failure> {
+        let farthing = Farthing::open(database, &CatalogFiles::Shipped).await?;
+        let org = farthing.store.org(crate::flow::FIRST_ORG).await?;
+        let segments = PathBuf::from(format!("{}.segments", database.url.trim_start_matches("sqlite://")));
+        let farthing = farthing.with_segments(Some(SegmentPlan::at(segments.clone())));
+        Ok(Book { farthing, org, segments })
+    }
+
+    /// Usage of 2,000 users and 20 models, in order of time, from some day on; days are of the same length in every book.
+    async fn spread(&self, book: &Book, events: u64, from_day: u64) -> Outcome {
+        let in_force = book.farthing.in_force(book.org).await?;
+        let mut sample = Sample::spread(99 + from_day, &self.catalog, from_day, DAYS * 86_400_000 * 2 / self.bench.events);
+        let mut there = book.farthing.store.head(book.org).await?.next_record as u64 - 1;
+        while there < events {
+            let wanted = (events - there).min(20_000) as usize;
+            let events = super::read_events(&mut sample, wanted);
+            let prepared: Vec<Prepared> =
+                events.into_iter().map(|event| book.farthing.prepare(book.org, &in_force, event)).collect();
+            for group in prepared.chunks(2_000) {
+                book.farthing.commit_events(group, || false).await.map_err(|e| Failure::Io(format!("{e:?}")))?;
+            }
+            there += wanted as u64;
+            eprint!("\r{there} events ");
+        }
+        eprintln!();
+        Ok(())
+    }
+
+    async fn copying(&mut self, book: &Book) -> Outcome {
+        let head = book.farthing.store.head(book.org).await?.next_sequence.0;
+        let some = head.min(1_000_000);
+        let started = Instant::now();
+        let mut read = 0;
+        for place in (1..some).step_by(10_000) {
+            read += book.farthing.store.touch_entries(book.org, place, some.min(place + 10_000)).await?;
+        }
+        let ceiling = read as f64 / started.elapsed().as_secs_f64();
+        self.figure("segments: a plain SELECT of the same columns", ceiling, "entries/s", None);
+        let memory = Memory::start();
+        let started = Instant::now();
+        let copied = book.farthing.rebuild_segments(book.org, |_, _| {}).await?;
+        let rate = copied.entries as f64 / started.elapsed().as_secs_f64();
+        self.figure("segments: all of the book copied", rate, "entries/s", Some(ceiling));
+        self.figure("segments: memory while it is copied", memory.most(), "MB", None);
+        let tail = book.farthing.tail(book.org).await?;
+        self.figure("segments: entries that are in none", tail as f64, "entries", None);
+        let bytes: u64 = files(&book.segments, "")?.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
+        self.figure("segments: disk for an entry and its meters", bytes as f64 / head as f64, "bytes", None);
+        Ok(())
+    }
+
+    async fn questions(&mut self, book: &Book) -> Outcome {
+        let questions = [
+            ("user", vec![Dimension::User], "\"user\""),
+            ("user x model x day", vec![Dimension::User, Dimension::Model, Dimension::Day], "\"user\", model, occurred_at::DATE"),
+        ];
+        for (name, by, in_sql) in questions {
+            let query = Query { by, show: vec![Measure::Amount, Measure::Calls], ..Query::default() };
+            let memory = Memory::start();
+            let (took, rows) = self.ask(book, &query).await?;
+            self.figure(&format!("report: by {name}, {rows} rows"), took, "ms", None);
+            self.figure(&format!("report: memory while it is by {name}"), memory.most(), "MB", None);
+            if let Some(duckdb) = self.duckdb(book, in_sql)? {
+                self.figure(&format!("report: DuckDB by {name}, on the same files"), duckdb, "ms", None);
+                self.figure(&format!("report: by {name}, over DuckDB"), took / duckdb, "times", None);
+            }
+        }
+        let by_meter = Query {
+            by: vec![Dimension::Model, Dimension::Meter],
+            show: vec![Measure::Amount, Measure::Quantity],
+            ..Query::default()
+        };
+        let (took, rows) = self.ask(book, &by_meter).await?;
+        self.figure(&format!("report: by model x meter, {rows} rows"), took, "ms", None);
+        Ok(())
+    }
+
+    /// The last tenth of the range, in the whole book and in a book that holds nothing else.
+    async fn a_tenth(&mut self, book: &Book) -> Outcome {
+        let from_day = DAYS - DAYS / 10;
+        let from = Sample::first_day(from_day);
+        let query = Query {
+            by: vec![Dimension::User, Dimension::Model],
+            from: Some(Moment::parse(&from).map_err(io)?),
+            ..Query::default()
+        };
+        let (in_all, rows) = self.ask(book, &query).await?;
+        let alone = self.book(&self.fresh("sqlite", "tenth").await?).await?;
+        let head = book.farthing.store.head(book.org).await?.next_record as u64 - 1;
+        self.spread(&alone, head * (DAYS / 10) / DAYS, from_day).await?;
+        alone.farthing.rebuild_segments(alone.org, |_, _| {}).await?;
+        let (by_itself, rows_alone) = self.ask(&alone, &query).await?;
+        alone.farthing.store.close().await;
+        self.figure(&format!("report: the last tenth of the days, {rows} rows"), in_all, "ms", None);
+        self.figure(&format!("report: the same in a book of them alone, {rows_alone} rows"), by_itself, "ms", None);
+        self.figure("report: a tenth in the whole book over one of it alone", in_all / by_itself, "times", None);
+        Ok(())
+    }
+
+    /// The median of some times, in milliseconds, and how many rows the answer has. The first time hashes the files.
+    async fn ask(&self, book: &Book, query: &Query) -> Result<(f64, usize), Failure> {
+        let mut took = Vec::new();
+        let mut rows = book.farthing.report(book.org, query).await?.table.len();
+        for _ in 0..TIMES {
+            let started = Instant::now();
+            rows = book.farthing.report(book.org, query).await?.table.len();
+            took.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        took.sort_by(f64::total_cmp);
+        Ok((took[TIMES / 2], rows))
+    }
+
+    /// The same question to DuckDB, in milliseconds.
+    fn duckdb(&self, book: &Book, by: &str) -> Result<Option<f64>, Failure> {
+        let Some(python) = &self.bench.python else { return Ok(None) };
+        let files: Vec<String> =
+            files(&book.segments, ".entries.parquet")?.iter().map(|path| format!("'{}'", path.display())).collect();
+        let program = format!(
+            "import duckdb, time\n\
+             c = duckdb.connect()\n\
+             q = '''SELECT {by}, sum(micro), sum(femto), sum(yocto), sum(calls) FROM read_parquet([{files}]) GROUP BY ALL \
+             ORDER BY sum(micro) DESC'''\n\
+             took = []\n\
+             for _ in range({times}):\n\
+             \x20   start = time.perf_counter(); c.execute(q).fetchnumpy(); took.append(time.perf_counter() - start)\n\
+             print(sorted(took)[1:][{times} // 2] * 1e3)\n",
+            files = files.join(","),
+            times = TIMES + 1,
+        );
+        let ran = Command::new(python).args(["-c", &program]).output().map_err(io)?;
+        let said = String::from_utf8_lossy(&ran.stdout);
+        let took = said.trim().parse().map_err(|_| Failure::Io(String::from_utf8_lossy(&ran.stderr).into_owned()))?;
+        Ok(Some(took))
+    }
+}
+
+impl Farthing {
+    /// Entries that are in no segment.
+    async fn tail(&self, org: Org) -> Result<i64, Failure> {
+        let segments = self.segments_until(org, i64::MAX).await?;
+        let covered: i64 = segments.iter().map(|segment| segment.manifest.until - segment.manifest.from).sum();
+        Ok(self.store.head(org).await?.next_sequence.0 - 1 - covered)
+    }
+}
+
+fn files(directory: &Path, end: &str) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for org in std::fs::read_dir(directory).map_err(io)? {
+        for file in std::fs::read_dir(org.map_err(io)?.path()).map_err(io)? {
+            found.push(file.map_err(io)?.path());
+        }
+    }
+    found.retain(|path| path.to_string_lossy().ends_with(end));
+    Ok(found)
+}
+
+/// The most memory that this process takes from here on, beyond nothing.
+struct Memory;
+
+impl Memory {
+    fn start() -> Memory {
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        Memory
+    }
+
+    fn most(&self) -> f64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) / 1024.0
+    }
+}
