@@ -10,6 +10,7 @@
 // The notations that everything else is written in.
 pub mod money;
 pub mod time;
+pub mod schedule;
 pub mod id;
 pub mod bytes;
 pub mod yaml;
@@ -22,9 +23,9 @@ pub mod report;
 // What waits: the database, the verbs, the doors.
 pub mod store;
 pub mod provider;
-pub mod flow;
 #[cfg(feature = "polars")]
 pub mod frame;
+pub mod flow;
 pub mod http;
 pub mod jobs;
 pub mod config;
