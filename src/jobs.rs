@@ -33,7 +33,10 @@ pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
     if plan.refresh.policy != Policy::Off {
         tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
     }
-    tokio::spawn(deliver(farthing.clone(), jobs(reports).into(), plan.catch_up_days));
+    let jobs = jobs(reports);
+    if !jobs.is_empty() {
+        tokio::spawn(deliver(farthing.clone(), jobs.into(), plan.catch_up_days));
+    }
     if let Some(webhook) = plan.webhook {
         tokio::spawn(tell(farthing.clone(), webhook));
     }
@@ -150,7 +153,7 @@ async fn deliver(farthing: Arc<Farthing>, jobs: Arc<[Job]>, catch_up_days: u32) 
     for (job, time) in jobs.iter().filter_map(|job| Some((job, next(job)?))) {
         tracing::info!(job = job.name, schedule = %job.delivery.schedule, next = %time.at, "a report is written by itself");
     }
-    while !jobs.is_empty() {
+    loop {
         // As a task of its own: one that panics is tried again like one whose process died.
         match tokio::spawn(work(farthing.clone(), jobs.clone(), catch_up_days)).await {
             Ok(Ok(())) => {}

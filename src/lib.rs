@@ -31,3 +31,8 @@ pub mod jobs;
 pub mod config;
 pub mod telemetry;
 pub mod cli;
+
+/// Whether this program can write Parquet.
+pub const HAS_PARQUET: bool = cfg!(feature = "polars");
+/// Whether this program can write into buckets.
+pub const HAS_BUCKETS: bool = cfg!(feature = "s3");

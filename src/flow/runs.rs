@@ -31,15 +31,9 @@ impl Farthing {
             return Ok(0);
         };
         let earliest = Instant::from_micros(now.micros() - i64::from(catch_up_days) * 86_400_000_000);
-        if let Some(first) = job.delivery.schedule.between(planned, earliest).next() {
-            let missed = first.local;
-            tracing::warn!(
-                job = job.name,
-                org = org.0,
-                missed,
-                days = catch_up_days,
-                "runs were missed too long ago to be made up for"
-            );
+        if let Some(missed) = job.delivery.schedule.between(planned, earliest).next() {
+            tracing::warn!(job = job.name, org = org.0, from = missed.local, until = %earliest, "runs were missed too long ago");
+            self.store.note_planned(org, &job.name, &schedule, earliest).await?;
         }
         let times: Vec<ScheduledTime> = job.delivery.schedule.between(planned.max(earliest), now).collect();
         let Some(last) = times.last() else { return Ok(0) };

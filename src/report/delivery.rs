@@ -92,7 +92,7 @@ impl Destination {
         if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(format!("`{prefix}` is no prefix of names; write it like teams/monthly"));
         }
-        if cfg!(not(feature = "s3")) {
+        if !crate::HAS_BUCKETS {
             return Err("this farthing was built without S3 (the feature s3)".to_owned());
         }
         Ok(Destination::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
@@ -105,8 +105,8 @@ impl Format {
             "csv" => Ok(Format::Csv),
             "json" => Ok(Format::Json),
             "table" => Ok(Format::Table),
-            "parquet" if cfg!(feature = "polars") => Ok(Format::Parquet),
-            "parquet" => Err("this farthing was built without Parquet (the feature polars)".to_owned()),
+            "parquet" if crate::HAS_PARQUET => Ok(Format::Parquet),
+            "parquet" => Err("this farthing was built without Parquet".to_owned()),
             other => Err(format!("`{other}` is no format; known are csv, json, table and parquet")),
         }
     }

@@ -191,7 +191,7 @@ fn model(fields: &[(String, Vec<u32>); 5], zone: Tz, from: i64, minutes: i64) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn a_schedule_is_due_when_the_clock_on_the_wall_says_so(
