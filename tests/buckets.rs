@@ -4,7 +4,8 @@ use crate::support::bucket::Bucket;
 use crate::support::database::{TestDatabase, block_on};
 use serde_json::Value;
 use sqlx::Connection;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const SECRET: &str = "canary-secret-4711";
 
@@ -21,24 +22,27 @@ impl Case {
         Case { database, bucket }
     }
 
-    /// Runs the job, with a log that leaves nothing out.
-    fn run(&self) -> (Option<i32>, String) {
+    /// The job as a process of its own, with a log that leaves nothing out.
+    fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
         command.args(["jobs", "run", "teams", "--at", "2026-01-01T06:00", "--reports"]).arg(self.database.directory());
         command.env("DATABASE_URL", &self.database.url).env("FARTHING_LOG", "debug");
         command.env("AWS_ENDPOINT_URL", &self.bucket.url).env("AWS_ALLOW_HTTP", "true").env("AWS_REGION", "eu-north-1");
         command.env("AWS_ACCESS_KEY_ID", "farthing").env("AWS_SECRET_ACCESS_KEY", SECRET);
-        let output = command.output().unwrap();
+        command
+    }
+
+    fn run(&self) -> (Option<i32>, String) {
+        let output = self.command().output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!said.contains(SECRET), "{said}");
         (output.status.code(), said)
     }
 
-    /// Makes it look as if the run had broken off before it could say that it was done.
-    fn forget_that_it_is_done(&self) {
+    fn change_runs(&self, change: &'static str) {
         block_on(async {
             let mut database = sqlx::SqliteConnection::connect(&self.database.url).await.unwrap();
-            sqlx::query("UPDATE job_runs SET state = 'failed', next_at = 0").execute(&mut database).await.unwrap();
+            sqlx::query(change).execute(&mut database).await.unwrap();
         });
     }
 }
@@ -60,7 +64,7 @@ fn a_report_and_its_note_are_put_into_the_bucket_once() {
     assert!(asked.len() == 2 && asked[0].contains("content-type: text/csv"), "{asked:?}");
     assert!(!asked.concat().contains(SECRET));
     // What is there is found and left alone.
-    case.forget_that_it_is_done();
+    case.change_runs("UPDATE job_runs SET state = 'failed', next_at = 0");
     assert_eq!(case.run().0, Some(0));
     let more: Vec<_> = case.bucket.asked()[2..].iter().map(|head| head[..4].to_owned()).collect();
     assert_eq!(more, ["GET ", "GET "]);
@@ -83,6 +87,26 @@ fn a_bucket_that_stays_busy_fails_the_run_until_it_is_not() {
     assert!(code == Some(1) && said.contains("2026-01-01T06:00  failed 1 times"), "{said}");
     assert!(said.contains("cannot write s3://books/a/b/main/teams/2026-01-01T0600.csv: "), "{said}");
     case.bucket.is_busy(0);
+    let (code, said) = case.run();
+    assert_eq!((code, case.bucket.objects().len()), (Some(0), 2), "{said}");
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_writes_leaves_its_run_to_the_next_one() {
+    let case = Case::new();
+    case.bucket.is_silent(true);
+    let mut process = case.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while case.bucket.asked().is_empty() {
+        assert!(process.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    case.bucket.is_silent(false);
+    // As long as it may be alive nobody else writes.
+    let (code, said) = case.run();
+    assert!(code == Some(1) && said.contains("2026-01-01T06:00  running since "), "{said}");
+    case.change_runs("UPDATE job_runs SET next_at = 0");
     let (code, said) = case.run();
     assert_eq!((code, case.bucket.objects().len()), (Some(0), 2), "{said}");
 }

@@ -3,7 +3,7 @@
 
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::service::{Request, Service};
-use farthing::flow::deliver::{Job, jobs};
+use farthing::flow::deliver::{Job, Order, jobs};
 use farthing::flow::publish::CatalogFiles;
 use farthing::flow::runs::{ATTEMPTS, LEASE};
 use farthing::flow::{Farthing, now};
@@ -217,18 +217,34 @@ fn a_run_that_broke_off_after_it_had_delivered_is_not_delivered_again() {
         case.farthing.plan(ORG, &job, MONTH, due).await.unwrap();
         let run = case.farthing.store.runs_due(ORG, due).await.unwrap().remove(0);
         let claim = case.farthing.store.claim_run(ORG, "teams", &run.time, false, due, later(due, LEASE)).await.unwrap().unwrap();
-        let order = farthing::flow::deliver::Order::of(ORG, "main", &job, &claim);
-        case.farthing.deliver(&order).await.unwrap();
+        case.farthing.deliver(&Order { org: ORG, whose: "main", job: &job, claim: &claim }).await.unwrap();
         let before = case.file("2026-11-10T0600.csv");
         // More of that day is booked before somebody takes over.
         case.spend("search", "2026-11-09T13:00:00Z", 1_000).await;
         assert_eq!(case.look(&job, later(due, LEASE)).await, [("2026-11-10T06:00".to_owned(), RunState::Done)]);
         assert_eq!(case.file("2026-11-10T0600.csv"), before);
-        // Where the file beside the note is not the one of the note, it is made again.
+    });
+}
+
+#[test]
+fn a_file_that_is_not_the_one_of_its_note_is_made_again() {
+    on_both("half", async |case| {
+        case.spend("search", "2026-11-09T12:00:00Z", 1_000).await;
+        let job = case.job("schedule: 0 6 * * *\nrange: yesterday");
+        let due = at("2026-11-10T06:00:00Z");
+        case.look(&job, at("2026-11-10T05:00:00Z")).await;
+        case.farthing.plan(ORG, &job, MONTH, due).await.unwrap();
+        let run = case.farthing.store.runs_due(ORG, due).await.unwrap().remove(0);
+        let claim = case.farthing.store.claim_run(ORG, "teams", &run.time, false, due, later(due, LEASE)).await.unwrap().unwrap();
+        let order = Order { org: ORG, whose: "main", job: &job, claim: &claim };
+        case.farthing.deliver(&order).await.unwrap();
         std::fs::write(case.root.join("main/teams/2026-11-10T0600.csv"), "half").unwrap();
-        let again = farthing::store::Claim { attempt: 3, ..claim.clone() };
-        case.farthing.deliver(&farthing::flow::deliver::Order::of(ORG, "main", &job, &again)).await.unwrap();
-        assert!(case.file("2026-11-10T0600.csv").contains("search,0.3,USD,2"));
+        assert_eq!(case.look(&job, later(due, LEASE)).await, [("2026-11-10T06:00".to_owned(), RunState::Done)]);
+        assert!(case.file("2026-11-10T0600.csv").contains("search,0.15,USD,1"));
+        // Whoever had it before and wakes up only now writes nothing over it.
+        case.spend("search", "2026-11-09T13:00:00Z", 1_000).await;
+        assert_eq!(case.farthing.deliver(&order).await.unwrap_err(), "another process took it over");
+        assert!(case.file("2026-11-10T0600.csv").contains("search,0.15,USD,1"));
     });
 }
 

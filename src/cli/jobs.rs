@@ -31,6 +31,7 @@ impl Jobs {
         let jobs = jobs(&reports);
         let (farthing, org) = open(settings).await?;
         match self {
+            Jobs::List { .. } if jobs.is_empty() => println!("no report has a schedule"),
             Jobs::List { limit } => {
                 for job in &jobs {
                     println!("{}", headline(job));

@@ -11,7 +11,6 @@ use crate::id::Org;
 use crate::report::delivery::{Delivery, Format};
 use crate::report::named::Named;
 use crate::report::{Asked, Query};
-use crate::schedule::ScheduledTime;
 use crate::store::Claim;
 use place::Place;
 use serde_json::{Value, json};
@@ -46,8 +45,7 @@ pub struct Order<'a> {
     /// What the org is called: its files have a directory of their own.
     pub whose: &'a str,
     pub job: &'a Job,
-    pub time: &'a ScheduledTime,
-    pub attempt: i64,
+    pub claim: &'a Claim,
 }
 
 /// A file, and the note beside it.
@@ -62,7 +60,7 @@ impl Farthing {
     /// Makes and writes what a run is about; answers in words what was written, or why it was not.
     pub async fn deliver(&self, order: &Order<'_>) -> Result<String, String> {
         let place = Place::open(&order.job.delivery.destination)?;
-        if order.attempt > 1
+        if order.claim.attempt > 1
             && let Some(said) = already_delivered(&place, order).await?
         {
             return Ok(said);
@@ -72,14 +70,18 @@ impl Farthing {
         };
         let said = said(&parcel.directory, &parcel.file, &parcel.note);
         let note = format!("{:#}\n", parcel.note).into_bytes();
-        place.put(&parcel.directory, &parcel.file, parcel.bytes, order.attempt).await?;
-        place.put(&parcel.directory, &order.note(), note, order.attempt).await?;
+        // Whoever slept through the end of its lease must not write over what another process has delivered since.
+        if !self.store.is_claimed(order.org, order.claim).await.map_err(|e| e.in_full())? {
+            return Err("another process took it over".to_owned());
+        }
+        place.put(&parcel.directory, &parcel.file, parcel.bytes, order.claim.attempt).await?;
+        place.put(&parcel.directory, &order.note(), note, order.claim.attempt).await?;
         Ok(said)
     }
 
     async fn report_parcel(&self, order: &Order<'_>, report: &Named) -> Result<Parcel, String> {
         // What `last month` means was settled when its time came, not when somebody got round to it.
-        let query = report.query(&Asked::default(), order.time.at);
+        let query = report.query(&Asked::default(), order.claim.time.at);
         let query = query.map_err(|wrong| format!("{}: {}", wrong.parameter, wrong.why))?;
         let answer = self.report(order.org, &query).await.map_err(|e| match e {
             FlowError::Store(e) => e.in_full(),
@@ -127,21 +129,17 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl<'a> Order<'a> {
-    pub fn of(org: Org, whose: &'a str, job: &'a Job, claim: &'a Claim) -> Order<'a> {
-        Order { org, whose, job, time: &claim.time, attempt: claim.attempt }
-    }
-
+impl Order<'_> {
     fn directory(&self) -> String {
         format!("{}/{}", in_a_path(self.whose), self.job.name)
     }
 
     fn file(&self) -> String {
-        format!("{}.{}", self.time.in_a_file_name(), self.job.delivery.format.ending())
+        format!("{}.{}", self.claim.time.in_a_file_name(), self.job.delivery.format.ending())
     }
 
     fn note(&self) -> String {
-        format!("{}.note.json", self.time.in_a_file_name())
+        format!("{}.note.json", self.claim.time.in_a_file_name())
     }
 
     /// What is in the file, and what is not in its amounts.
@@ -154,8 +152,8 @@ impl<'a> Order<'a> {
             "report": self.job.name,
             "file": self.file(),
             "schedule": self.job.delivery.schedule.to_string(),
-            "scheduled": self.time.local,
-            "scheduled_at": self.time.at.to_string(),
+            "scheduled": self.claim.time.local,
+            "scheduled_at": self.claim.time.at.to_string(),
             "from": query.from.map(|from| from.to_string()),
             "until": query.until.map(|until| until.to_string()),
             "zone": query.zone.name(),

@@ -51,7 +51,7 @@ impl Farthing {
             let Some(job) = jobs.iter().find(|job| job.name == run.job) else { continue };
             let now = later(now, started.elapsed());
             if let Some(claim) = self.store.claim_run(org, &job.name, &run.time, false, now, later(now, LEASE)).await?
-                && let Some(state) = self.run_claimed(&Order::of(org, whose, job, &claim), &claim, now).await?
+                && let Some(state) = self.run_claimed(&Order { org, whose, job, claim: &claim }, now).await?
             {
                 ended.push((claim, state));
             }
@@ -81,7 +81,7 @@ impl Farthing {
         self.store.write_runs(org, &job.name, std::slice::from_ref(&time)).await?;
         let claim = self.store.claim_run(org, &job.name, &time, true, now, later(now, LEASE)).await?;
         if let Some(claim) = &claim {
-            self.run_claimed(&Order::of(org, whose, job, claim), claim, now).await?;
+            self.run_claimed(&Order { org, whose, job, claim }, now).await?;
         }
         let run = self.store.job_run(org, &job.name, &time.local).await?;
         let gone = || FlowError::NotThere(format!("the run {} of {} was forgotten meanwhile", time.local, job.name));
@@ -89,31 +89,34 @@ impl Farthing {
     }
 
     /// Makes a run that is ours and says how it ended; nothing if it turned out to be somebody else's by then.
-    async fn run_claimed(&self, order: &Order<'_>, claim: &Claim, now: Instant) -> Result<Option<RunState>, FlowError> {
+    async fn run_claimed(&self, order: &Order<'_>, now: Instant) -> Result<Option<RunState>, FlowError> {
         let started = std::time::Instant::now();
-        let Some(made) = self.make(order, claim, now).await? else { return Ok(None) };
+        let Some(made) = self.make(order, now).await? else { return Ok(None) };
         let ended = later(now, started.elapsed());
-        let (job, org, scheduled, attempt) = (&order.job.name, order.whose, &claim.time.local, claim.attempt);
+        let Order { whose, claim, .. } = order;
+        let (job, scheduled, attempt) = (&order.job.name, &claim.time.local, claim.attempt);
         let (state, said, next) = match made {
             Ok(said) => (RunState::Done, said, None),
             Err(why) if attempt >= ATTEMPTS => (RunState::GivenUp, why, None),
             Err(why) => (RunState::Failed, why, Some(later(ended, pause_after(attempt)))),
         };
-        match state {
-            RunState::Done => tracing::info!(job, org, scheduled, said, "a job ran"),
-            _ => tracing::error!(job, org, scheduled, attempt, error = said, "a job failed"),
-        }
         if state == RunState::GivenUp {
             // Before it is written down: told twice is better than never.
             let facts = json!({"job": job, "scheduled": scheduled, "attempts": attempt, "error": said});
             self.notice(order.org, Kind::JobFailed, &facts).await?;
         }
         let was_ours = self.store.end_run(order.org, claim, state, &said, ended, next).await?;
+        match state {
+            _ if !was_ours => tracing::warn!(job, org = whose, scheduled, attempt, said, "another process took a run over"),
+            RunState::Done => tracing::info!(job, org = whose, scheduled, said, "a job ran"),
+            _ => tracing::error!(job, org = whose, scheduled, attempt, error = said, "a job failed"),
+        }
         Ok(was_ours.then_some(state))
     }
 
     /// Delivers, and says meanwhile that it is being worked on. Nothing if somebody else took it over: then it is theirs.
-    async fn make(&self, order: &Order<'_>, claim: &Claim, now: Instant) -> Result<Option<Result<String, String>>, FlowError> {
+    async fn make(&self, order: &Order<'_>, now: Instant) -> Result<Option<Result<String, String>>, FlowError> {
+        let claim = order.claim;
         if claim.attempt > ATTEMPTS && !claim.by_hand {
             // Whatever ends the process each time could not even be written down as a failure.
             return Ok(Some(Err(format!("attempt {} broke off with its process", claim.attempt - 1))));
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_and_all_attempts_take_a_working_day() {
+    fn pauses_double_and_all_attempts_take_six_hours() {
         assert_eq!(pause_after(1), Duration::from_secs(60));
         assert_eq!(pause_after(3), Duration::from_secs(240));
         assert_eq!(pause_after(40), LONGEST_PAUSE);

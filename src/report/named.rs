@@ -69,7 +69,7 @@ const FIELDS: &str = "question, by, show, range, clock, tz, filters, as_of, comp
 impl Named {
     /// Reads a definition; every mistake in it is told with its line.
     pub fn parse(name: &str, text: &str) -> Result<Named, Vec<Mistake>> {
-        let node = Node::parse(text).map_err(|mistake| vec![mistake])?;
+        let node = Node::parse(text).map_err(|mistake| vec![of_a_star(text, mistake)])?;
         let Value::Map(fields) = &node.value else {
             return Err(vec![mistake(node.line, "", format!("a report is a map of {FIELDS}, not {}", node.kind()))]);
         };
@@ -166,6 +166,15 @@ impl Named {
     }
 }
 
+/// YAML takes a star for the name of something that was said before, and says so in its own words.
+fn of_a_star(text: &str, other: Mistake) -> Mistake {
+    let line = text.lines().nth(other.line.saturating_sub(1)).unwrap_or_default();
+    match line.trim_start().strip_prefix("schedule:").is_some_and(|schedule| schedule.trim_start().starts_with('*')) {
+        true => mistake(other.line, "schedule", "what begins with a star has to be in quotes: \"*/15 * * * *\"".to_owned()),
+        false => other,
+    }
+}
+
 fn mistake(line: usize, field: &str, what: String) -> Mistake {
     Mistake { line, field: field.to_owned(), what }
 }
@@ -240,6 +249,10 @@ mod tests {
         assert!(said("x", "schedule: 0 6 * * *\ndestination: x\n").starts_with("line 4: destination: `x` is no whole path"));
         assert!(said("x", &format!("{at_six}format: xlsx\n")).starts_with("line 5: format: `xlsx` is no format"));
         assert!(said("x", &format!("{at_six}tz: Berlin\n")).starts_with("line 5: tz: `Berlin` is no IANA time zone"));
+        assert_eq!(
+            said("x", "destination: /x\nschedule: */15 * * * *\n"),
+            "line 4: schedule: what begins with a star has to be in quotes: \"*/15 * * * *\""
+        );
         assert!(said("my teams", at_six).starts_with("line 3: schedule: files are named after the report"));
         assert!(said("..", at_six).starts_with("line 3: schedule: files are named after the report"));
     }

@@ -168,6 +168,12 @@ impl Store {
         })
     }
 
+    /// Whether nobody else has claimed a run since.
+    pub async fn is_claimed(&self, org: Org, claim: &Claim) -> Result<bool, StoreError> {
+        let run = self.job_run(org, &claim.job, &claim.time.local).await?;
+        Ok(run.is_some_and(|run| run.state == RunState::Running && run.attempts == claim.attempt))
+    }
+
     /// Keeps a claim for longer; says whether it still was ours.
     pub async fn renew_claim(&self, org: Org, claim: &Claim, until: Instant) -> Result<bool, StoreError> {
         let text = "UPDATE job_runs SET next_at = $5

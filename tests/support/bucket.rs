@@ -17,6 +17,8 @@ struct State {
     objects: BTreeMap<String, Vec<u8>>,
     /// Requests that are still to be sent away.
     busy: usize,
+    /// Nothing is answered as long as this holds.
+    silent: bool,
     /// The lines and headers of requests, without their bodies.
     asked: Vec<String>,
 }
@@ -41,6 +43,10 @@ impl Bucket {
         self.state.lock().unwrap().busy = requests;
     }
 
+    pub fn is_silent(&self, silent: bool) {
+        self.state.lock().unwrap().silent = silent;
+    }
+
     pub fn objects(&self) -> BTreeMap<String, String> {
         let objects = self.state.lock().unwrap().objects.clone();
         objects.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
@@ -63,6 +69,9 @@ impl Bucket {
         let mut words = head.split_whitespace();
         let (method, name) = (words.next()?.to_owned(), words.next()?.to_owned());
         let (status, body) = self.said(&method, &name, head, body);
+        while self.state.lock().unwrap().silent {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         let length = body.len();
         write!(
             stream,
