@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod held;
 mod ingest;
+mod jobs;
 mod keys;
 mod orgs;
 mod pull;
@@ -78,6 +79,9 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Check every block of the book against its hash
     Verify(verify::Verify),
+    /// Reports that are written by themselves
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
     /// Access keys for the service
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -160,6 +164,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Rerate(rerate) => rerate.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
+            Command::Jobs(jobs) => jobs.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
             Command::Orgs(orgs) => orgs.run(&settings).await,
             Command::Demo(demo) => demo.run(&settings).await,

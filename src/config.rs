@@ -7,7 +7,8 @@ use crate::flow::publish::CatalogFiles;
 use crate::flow::refresh::{Policy, Refresh};
 use crate::flow::segments::SegmentPlan;
 use crate::http::Limits;
-use crate::jobs::{Cron, Plan};
+use crate::jobs::Plan;
+use crate::schedule::Schedule;
 use crate::store::{RUN_KEYS, StoreOptions};
 use clap::Args;
 use serde::Deserialize;
@@ -69,6 +70,9 @@ pub struct ServeFlags {
     /// Days that rejected bodies are kept [default: 30]
     #[arg(long, env = "FARTHING_REJECTED_DAYS", value_name = "DAYS")]
     rejected_days: Option<u32>,
+    /// Days for which scheduled reports are made up for that were missed while nothing ran [default: 35]
+    #[arg(long, env = "FARTHING_CATCH_UP_DAYS", value_name = "DAYS")]
+    catch_up_days: Option<u32>,
     /// What happens with new prices of OpenRouter's list: auto (published when the checks have nothing against them),
     /// review (a person publishes them) or off [default: off]
     #[arg(long, env = "FARTHING_REFRESH", value_name = "POLICY")]
@@ -105,6 +109,7 @@ struct File {
     queue_mb: Option<usize>,
     body_timeout_s: Option<u64>,
     rejected_days: Option<u32>,
+    catch_up_days: Option<u32>,
     refresh: Option<String>,
     refresh_schedule: Option<String>,
     refresh_url: Option<String>,
@@ -183,6 +188,8 @@ impl Settings {
             queue_bytes: queue_mb << 20,
             jobs: Plan {
                 rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(30),
+                // A month and some, so that a monthly report survives whatever happens on its day.
+                catch_up_days: serve.catch_up_days.or(file.catch_up_days).unwrap_or(35),
                 refresh: refresh(serve.refresh.clone().or(file.refresh), serve.refresh_url.clone().or(file.refresh_url))?,
                 refresh_schedule: schedule(serve.refresh_schedule.clone().or(file.refresh_schedule))?,
                 webhook: webhook(
@@ -212,9 +219,9 @@ fn refresh(policy: Option<String>, url: Option<String>) -> Result<Refresh, Confi
     Ok(Refresh { source, url, policy: Policy::named(&name).ok_or_else(unknown)? })
 }
 
-fn schedule(cron: Option<String>) -> Result<Cron, ConfigError> {
+fn schedule(cron: Option<String>) -> Result<Schedule, ConfigError> {
     let cron = cron.unwrap_or_else(|| "17 * * * *".to_owned());
-    Cron::parse(&cron).map_err(|why| ConfigError::Value { name: "refresh_schedule", why })
+    Schedule::in_utc(&cron).map_err(|why| ConfigError::Value { name: "refresh_schedule", why })
 }
 
 /// An address without a secret would tell whoever listens, and nobody could tell who spoke.

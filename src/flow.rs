@@ -4,6 +4,7 @@
 pub mod access;
 pub mod booking;
 pub mod conflicts;
+pub mod deliver;
 pub mod explain;
 pub mod held;
 pub mod import;
@@ -18,6 +19,7 @@ pub mod refresh;
 pub mod rejected;
 pub mod report;
 pub mod rerate;
+pub mod runs;
 pub mod segments;
 pub mod suspects;
 pub mod verify;

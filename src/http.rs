@@ -10,6 +10,7 @@ mod docs;
 mod entries;
 mod events;
 mod held;
+mod jobs;
 mod keys;
 mod metrics;
 mod notices;
@@ -107,6 +108,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/catalog/fetches", get(notices::fetches))
         .route("/v1/rerate", post(rerate::create))
         .route("/v1/notices", get(notices::list))
+        .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/verify", get(service::verify))

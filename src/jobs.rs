@@ -1,16 +1,17 @@
-//! Scheduled jobs. A job is a name, a schedule in UTC and a flow verb; it takes no input and running it twice does no harm.
-//! Where several processes serve one database, a lease lets one of them do the work that need not be done twice.
+//! What happens by itself: a name, a schedule and a flow verb; it takes no input and doing it twice does no harm. Where
+//! several processes serve one database, a lease lets one of them do the work that need not be done twice. What is delivered
+//! is done exactly once: its runs are written down one by one (`flow/runs.rs`), and this only looks whether one is due.
 
+use crate::flow::deliver::{Job, jobs};
 use crate::flow::notices::Webhook;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
-use crate::flow::{Farthing, now};
+use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
 use crate::provider::{self, Client};
+use crate::report::named::Named;
+use crate::schedule::Schedule;
 use crate::time::Instant;
-use chrono::{DateTime, Utc};
-use cron::Schedule;
-use std::collections::{BTreeSet, HashMap};
-use std::str::FromStr;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,40 +20,50 @@ use std::time::Duration;
 pub struct Plan {
     pub rejected_days: u32,
     pub refresh: Refresh,
-    pub refresh_schedule: Cron,
+    pub refresh_schedule: Schedule,
     pub webhook: Option<Webhook>,
+    /// Days for which missed runs are made up for.
+    pub catch_up_days: u32,
 }
 
 /// Starts every job on its schedule.
-pub fn start(farthing: &Arc<Farthing>, plan: Plan) {
+pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
     tokio::spawn(forget(farthing.clone(), plan.rejected_days));
     tokio::spawn(look_for_unpriced(farthing.clone()));
     tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
         tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
     }
+    let jobs = jobs(reports);
+    if !jobs.is_empty() {
+        tokio::spawn(deliver(farthing.clone(), jobs.into(), plan.catch_up_days));
+    }
     if let Some(webhook) = plan.webhook {
         tokio::spawn(tell(farthing.clone(), webhook));
     }
 }
 
-/// Days that notices are kept.
+/// Days that notices are kept, and runs of jobs.
 const NOTICE_DAYS: i64 = 90;
+const RUN_DAYS: i64 = 400;
+/// Runs of other processes that broke off, and attempts whose pause is over, are looked for this often.
+const LOOK: Duration = Duration::from_secs(10);
 
-/// Forgets rejected bodies and notices that are older than they are kept for, once a night.
+/// Forgets rejected bodies, notices and runs that are older than they are kept for, once a night.
 async fn forget(farthing: Arc<Farthing>, days: u32) {
-    let nightly = Cron::parse("10 3 * * *").expect("the schedule is written here");
+    let nightly = Schedule::in_utc("10 3 * * *").expect("the schedule is written here");
     run_on(&nightly, "forget what is not kept", || {
         let farthing = farthing.clone();
         async move {
             let days_ago = |days: i64| Instant::from_micros(now().micros() - days * 86_400_000_000);
-            let mut rejected = 0;
+            let (mut rejected, mut runs) = (0, 0);
             for (org, _) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
                 let before = days_ago(i64::from(days));
                 rejected += farthing.store.forget_rejected_before(org, before).await.map_err(|e| e.in_full())?;
+                runs += farthing.store.forget_runs_before(org, days_ago(RUN_DAYS)).await.map_err(|e| e.in_full())?;
             }
             let notices = farthing.store.forget_notices_before(days_ago(NOTICE_DAYS)).await.map_err(|e| e.in_full())?;
-            Ok(format!("{rejected} rejected bodies and {notices} notices forgotten"))
+            Ok(format!("{rejected} rejected bodies, {notices} notices and {runs} runs of jobs forgotten"))
         }
     })
     .await;
@@ -77,7 +88,7 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
                     farthing.notice_unpriced(org, now()).await?;
                 }
             }
-            Ok::<_, crate::flow::FlowError>(())
+            Ok::<_, FlowError>(())
         };
         if let Err(error) = looked.await {
             tracing::error!(%error, "could not look for unpriced usage");
@@ -105,7 +116,7 @@ async fn copy_to_segments(farthing: Arc<Farthing>) {
 }
 
 /// Fetches the list on its schedule, for every org.
-async fn refresh(farthing: Arc<Farthing>, refresh: Refresh, schedule: Cron) {
+async fn refresh(farthing: Arc<Farthing>, refresh: Refresh, schedule: Schedule) {
     let client = match Client::new(provider::TIMEOUT, provider::FIRST_PAUSE) {
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "lists cannot be fetched"),
@@ -156,6 +167,34 @@ fn said(refreshed: &Refreshed) -> String {
     }
 }
 
+/// Makes what is written by itself, for every org, at each time of its schedule.
+async fn deliver(farthing: Arc<Farthing>, jobs: Arc<[Job]>, catch_up_days: u32) {
+    let next = |job: &Job| job.delivery.schedule.after(now()).next();
+    for (job, time) in jobs.iter().filter_map(|job| Some((job, next(job)?))) {
+        tracing::info!(job = job.name, schedule = %job.delivery.schedule, next = %time.at, "a report is written by itself");
+    }
+    loop {
+        // As a task of its own: one that panics is tried again like one whose process died.
+        match tokio::spawn(work(farthing.clone(), jobs.clone(), catch_up_days)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "could not look for what is due"),
+            Err(ended) => tracing::error!(error = %ended, "a job ended in a panic"),
+        }
+        let first = jobs.iter().filter_map(next).map(|time| time_until(time.at)).min();
+        tokio::time::sleep(first.unwrap_or(LOOK).min(LOOK)).await;
+    }
+}
+
+async fn work(farthing: Arc<Farthing>, jobs: Arc<[Job]>, catch_up_days: u32) -> Result<(), FlowError> {
+    for (org, name) in farthing.store.orgs().await? {
+        for job in &*jobs {
+            farthing.plan(org, job, catch_up_days, now()).await?;
+        }
+        farthing.run_due(org, &name, &jobs, now()).await?;
+    }
+    Ok(())
+}
+
 /// Posts what is due to the webhook.
 async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
     let http = reqwest::Client::new();
@@ -166,7 +205,7 @@ async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
             {
                 farthing.tell(&http, &webhook).await?;
             }
-            Ok::<_, crate::flow::FlowError>(())
+            Ok::<_, FlowError>(())
         };
         if let Err(error) = told.await {
             tracing::error!(%error, "notices could not be told");
@@ -193,109 +232,22 @@ async fn leased(farthing: &Farthing, job: &str, long: Duration) -> bool {
     }
 }
 
+fn time_until(at: Instant) -> Duration {
+    Duration::from_micros(at.micros().saturating_sub(now().micros()).max(0) as u64)
+}
+
 /// Runs a job at each instant of its schedule, as long as the process lives.
-async fn run_on<F>(schedule: &Cron, name: &str, job: impl Fn() -> F)
+async fn run_on<F>(schedule: &Schedule, name: &str, job: impl Fn() -> F)
 where
     F: Future<Output = Result<String, String>>,
 {
-    while let Some(next) = schedule.after(Utc::now()) {
-        let pause = (next - Utc::now()).to_std().unwrap_or_default();
-        tokio::time::sleep(pause).await;
+    let mut last = now();
+    while let Some(next) = schedule.after(last.max(now())).next() {
+        last = next.at;
+        tokio::time::sleep(time_until(next.at)).await;
         match job().await {
             Ok(done) => tracing::info!(job = name, done, "a job ran"),
             Err(error) => tracing::error!(job = name, error, "a job failed; it runs again at its next time"),
-        }
-    }
-}
-
-/// Five fields as everybody writes them: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday). Where
-/// both days are restricted, either is enough.
-#[derive(Clone, Debug)]
-pub struct Cron {
-    schedules: Vec<Schedule>,
-}
-
-impl Cron {
-    pub fn parse(text: &str) -> Result<Cron, String> {
-        let fields: Vec<&str> = text.split_whitespace().collect();
-        let [minute, hour, day, month, weekday] = fields[..] else {
-            return Err(format!("`{text}` is not five fields: minute hour day month weekday, such as `17 * * * *`"));
-        };
-        let weekdays = weekdays(weekday).ok_or_else(|| format!("`{weekday}` is no day of the week; write 0-7, MON-FRI or *"))?;
-        let either = match (day, weekdays.as_str()) {
-            ("*", _) | (_, "*") => vec![(day, weekdays.as_str())],
-            (day, weekdays) => vec![(day, "*"), ("*", weekdays)],
-        };
-        let schedule = |(day, weekdays): (&str, &str)| Schedule::from_str(&format!("0 {minute} {hour} {day} {month} {weekdays}"));
-        let schedules = either.into_iter().map(schedule).collect::<Result<_, _>>();
-        let cron = schedules.map(|schedules| Cron { schedules }).map_err(|e| format!("`{text}` is no schedule: {e}"))?;
-        match cron.after(DateTime::UNIX_EPOCH) {
-            Some(_) => Ok(cron),
-            None => Err(format!("`{text}` never comes; there is no such day")),
-        }
-    }
-
-    /// The first instant of the schedule after this one.
-    pub fn after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.schedules.iter().filter_map(|schedule| schedule.after(&instant).next()).min()
-    }
-}
-
-/// Days of the week as the library numbers them, Sunday first with 1.
-fn weekdays(field: &str) -> Option<String> {
-    const NAMES: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    if field == "*" || field == "?" {
-        return Some("*".to_owned());
-    }
-    let day = |text: &str| match NAMES.iter().position(|name| text.eq_ignore_ascii_case(name)) {
-        Some(place) => Some(place),
-        None => text.parse().ok().filter(|number| *number <= 7),
-    };
-    let mut days = BTreeSet::new();
-    for part in field.split(',') {
-        let (range, step) = part.split_once('/').map_or((part, Some(1)), |(range, step)| (range, step.parse().ok()));
-        let (from, until) = match range.split_once('-') {
-            _ if range == "*" => (0, 6),
-            Some((from, until)) => (day(from)?, day(until)?),
-            None => (day(range)?, day(range)?),
-        };
-        // Friday to Sunday is written 5-7, or FRI-SUN.
-        let until = if until < from { until + 7 } else { until };
-        days.extend((from..=until).step_by(step.filter(|step| *step > 0)?).map(|day| day % 7 + 1));
-    }
-    Some(days.iter().map(usize::to_string).collect::<Vec<_>>().join(","))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn times(cron: &str, after: &str, count: usize) -> Vec<String> {
-        let cron = Cron::parse(cron).unwrap();
-        let mut at: DateTime<Utc> = after.parse().unwrap();
-        let next = |_| {
-            at = cron.after(at).unwrap();
-            at.format("%a %d %H:%M").to_string()
-        };
-        (0..count).map(next).collect()
-    }
-
-    /// 2026-11-21 is a Saturday.
-    #[test]
-    fn five_fields_mean_what_everybody_means() {
-        assert_eq!(times("17 * * * *", "2026-11-21T10:17:00Z", 2), ["Sat 21 11:17", "Sat 21 12:17"]);
-        assert_eq!(times("0 3 * * 1", "2026-11-21T00:00:00Z", 2), ["Mon 23 03:00", "Mon 30 03:00"]);
-        assert_eq!(times("0 3 * * 0", "2026-11-21T00:00:00Z", 1), times("0 3 * * 7", "2026-11-21T00:00:00Z", 1));
-        assert_eq!(times("0 0 * * 5-7", "2026-11-21T00:00:00Z", 3), ["Sun 22 00:00", "Fri 27 00:00", "Sat 28 00:00"]);
-        assert_eq!(times("0 0 * * MON-FRI/2", "2026-11-21T00:00:00Z", 3), ["Mon 23 00:00", "Wed 25 00:00", "Fri 27 00:00"]);
-        // The first of the month or a Monday: either is enough.
-        assert_eq!(times("0 0 1 * 1", "2026-11-24T00:00:00Z", 3), ["Mon 30 00:00", "Tue 01 00:00", "Mon 07 00:00"]);
-    }
-
-    #[test]
-    fn what_is_no_schedule_is_refused() {
-        for wrong in ["", "* * * *", "0 0 * * * *", "61 * * * *", "0 0 * * 8", "0 0 * * nosuchday", "0 0 * * 1/0", "0 0 30 2 *"] {
-            assert!(Cron::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -10,6 +10,7 @@
 // The notations that everything else is written in.
 pub mod money;
 pub mod time;
+pub mod schedule;
 pub mod id;
 pub mod bytes;
 pub mod yaml;
@@ -23,11 +24,16 @@ pub mod report;
 pub mod store;
 pub mod segment;
 pub mod provider;
-pub mod flow;
 #[cfg(feature = "polars")]
 pub mod frame;
+pub mod flow;
 pub mod http;
 pub mod jobs;
 pub mod config;
 pub mod telemetry;
 pub mod cli;
+
+/// Whether this program can write Parquet.
+pub const HAS_PARQUET: bool = cfg!(feature = "polars");
+/// Whether this program can write into buckets.
+pub const HAS_BUCKETS: bool = cfg!(feature = "s3");

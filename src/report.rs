@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod delivery;
 pub mod fold;
 pub mod named;
 pub mod query;

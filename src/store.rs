@@ -15,6 +15,7 @@ mod notices;
 mod once;
 mod pulled;
 mod rejected;
+mod runs;
 mod sql;
 mod waiting;
 
@@ -29,6 +30,7 @@ pub use notices::Notice;
 pub use once::OnceKey;
 pub use pulled::{OceansTable, Place, PulledRow};
 pub use rejected::RejectedBody;
+pub use runs::{Claim, JobRun, RunState};
 pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 
 use crate::id::Org;
@@ -304,11 +306,13 @@ const SQLITE: &[(&str, &str)] = &[
     ("who tells of a call", include_str!("../migrations/sqlite/0002_who_tells_of_a_call.sql")),
     ("what was pulled", include_str!("../migrations/sqlite/0003_what_was_pulled.sql")),
     ("what the planner is told", include_str!("../migrations/sqlite/0004_what_the_planner_is_told.sql")),
+    ("what jobs did", include_str!("../migrations/sqlite/0005_what_jobs_did.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
     ("who tells of a call", include_str!("../migrations/postgres/0002_who_tells_of_a_call.sql")),
     ("what was pulled", include_str!("../migrations/postgres/0003_what_was_pulled.sql")),
+    ("what jobs did", include_str!("../migrations/postgres/0004_what_jobs_did.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

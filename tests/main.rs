@@ -2,6 +2,8 @@
 //! socket. They run against SQLite in a temporary directory and against a real PostgreSQL.
 
 mod books;
+#[cfg(feature = "s3")]
+mod buckets;
 mod catalogs;
 mod checks;
 mod cli;
@@ -12,6 +14,7 @@ mod field;
 mod golden;
 mod http;
 mod importers;
+mod jobs;
 mod notations;
 #[cfg(feature = "polars")]
 mod parquet;

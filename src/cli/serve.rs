@@ -40,8 +40,8 @@ impl Serve {
         greet(&farthing, settings, address).await?;
 
         let intake = Intake::start(farthing.clone(), settings.queue_bytes);
+        jobs::start(&farthing, settings.jobs.clone(), &reports);
         let service = Service::new(farthing.clone(), intake, settings.limits, reports);
-        jobs::start(&farthing, settings.jobs.clone());
         tracing::info!(%address, database = %without_password(&settings.store.url), "serving");
         log_heads(&farthing).await?;
 

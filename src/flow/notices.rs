@@ -1,4 +1,4 @@
-//! Notices: what a person should know (usage without a price, refused prices, failed refreshes) is written down first and
+//! Notices: what a person should know (usage without a price, refused prices, failed refreshes and jobs) is written down first and
 //! then told by one signed webhook, again and again with longer pauses until it is taken. The signature is an HMAC-SHA256
 //! of `<time>.<body>` under the shared secret, so that the receiver knows who speaks and that it is not an old message.
 
@@ -35,6 +35,8 @@ pub enum Kind {
     /// A refreshed list waits for a person.
     PricesToReview,
     RefreshFailed,
+    /// A run of a job was given up.
+    JobFailed,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Kind::PricesRefused => "prices.refused",
             Kind::PricesToReview => "prices.to_review",
             Kind::RefreshFailed => "refresh.failed",
+            Kind::JobFailed => "job.failed",
         }
     }
 }

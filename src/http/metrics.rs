@@ -107,7 +107,7 @@ fn write_counted(service: &Service, text: &mut String) {
 }
 
 /// What is asked of every book.
-const BOOKS: [(&str, &str); 5] = [
+const BOOKS: [(&str, &str); 6] = [
     ("farthing_book_blocks", "Blocks in the book."),
     ("farthing_book_entries", "Entries in the book."),
     ("farthing_book_head", "The first 13 hexadecimal digits of the head's hash, as a number: a series of heads kept elsewhere."),
@@ -116,13 +116,15 @@ const BOOKS: [(&str, &str); 5] = [
         "farthing_waiting",
         "What waits for a price or a person: held for a reason, in conflict, charged twice perhaps, or rejected.",
     ),
+    ("farthing_job_runs", "Runs of jobs, by job and by what became of them."),
 ];
 
 async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem> {
     let store = &service.farthing.store;
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut samples: BTreeMap<&str, String> = BTreeMap::new();
     for (org, name) in store.orgs().await? {
-        let org_label = format!("org=\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+        let org_label = format!("org=\"{}\"", quoted(&name));
         let mut sample = |name: &'static str, labels: &str, value: &dyn std::fmt::Display| {
             let _ = writeln!(samples.entry(name).or_default(), "{name}{{{org_label}{labels}}} {value}");
         };
@@ -137,6 +139,9 @@ async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem
         sample("farthing_waiting", ",what=\"conflict\",reason=\"\"", &store.open_conflicts(org).await?);
         sample("farthing_waiting", ",what=\"suspect\",reason=\"\"", &store.open_suspects(org).await?);
         sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
+        for (job, state, count) in store.run_counts(org).await? {
+            sample("farthing_job_runs", &format!(",job=\"{}\",state=\"{state}\"", quoted(&job)), &count);
+        }
     }
     for (name, help) in BOOKS {
         describe(text, name, "gauge", help);

@@ -2,6 +2,7 @@
 //! what it is asked with, and what to mind when reading the answer.
 
 use crate::report::asked::Asked;
+use crate::report::delivery::{Delivery, Words};
 use crate::report::query::Query;
 use crate::time::Instant;
 use crate::yaml::{Mistake, Node, Value};
@@ -14,6 +15,8 @@ pub struct Named {
     pub question: String,
     pub asked: Asked,
     pub caveats: Vec<String>,
+    /// When it is written by itself, and where to.
+    pub delivery: Option<Delivery>,
 }
 
 macro_rules! shipped {
@@ -50,6 +53,7 @@ pub fn spend() -> Named {
         question: "whatever you ask it, by any dimensions".to_owned(),
         asked: Asked { by: vec!["model".to_owned()], ..Asked::default() },
         caveats: Vec::new(),
+        delivery: None,
     }
 }
 
@@ -63,43 +67,50 @@ pub fn find(reports: &[Named], name: &str) -> Result<Named, String> {
     })
 }
 
-const FIELDS: &str = "question, by, show, range, clock, tz, filters, as_of, compare, top, of, caveats";
+const FIELDS: &str =
+    "question, by, show, range, clock, tz, filters, as_of, compare, top, of, caveats, schedule, destination, format";
 
 impl Named {
     /// Reads a definition; every mistake in it is told with its line.
     pub fn parse(name: &str, text: &str) -> Result<Named, Vec<Mistake>> {
-        let node = Node::parse(text).map_err(|mistake| vec![mistake])?;
+        let node = Node::parse(text).map_err(|mistake| vec![of_a_star(text, mistake)])?;
         let Value::Map(fields) = &node.value else {
             return Err(vec![mistake(node.line, "", format!("a report is a map of {FIELDS}, not {}", node.kind()))]);
         };
-        let mut named = Named { name: name.to_owned(), question: String::new(), asked: Asked::default(), caveats: Vec::new() };
-        let mut mistakes = Vec::new();
+        let (question, asked, caveats) = (String::new(), Asked::default(), Vec::new());
+        let mut named = Named { name: name.to_owned(), question, asked, caveats, delivery: None };
+        let (mut words, mut mistakes) = (Words::default(), Vec::new());
         for (key, value) in fields {
-            if let Err(why) = named.read(&key.name, value) {
+            if let Err(why) = named.read(&key.name, value, &mut words) {
                 mistakes.push(mistake(value.line.max(key.line), &key.name, why));
             }
         }
         if named.question.is_empty() && mistakes.is_empty() {
             mistakes.push(mistake(node.line, "question", "say in words what the report answers".to_owned()));
         }
-        // Whether it makes sense does not depend on the day.
-        if mistakes.is_empty()
-            && let Err(wrong) = named.asked.query(Instant::from_micros(1_770_000_000_000_000))
-        {
-            let field = if wrong.parameter == "group_by" {
-                "by"
-            } else if wrong.parameter == "filter" {
-                "filters"
-            } else {
-                wrong.parameter
-            };
-            let line = fields.iter().find(|(key, _)| key.name == field).map_or(node.line, |(key, _)| key.line);
-            mistakes.push(mistake(line, field, wrong.why));
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
-        if mistakes.is_empty() { Ok(named) } else { Err(mistakes) }
+        match named.understood(&words) {
+            Ok(delivery) => Ok(Named { delivery, ..named }),
+            Err((field, why)) => {
+                let line = fields.iter().find(|(key, _)| key.name == field).map_or(node.line, |(key, _)| key.line);
+                Err(vec![mistake(line, field, why)])
+            }
+        }
     }
 
-    fn read(&mut self, field: &str, value: &Node<'_>) -> Result<(), String> {
+    /// Whether it makes sense, which does not depend on the day; or the field that does not, and why.
+    fn understood(&self, words: &Words) -> Result<Option<Delivery>, (&'static str, String)> {
+        let query = self.asked.query(Instant::from_micros(1_770_000_000_000_000)).map_err(|wrong| match wrong.parameter {
+            "group_by" => ("by", wrong.why),
+            "filter" => ("filters", wrong.why),
+            field => (field, wrong.why),
+        })?;
+        Delivery::read(&self.name, words, query.zone)
+    }
+
+    fn read(&mut self, field: &str, value: &Node<'_>, words: &mut Words) -> Result<(), String> {
         let asked = &mut self.asked;
         match field {
             "question" => self.question = one(value)?,
@@ -113,6 +124,9 @@ impl Named {
             "compare" => asked.compare = Some(one(value)?),
             "top" => asked.top = Some(one(value)?),
             "caveats" => self.caveats = many(value)?,
+            "schedule" => words.schedule = Some(one(value)?),
+            "destination" => words.destination = Some(one(value)?),
+            "format" => words.format = Some(one(value)?),
             "filters" => {
                 let Value::Map(filters) = &value.value else {
                     return Err("write dimension: value, or a list of values".to_owned());
@@ -156,6 +170,15 @@ impl Named {
             }
         }
         asked.query(now)
+    }
+}
+
+/// YAML takes a star for the name of something that was said before, and says so in its own words.
+fn of_a_star(text: &str, other: Mistake) -> Mistake {
+    let line = text.lines().nth(other.line.saturating_sub(1)).unwrap_or_default();
+    match line.trim_start().strip_prefix("schedule:").is_some_and(|schedule| schedule.trim_start().starts_with('*')) {
+        true => mistake(other.line, "schedule", "what begins with a star has to be in quotes: \"*/15 * * * *\"".to_owned()),
+        false => other,
     }
 }
 
@@ -204,6 +227,41 @@ mod tests {
         assert_eq!(said("by: team\n"), "line 1: question: say in words what the report answers");
         assert!(said("question: Who?\nby: user\nrange: soon\n").starts_with("line 3: range: `soon` is no range"));
         assert!(said("- team\n").starts_with("line 1: a report is a map of"));
+    }
+
+    #[test]
+    fn a_report_may_say_when_and_where_to_it_is_written() {
+        let text = "question: Who?\nby: [team]\nrange: last month\ntz: Europe/Berlin\n\
+                    schedule: 0 6 1 * *\ndestination: /var/reports\n";
+        let delivery = Named::parse("teams", text).unwrap().delivery.unwrap();
+        assert_eq!(delivery.schedule.to_string(), "0 6 1 * * Europe/Berlin");
+        assert_eq!((delivery.destination.to_string().as_str(), delivery.format.ending()), ("/var/reports", "csv"));
+        assert_eq!(Named::parse("teams", "question: Who?\nby: [team]\n").unwrap().delivery, None);
+    }
+
+    #[test]
+    fn a_bad_delivery_is_refused_with_its_line_and_field() {
+        let said = |name: &str, text: &str| {
+            let mistakes = Named::parse(name, &format!("question: Who?\nby: [team]\n{text}")).unwrap_err();
+            mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; ")
+        };
+        let at_six = "schedule: 0 6 * * *\ndestination: /var/reports\n";
+        assert_eq!(
+            said("x", "destination: /x\nschedule: 0 6 32 * *\n"),
+            "line 4: schedule: `32` is no day of the month: `32` is none of 1 to 31"
+        );
+        assert!(said("x", "schedule: 0 6 * * *\n").starts_with("line 3: schedule: say where it is written to"));
+        assert!(said("x", "destination: /x\n").starts_with("line 3: destination: this is for what is written by itself"));
+        assert!(said("x", "format: csv\n").starts_with("line 3: format: this is for what is written by itself"));
+        assert!(said("x", "schedule: 0 6 * * *\ndestination: x\n").starts_with("line 4: destination: `x` is no whole path"));
+        assert!(said("x", &format!("{at_six}format: xlsx\n")).starts_with("line 5: format: `xlsx` is no format"));
+        assert!(said("x", &format!("{at_six}tz: Berlin\n")).starts_with("line 5: tz: `Berlin` is no IANA time zone"));
+        assert_eq!(
+            said("x", "destination: /x\nschedule: */15 * * * *\n"),
+            "line 4: schedule: what begins with a star has to be in quotes: \"*/15 * * * *\""
+        );
+        assert!(said("my teams", at_six).starts_with("line 3: schedule: files are named after the report"));
+        assert!(said("..", at_six).starts_with("line 3: schedule: files are named after the report"));
     }
 
     #[test]

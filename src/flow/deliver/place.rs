@@ -1,0 +1,214 @@
+//! Where deliveries go: a directory of this machine, or a bucket. Nobody ever finds half a file: in a directory a file is
+//! written beside its place, brought to the disk and renamed; a bucket shows an object when all of it is there.
+
+use crate::report::delivery::Destination;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub enum Place {
+    Directory(PathBuf),
+    #[cfg(feature = "s3")]
+    Bucket(bucket::Bucket),
+}
+
+impl Place {
+    pub fn open(destination: &Destination) -> Result<Place, String> {
+        match destination {
+            Destination::Directory(path) => Ok(Place::Directory(PathBuf::from(path))),
+            #[cfg(feature = "s3")]
+            Destination::Bucket { bucket, prefix } => bucket::Bucket::open(bucket, prefix).map(Place::Bucket),
+            #[cfg(not(feature = "s3"))]
+            Destination::Bucket { .. } => Err("this farthing was built without S3 (the feature s3)".to_owned()),
+        }
+    }
+
+    /// Writes a file whole or not at all; one of this name is replaced.
+    pub async fn put(&self, directory: &str, name: &str, bytes: Vec<u8>, attempt: i64) -> Result<(), String> {
+        match self {
+            Place::Directory(root) => {
+                let (root, directory, name) = (root.clone(), directory.to_owned(), name.to_owned());
+                let put = move || {
+                    let put = put(&root, &directory, &name, &bytes, attempt);
+                    put.map_err(|e| format!("cannot write {name} below {}: {e}", root.join(&directory).display()))
+                };
+                tokio::task::spawn_blocking(put).await.map_err(|ended| ended.to_string())?
+            }
+            #[cfg(feature = "s3")]
+            Place::Bucket(bucket) => bucket.put(&format!("{directory}/{name}"), bytes).await,
+        }
+    }
+
+    pub async fn get(&self, directory: &str, name: &str) -> Result<Option<Vec<u8>>, String> {
+        match self {
+            Place::Directory(root) => {
+                let path = root.join(directory).join(name);
+                match tokio::fs::read(&path).await {
+                    Ok(bytes) => Ok(Some(bytes)),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+                }
+            }
+            #[cfg(feature = "s3")]
+            Place::Bucket(bucket) => bucket.get(&format!("{directory}/{name}")).await,
+        }
+    }
+}
+
+fn put(root: &Path, directory: &str, name: &str, bytes: &[u8], attempt: i64) -> io::Result<()> {
+    // Made by us it would lie under the place where a disk or a share is to be mounted, and nobody would find it again.
+    if !root.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no directory {}; make or mount it", root.display()),
+        ));
+    }
+    let mut path = root.to_owned();
+    for part in directory.split('/') {
+        let parent = path.clone();
+        path.push(part);
+        match fs::create_dir(&path) {
+            Ok(()) => to_disk(&parent)?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    // Each attempt has a name of its own, so that one which was taken for dead cannot rename what is half written by another.
+    let unfinished = |attempt: i64| path.join(format!(".{name}.{attempt}"));
+    for earlier in 1..attempt {
+        let _ = fs::remove_file(unfinished(earlier));
+    }
+    let mut file = File::create(unfinished(attempt))?;
+    let written =
+        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(unfinished(attempt), path.join(name)));
+    if written.is_err() {
+        let _ = fs::remove_file(unfinished(attempt));
+    }
+    written?;
+    to_disk(&path)
+}
+
+/// A name is on the disk when its directory is.
+fn to_disk(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(feature = "s3")]
+mod bucket {
+    //! A bucket of an S3-compatible store. Endpoint, region and keys come from the environment, as other tools read them.
+
+    use object_store::aws::{AmazonS3, AmazonS3Builder};
+    use object_store::path::Path;
+    use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutOptions, RetryConfig};
+    use std::time::Duration;
+
+    pub struct Bucket {
+        store: AmazonS3,
+        name: String,
+        prefix: String,
+    }
+
+    impl Bucket {
+        pub fn open(name: &str, prefix: &str) -> Result<Bucket, String> {
+            // A run that fails is tried again anyway; the lease is not to end over a store that does not answer.
+            let retry = RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(40), ..RetryConfig::default() };
+            let store = AmazonS3Builder::from_env().with_bucket_name(name).with_retry(retry).build();
+            let store = store.map_err(|e| format!("cannot reach the bucket {name}: {e}"))?;
+            Ok(Bucket { store, name: name.to_owned(), prefix: prefix.to_owned() })
+        }
+
+        pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), String> {
+            let path = self.path(name)?;
+            let attributes = Attributes::from_iter([(Attribute::ContentType, content_type(name))]);
+            let put = self.store.put_opts(&path, bytes.into(), PutOptions { attributes, ..PutOptions::default() }).await;
+            put.map(drop).map_err(|e| self.said("write", &path, &e))
+        }
+
+        pub async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+            let path = self.path(name)?;
+            let body = match self.store.get(&path).await {
+                Ok(found) => found.bytes().await,
+                Err(e) => Err(e),
+            };
+            match body {
+                Ok(bytes) => Ok(Some(bytes.to_vec())),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(e) => Err(self.said("read", &path, &e)),
+            }
+        }
+
+        fn path(&self, name: &str) -> Result<Path, String> {
+            let whole = if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) };
+            Path::parse(&whole).map_err(|e| format!("`{whole}` is no name of an object: {e}"))
+        }
+
+        fn said(&self, doing: &str, path: &Path, error: &object_store::Error) -> String {
+            format!("cannot {doing} s3://{}/{path}: {error}", self.name)
+        }
+    }
+
+    fn content_type(name: &str) -> &'static str {
+        match name.rsplit_once('.').map(|(_, ending)| ending) {
+            Some("csv") => "text/csv; charset=utf-8; header=present",
+            Some("json") => "application/json",
+            Some("txt") => "text/plain; charset=utf-8",
+            _ => "application/vnd.apache.parquet",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let path = std::env::temp_dir().join(format!("farthing-place-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Scratch(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<_> =
+                fs::read_dir(self.0.join("a/b")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_replaces_the_one_of_its_name_and_leaves_nothing_beside_it() {
+        let scratch = Scratch::new("replaces");
+        put(&scratch.0, "a/b", "x.csv", b"one", 1).unwrap();
+        // What an attempt left behind that broke off.
+        fs::write(scratch.0.join("a/b/.x.csv.2"), b"half").unwrap();
+        put(&scratch.0, "a/b", "x.csv", b"two", 3).unwrap();
+        assert_eq!(fs::read(scratch.0.join("a/b/x.csv")).unwrap(), b"two");
+        assert_eq!(scratch.names(), ["x.csv"]);
+    }
+
+    #[test]
+    fn where_the_file_cannot_stand_nothing_is_left() {
+        let scratch = Scratch::new("cannot");
+        fs::create_dir_all(scratch.0.join("a/b/x.csv/in the way")).unwrap();
+        assert!(put(&scratch.0, "a/b", "x.csv", b"one", 1).is_err());
+        assert_eq!(scratch.names(), ["x.csv"]);
+    }
+
+    #[test]
+    fn a_destination_that_is_not_there_is_not_made() {
+        let scratch = Scratch::new("not-there");
+        let missing = scratch.0.join("share");
+        let error = put(&missing, "a/b", "x.csv", b"one", 1).unwrap_err();
+        assert!(error.to_string().contains("share; make or mount it"), "{error}");
+        assert!(!missing.exists());
+    }
+}

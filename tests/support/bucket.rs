@@ -1,0 +1,102 @@
+//! A bucket on loopback: a real HTTP server that keeps what is put and gives what is asked for, as an S3-compatible store
+//! does, and that can be told to be busy first. It looks whether a request is signed, and not by what.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+#[derive(Clone)]
+pub struct Bucket {
+    pub url: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Vec<u8>>,
+    /// Requests that are still to be sent away.
+    busy: usize,
+    /// Nothing is answered as long as this holds.
+    silent: bool,
+    /// The lines and headers of requests, without their bodies.
+    asked: Vec<String>,
+}
+
+impl Bucket {
+    pub fn start() -> Bucket {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let bucket = Bucket { url, state: Arc::default() };
+        let keeps = bucket.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let keeps = keeps.clone();
+                std::thread::spawn(move || while keeps.answer(&stream).is_some() {});
+            }
+        });
+        bucket
+    }
+
+    /// The next requests are answered that there is too much to do.
+    pub fn is_busy(&self, requests: usize) {
+        self.state.lock().unwrap().busy = requests;
+    }
+
+    pub fn is_silent(&self, silent: bool) {
+        self.state.lock().unwrap().silent = silent;
+    }
+
+    pub fn objects(&self) -> BTreeMap<String, String> {
+        let objects = self.state.lock().unwrap().objects.clone();
+        objects.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
+    /// Answers one request of a connection; nothing if there is none any more.
+    fn answer(&self, mut stream: &TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            (reader.read_line(&mut head).ok()? > 0).then_some(())?;
+        }
+        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        let mut words = head.split_whitespace();
+        let (method, name) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let (status, body) = self.said(&method, &name, head, body);
+        while self.state.lock().unwrap().silent {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\netag: \"1\"\r\nlast-modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n\r\n"
+        )
+        .ok()?;
+        stream.write_all(&body).ok()
+    }
+
+    fn said(&self, method: &str, name: &str, head: String, body: Vec<u8>) -> (&'static str, Vec<u8>) {
+        let is_signed = head.to_ascii_lowercase().contains("\r\nauthorization: aws4-hmac-sha256 credential=");
+        let mut state = self.state.lock().unwrap();
+        state.asked.push(head);
+        if state.busy > 0 {
+            state.busy -= 1;
+            return ("503 Slow Down", Vec::new());
+        }
+        match (is_signed, method) {
+            (false, _) => ("403 Forbidden", Vec::new()),
+            (true, "PUT") => {
+                state.objects.insert(name.to_owned(), body);
+                ("200 OK", Vec::new())
+            }
+            (true, "GET") => state.objects.get(name).map_or(("404 Not Found", Vec::new()), |bytes| ("200 OK", bytes.clone())),
+            _ => ("405 Method Not Allowed", Vec::new()),
+        }
+    }
+}
