@@ -291,6 +291,13 @@ fn a_teams_key_sees_that_team_and_nothing_else() {
     let batch =
         json!([event("s1"), with("l1", |event| event["team"] = json!("labs")), with("n1", |event| event["team"] = Value::Null)]);
     service.post("/v1/events", batch.to_string());
+    let held = |id: &str, team: &str| {
+        with(id, |event| {
+            event["team"] = json!(team);
+            event["model"] = json!("nobody-knows");
+        })
+    };
+    assert_eq!(service.post("/v1/events", json!([held("h1", "labs"), held("h2", "search")]).to_string()).json()["held"], 2);
     let key = service.new_key(r#"{"scopes":["read"],"team":"labs"}"#);
     let get = |path: &str| service.send(Request::new("GET", path).key(&key));
     let entries = get("/v1/entries").json();
@@ -386,7 +393,10 @@ fn what_has_no_amount_yet_is_a_report_of_its_own() {
             event["team"] = json!(team);
         })
     };
-    let missing = with("m", |event| event["usage"] = json!(null));
+    let missing = with("m", |event| {
+        event["outcome"] = json!("failed");
+        event.as_object_mut().unwrap().remove("usage");
+    });
     let events = json!([event("e"), unknown("a", "search"), unknown("b", "labs"), missing]);
     assert_eq!(service.post("/v1/events", events.to_string()).json()["held"], 3);
     let rows = |path: &str| service.get(path).json()["rows"].clone();
