@@ -363,7 +363,7 @@ impl Format {
         Ok(match self {
             Format::Csv => Box::new(Csv::default()),
             Format::Ndjson => Box::new(Ndjson::default()),
-            Format::Parquet => parquet.ok_or("this farthing was built without Parquet (the feature polars)")?(),
+            Format::Parquet => parquet.ok_or("this farthing was built without Parquet")?(),
             Format::Journal(program) => Box::new(Journal::new(program, journal)),
         })
     }
@@ -374,7 +374,7 @@ impl Format {
 pub trait Notation: Send {
     fn begin(&mut self, to: &mut Vec<u8>) -> Result<(), String>;
     fn rows(&mut self, rows: &[Row], texts: &Texts, to: &mut Vec<u8>) -> Result<(), String>;
-    fn end(&mut self, to: &mut Vec<u8>) -> Result<(), String>;
+    fn end(&mut self, texts: &Texts, to: &mut Vec<u8>) -> Result<(), String>;
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ impl Notation for Journal {
         Ok(())
     }
 
-    fn end(&mut self, to: &mut Vec<u8>) -> Result<(), String> {
+    fn end(&mut self, _: &Texts, to: &mut Vec<u8>) -> Result<(), String> {
         for (day, (entries, sum)) in std::mem::take(&mut self.days) {
             let what = format!("{entries} {}", if entries == 1 { "entry" } else { "entries" });
             let what = if self.program == Program::Beancount { format!("\"{what}\"") } else { what };
@@ -405,7 +405,9 @@ mod tests {
             (balance.digits(), balance.tolerance().to_string())
         };
         assert_eq!(balance(&["9999", "0.000000000000000000000001"]), (28, "0".to_owned()));
-        assert_eq!(balance(&["-9999", "-1", "0.000000000000000000000001"]), (29, "0.000000000000000000000004".to_owned()));
+        // With five digits before the point the last of 28 is the 23rd after it.
+        let off_by = "0.00000000000000000000004".to_owned();
+        assert_eq!(balance(&["-9999", "-1", "0.000000000000000000000001"]), (29, off_by));
         assert_eq!(balance(&["123456789.5"]), (10, "0".to_owned()));
     }
 }

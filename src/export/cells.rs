@@ -54,7 +54,7 @@ impl Notation for Csv {
         Ok(())
     }
 
-    fn end(&mut self, _: &mut Vec<u8>) -> Result<(), String> {
+    fn end(&mut self, _: &Texts, _: &mut Vec<u8>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -142,7 +142,7 @@ impl Notation for Ndjson {
         Ok(())
     }
 
-    fn end(&mut self, _: &mut Vec<u8>) -> Result<(), String> {
+    fn end(&mut self, _: &Texts, _: &mut Vec<u8>) -> Result<(), String> {
         Ok(())
     }
 }

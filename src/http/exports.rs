@@ -97,7 +97,7 @@ impl Stretch {
             }
             page = self.rows.next().await.map_err(|e| e.to_string())?;
         }
-        tokio::task::block_in_place(|| self.notation.end(&mut buffer))?;
+        tokio::task::block_in_place(|| self.notation.end(&self.rows.texts, &mut buffer))?;
         self.send(&mut buffer).await
     }
 

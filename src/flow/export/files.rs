@@ -1,11 +1,11 @@
 //! Exports into files. A directory gets parts of so many rows, each written under another name, synced and renamed, and then
-//! told to `manifest.partial.json`; `manifest.json` is last, so where it is everything is. The same command after a crash
+//! told to `_manifest.partial.json`; `_manifest.json` is last, so where it is everything is. The same command after a crash
 //! checks the parts that are told of and goes on after them, at the same block, to the same bytes. A file is written whole,
 //! with its manifest beside it. Checking needs nothing but the files.
 
 use crate::export::manifest::{Asked, Book, Manifest, Part, Sums};
 use crate::export::readback::{CsvSums, NdjsonSums};
-use crate::export::{Notation, Row};
+use crate::export::{Notation, Row, Texts};
 use crate::flow::export::{Prefix, Question, Rows};
 use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, Org, Sequence};
@@ -62,8 +62,9 @@ impl<T> Named<T> for std::io::Result<T> {
     }
 }
 
-const COMPLETE: &str = "manifest.json";
-const PARTIAL: &str = "manifest.partial.json";
+/// Readers that are given a directory pass over what begins with a line or a point.
+const COMPLETE: &str = "_manifest.json";
+const PARTIAL: &str = "_manifest.partial.json";
 
 impl Farthing {
     /// Writes parts into a directory, or goes on with what a run of the same question left there.
@@ -112,12 +113,12 @@ impl Farthing {
                 writing.rows(these, &rows)?;
                 left = others;
                 if writing.sums.rows() == most {
-                    finish_part(directory, &mut manifest, part.take())?;
+                    finish_part(directory, &mut manifest, part.take(), &rows.texts)?;
                 }
             }
             progress(rows.place());
         }
-        finish_part(directory, &mut manifest, part.take())?;
+        finish_part(directory, &mut manifest, part.take(), &rows.texts)?;
         write_manifest(&directory.join(COMPLETE), &manifest)?;
         std::fs::remove_file(directory.join(PARTIAL)).named("remove", &directory.join(PARTIAL))?;
         Ok(manifest)
@@ -203,7 +204,7 @@ impl Farthing {
             progress(rows.place());
         }
         let mut manifest = Manifest::new(wish.asked.clone(), book(&rows.prefix));
-        add(&mut manifest, writing.end()?)?;
+        add(&mut manifest, writing.end(&rows.texts)?)?;
         Ok(manifest)
     }
 }
@@ -216,9 +217,9 @@ fn part_path(directory: &Path, manifest: &Manifest, wish: &Wish<'_>) -> PathBuf 
     directory.join(format!("entries-{:05}.{}", manifest.parts.len() + 1, wish.extension))
 }
 
-fn finish_part(directory: &Path, manifest: &mut Manifest, part: Option<Writing>) -> Result<(), ExportError> {
+fn finish_part(directory: &Path, manifest: &mut Manifest, part: Option<Writing>, texts: &Texts) -> Result<(), ExportError> {
     let Some(part) = part else { return Ok(()) };
-    add(manifest, part.end()?)?;
+    add(manifest, part.end(texts)?)?;
     write_manifest(&directory.join(PARTIAL), manifest)
 }
 
@@ -297,8 +298,8 @@ impl Writing {
     }
 
     /// Makes it complete: on disk under its own name, or handed on to the last byte.
-    fn end(mut self) -> Result<Part, ExportError> {
-        let ended = self.notation.end(&mut self.buffer);
+    fn end(mut self, texts: &Texts) -> Result<Part, ExportError> {
+        let ended = self.notation.end(texts, &mut self.buffer);
         ended.map_err(|why| self.unwritable(why))?;
         self.flush()?;
         match &mut self.to {
