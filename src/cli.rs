@@ -6,6 +6,7 @@ mod catalog;
 mod conflicts;
 mod demo;
 mod explain;
+mod export;
 mod held;
 mod ingest;
 mod jobs;
@@ -70,6 +71,9 @@ enum Command {
     /// The catalog of prices
     #[command(subcommand)]
     Catalog(catalog::Catalog),
+    /// Take entries out for other programs, and check what was taken out
+    #[command(subcommand)]
+    Export(export::Export),
     /// Why an event cost what it cost
     Explain(explain::Explain),
     /// Rate what was charged again, and correct it
@@ -160,6 +164,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Suspects(suspects) => suspects.run(&settings).await,
             Command::Rejected(rejected) => rejected.run(&settings).await,
             Command::Catalog(catalog) => catalog.run(&settings).await,
+            Command::Export(export) => export.run(&settings).await,
             Command::Explain(explain) => explain.run(&settings).await,
             Command::Rerate(rerate) => rerate.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,

@@ -6,6 +6,7 @@ pub mod booking;
 pub mod conflicts;
 pub mod deliver;
 pub mod explain;
+pub mod export;
 pub mod held;
 pub mod import;
 pub mod ingest;

@@ -9,6 +9,7 @@ mod dialects;
 mod docs;
 mod entries;
 mod events;
+mod exports;
 mod held;
 mod jobs;
 mod keys;
@@ -98,6 +99,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/reports", get(reports::list))
         .route("/v1/reports/{name}", get(reports::show))
         .route("/v1/sheets", get(reports::sheet))
+        .route("/v1/exports/entries", get(exports::entries))
         .route("/v1/catalog/versions", get(catalog::versions).post(catalog::publish))
         .route("/v1/catalog/versions/{version}", get(catalog::version))
         .route("/v1/catalog/versions/{version}/parts/{part}", get(catalog::part))

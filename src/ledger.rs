@@ -240,8 +240,14 @@ impl EntryKind {
         }
     }
 
+    pub const ALL: [EntryKind; 3] = [EntryKind::Charge, EntryKind::Reversal, EntryKind::Adjustment];
+
+    pub fn named(name: &str) -> Option<EntryKind> {
+        EntryKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     pub fn from_number(number: u8) -> Option<EntryKind> {
-        [EntryKind::Charge, EntryKind::Reversal, EntryKind::Adjustment].into_iter().find(|kind| *kind as u8 == number)
+        EntryKind::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

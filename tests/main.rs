@@ -9,6 +9,7 @@ mod checks;
 mod cli;
 mod crash;
 mod exactness;
+mod exports;
 mod gateways;
 mod field;
 mod golden;

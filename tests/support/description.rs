@@ -24,7 +24,7 @@ pub fn check(method: &str, path: &str, answer: &Answer) {
     let Some(content) = response.get("content") else { return assert!(answer.body.is_empty()) };
     let schema = &content[content_type]["schema"];
     assert!(!schema.is_null(), "{method} {path} answers {} as {content_type}, which is not described", answer.status);
-    if content_type.ends_with("json")
+    if (content_type == "application/json" || content_type.ends_with("+json"))
         && let Err(why) = matches(&answer.json(), schema, "answer")
     {
         panic!("{method} {path} answers {} and {why}: {}", answer.status, answer.text());
