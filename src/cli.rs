@@ -6,6 +6,7 @@ mod catalog;
 mod conflicts;
 mod demo;
 mod explain;
+mod export;
 mod held;
 mod ingest;
 mod keys;
@@ -51,6 +52,9 @@ enum Command {
     Quote(quote::Quote),
     /// Spend, grouped and filtered
     Report(report::Report),
+    /// What the book holds, as files for other programs
+    #[command(subcommand)]
+    Export(export::Export),
     /// What a team or a person used in a month, as a page to send
     Sheet(sheet::Sheet),
     /// What waits for a rate, for usage or for a price that adds up
@@ -133,6 +137,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Pull(pull) => pull.run(&arguments.flags).await,
             Command::Quote(quote) => quote.run(&settings).await,
             Command::Report(report) => report.run(&settings).await,
+            Command::Export(export) => export.run(&settings).await,
             Command::Sheet(sheet) => sheet.run(&settings).await,
             Command::Held(held) => held.run(&settings).await,
             Command::Conflicts(conflicts) => conflicts.run(&settings).await,

@@ -5,6 +5,7 @@ pub mod access;
 pub mod booking;
 pub mod conflicts;
 pub mod explain;
+pub mod focus;
 pub mod held;
 pub mod import;
 pub mod ingest;

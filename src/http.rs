@@ -9,6 +9,7 @@ mod dialects;
 mod docs;
 mod entries;
 mod events;
+mod exports;
 mod held;
 mod keys;
 mod metrics;
@@ -96,6 +97,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/rejected/retry", post(rejected::retry))
         .route("/v1/reports", get(reports::list))
         .route("/v1/reports/{name}", get(reports::show))
+        .route("/v1/exports/focus", get(exports::focus::show))
         .route("/v1/sheets", get(reports::sheet))
         .route("/v1/catalog/versions", get(catalog::versions).post(catalog::publish))
         .route("/v1/catalog/versions/{version}", get(catalog::version))

@@ -1,0 +1,3 @@
+//! Exports: what the book holds, streamed while it is read.
+
+pub mod focus;
