@@ -1,5 +1,7 @@
 //! Tables as Parquet, written with polars: money as `DECIMAL(38, 24)`, so that no reader rounds it.
 
+pub mod focus;
+
 use crate::money::PLACES;
 use crate::report::{Cell, ColumnKind, Table};
 use polars::prelude::*;

@@ -9,6 +9,7 @@ mod crash;
 mod exactness;
 mod gateways;
 mod field;
+mod focus;
 mod golden;
 mod http;
 mod importers;

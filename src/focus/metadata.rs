@@ -1,8 +1,8 @@
 //! What the specification wants to be told beside a file: by whom it was made, which version it is of, and how each column is
 //! to be read.
 
-use crate::focus::column::{self, Kind};
 use crate::focus::Version;
+use crate::focus::column::{self, Kind};
 use crate::time::Instant;
 use serde_json::{Value, json};
 

@@ -32,7 +32,10 @@ pub struct Row {
 pub enum Cell {
     Text(String),
     /// A count of 10^-`places`.
-    Decimal { units: i128, places: u32 },
+    Decimal {
+        units: i128,
+        places: u32,
+    },
     Time(Instant),
     None,
 }
@@ -221,8 +224,10 @@ impl Row {
         Cell::text(&**self.product.served_by.as_ref().unwrap_or(&self.product.provider))
     }
 
-    /// Who asks for the money: whoever is owed it. What an owner bears beyond that, the org asks for itself.
-    pub fn issuer(&self) -> Cell {
+    /// Who sells it and asks for the money: whoever is owed it, which for a key of one's own is the upstream and not the
+    /// router. What an owner bears beyond that, the org asks for itself. There is no third party, and if there were, the
+    /// specification would have its charges billed as zero.
+    pub fn seller(&self) -> Cell {
         Cell::Text(payee_of(&self.payee).unwrap_or_else(|| self.org.to_string()))
     }
 

@@ -281,6 +281,24 @@ mod tests {
     }
 
     #[test]
+    fn no_list_asks_for_a_margin_and_an_adjustment_is_what_it_is() {
+        let margin = slices(&entry(vec![lump("0.5")], None), true, None);
+        assert_eq!((margin.len(), margin[0].nature, margin[0].listed), (1, Nature::Margin, Amount::ZERO));
+        let fee = Entry { kind: EntryKind::Adjustment, ..entry(vec![lump("0.5")], None) };
+        let fee = slices(&fee, false, None);
+        assert_eq!((fee.len(), fee[0].nature, fee[0].listed), (1, Nature::Decision, Amount::parse("0.5").unwrap()));
+    }
+
+    #[test]
+    fn what_has_no_rate_is_counted_beside_the_amount_it_is_in() {
+        let unrated = Item { rate: None, amount: Amount::ZERO, ..item(Meter::Output, 70, "1") };
+        let cut = slices(&entry(vec![unrated, lump("0.0123")], None), false, None);
+        let natures: Vec<Nature> = cut.iter().map(|slice| slice.nature).collect();
+        assert_eq!(natures, [Nature::Counted { meter: Meter::Output }, Nature::Lump { listed: true }]);
+        assert_eq!((cut[0].quantity, cut[0].listed_by.as_ref()), (70, None), "no card is named that did not price it");
+    }
+
+    #[test]
     fn an_entry_without_items_is_one_slice() {
         let refused = slices(&entry(Vec::new(), None), false, None);
         assert_eq!(refused.len(), 1);
