@@ -1,5 +1,4 @@
-//! `GET /v1/exports/focus`: charges in the vocabulary of FOCUS, sent while the book is read. An export that breaks off ends
-//! its body without the end that HTTP asks for, so that nobody takes a part for the whole.
+//! `GET /v1/exports/focus`: charges in the vocabulary of FOCUS.
 
 use crate::flow::access::Scope;
 use crate::flow::focus::Wish;
@@ -7,13 +6,13 @@ use crate::flow::{FlowError, now};
 use crate::focus::{Row, Version, csv, metadata};
 use crate::http::answer::{Parameters, typed};
 use crate::http::caller::Known;
+use crate::http::exports::Pieces;
 use crate::http::{App, Problem, Service};
 use crate::id::Org;
 use crate::report::Wrong;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http_body_util::channel::Channel;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -76,23 +75,22 @@ async fn as_csv(service: &Arc<Service>, org: Org, wish: Wish, version: Version) 
         ended(reading).await?;
         return Ok(as_body(Body::from(csv::header(version))));
     };
-    let (mut to, body) = Channel::<Bytes, std::io::Error>::new(4);
+    let (to, body) = Pieces::body();
     tokio::spawn(async move {
         let mut some = Some(first);
         let mut text = csv::header(version);
         while let Some(rows_now) = some {
             csv::write(&rows_now, version, &mut text);
             // Whoever asked for it may have hung up.
-            if to.send_data(Bytes::from(std::mem::take(&mut text))).await.is_err() {
+            if to.send(Ok(Bytes::from(std::mem::take(&mut text)))).await.is_err() {
                 return;
             }
             some = rows.recv().await;
         }
-        if let Err(problem) = ended(reading).await {
-            to.abort(std::io::Error::other(problem.to_string()));
-        }
+        let end = ended(reading).await.map(|()| Bytes::new());
+        let _ = to.send(end.map_err(|problem| std::io::Error::other(problem.to_string()))).await;
     });
-    Ok(as_body(Body::new(body)))
+    Ok(as_body(body))
 }
 
 fn as_body(body: Body) -> Response {
