@@ -15,6 +15,7 @@ use polars::prelude::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::mpsc;
 
 const PART: usize = 50_000;
 
@@ -25,6 +26,15 @@ pub struct Writer {
     part: usize,
     rows: Vec<Row>,
     parts: Vec<PathBuf>,
+}
+
+/// Writes what is received until there is no more. For a thread of its own and never inside of a task: polars waits by the
+/// same means as the runtime does, and on one thread takes wake-ups that were not meant for it.
+pub fn write_received(mut rows: mpsc::Receiver<Vec<Row>>, mut to: Writer) -> PolarsResult<()> {
+    while let Some(some) = rows.blocking_recv() {
+        to.add(&some)?;
+    }
+    to.finish()
 }
 
 /// A path that no other export of this machine writes to.
@@ -45,7 +55,7 @@ impl Writer {
         Ok(Writer { path: path.to_owned(), version, part, rows: Vec::new(), parts: Vec::new() })
     }
 
-    pub fn add(&mut self, rows: &[Row]) -> PolarsResult<()> {
+    fn add(&mut self, rows: &[Row]) -> PolarsResult<()> {
         self.rows.extend_from_slice(rows);
         if self.rows.len() >= self.part { self.write_part() } else { Ok(()) }
     }
@@ -58,7 +68,7 @@ impl Writer {
         Ok(())
     }
 
-    pub fn finish(mut self) -> PolarsResult<()> {
+    fn finish(mut self) -> PolarsResult<()> {
         if self.parts.is_empty() {
             return write(data_frame(&self.rows, self.version)?.lazy(), &self.path);
         }

@@ -2,9 +2,10 @@
 
 use super::{Book, Row};
 use crate::support::database::{TestDatabase, block_on};
+use crate::support::service::Service;
 use farthing::flow::focus::Wish;
 use farthing::focus::Version;
-use farthing::frame::focus::Writer;
+use farthing::frame::focus::{Writer, write_received};
 use polars::prelude::*;
 
 #[test]
@@ -12,26 +13,32 @@ fn a_parquet_file_has_the_cells_of_the_csv() {
     let database = TestDatabase::sqlite();
     block_on(async {
         let book = Book::random(&database, 17).await;
-        let (expected, _) = book.export(&Wish::default(), Version::V1_4).await;
+        let everything = Wish::default();
+        let (expected, _) = book.export(&everything, Version::V1_4).await;
         let file = database.directory().join("focus.parquet");
         for part in [usize::MAX, 100] {
-            let (to, mut rows) = tokio::sync::mpsc::channel(4);
-            let mut writer = Writer::in_parts_of(part, &file, Version::V1_4).unwrap();
-            let write = async {
-                while let Some(some) = rows.recv().await {
-                    // Fewer at a time than the flow hands on.
-                    some.chunks(64).for_each(|some| writer.add(some).unwrap());
-                }
-            };
-            let (exported, ()) = tokio::join!(book.farthing.focus(book.org, &Wish::default(), to), write);
-            exported.unwrap();
-            tokio::task::block_in_place(|| writer.finish()).unwrap();
-            let frame = tokio::task::block_in_place(|| ParquetReader::new(std::fs::File::open(&file).unwrap()).finish()).unwrap();
+            let (to, rows) = tokio::sync::mpsc::channel(4);
+            let writer = Writer::in_parts_of(part, &file, Version::V1_4).unwrap();
+            let writing = tokio::task::spawn_blocking(move || write_received(rows, writer));
+            book.farthing.focus(book.org, &everything, to).await.unwrap();
+            writing.await.unwrap().unwrap();
+            let frame = ParquetReader::new(std::fs::File::open(&file).unwrap()).finish().unwrap();
             assert_eq!(read(&frame), expected);
             let left = std::fs::read_dir(database.directory()).unwrap().filter_map(Result::ok);
             assert_eq!(left.filter(|file| file.file_name().to_string_lossy().contains("parquet")).count(), 1, "no part is left");
         }
     });
+    // The doors write the same.
+    let service = Service::start(&database);
+    let sent = service.get("/v1/exports/focus?format=parquet");
+    assert_eq!(sent.header("content-type"), Some("application/vnd.apache.parquet"), "{}", sent.text());
+    let file = database.directory().join("cli.parquet");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_farthing"));
+    command.args(["export", "focus", "--format", "parquet", "-o"]).arg(&file).env("DATABASE_URL", &database.url);
+    assert!(command.status().unwrap().success());
+    let [sent, written] = [sent.body, std::fs::read(&file).unwrap()]
+        .map(|bytes| read(&ParquetReader::new(std::io::Cursor::new(bytes)).finish().unwrap()));
+    assert!(sent == written && sent.len() > 100);
 }
 
 fn read(frame: &DataFrame) -> Vec<Row> {

@@ -132,10 +132,14 @@ async fn write_csv(farthing: &Farthing, org: Org, wish: &Wish, version: Version,
 
 #[cfg(feature = "polars")]
 async fn write_parquet(farthing: &Farthing, org: Org, wish: &Wish, version: Version, path: &Path) -> Result<Exported, Failure> {
-    let mut file = crate::frame::focus::Writer::new(path, version).map_err(|e| unwritable(path, e))?;
-    let exported = written(farthing, org, wish, |rows| file.add(rows).map_err(|e| unwritable(path, e))).await?;
-    file.finish().map_err(|e| unwritable(path, e))?;
-    Ok(exported)
+    use crate::frame::focus::{Writer, write_received};
+    let writer = Writer::new(path, version).map_err(|e| unwritable(path, e))?;
+    let (to, rows) = mpsc::channel(4);
+    let writing = tokio::task::spawn_blocking(move || write_received(rows, writer));
+    let exported = farthing.focus(org, wish, to).await;
+    // If writing broke off, that is why reading did.
+    writing.await.map_err(|e| unwritable(path, e))?.map_err(|e| unwritable(path, e))?;
+    Ok(exported?)
 }
 
 #[cfg(not(feature = "polars"))]

@@ -97,29 +97,23 @@ fn as_body(body: Body) -> Response {
     typed(body, "text/csv; charset=utf-8; header=present")
 }
 
-/// Written to a file first, because a Parquet file is read from its end.
+/// Written to a file first, because a Parquet file is read from its end; on a thread that may wait, where even a panic of
+/// polars ends nothing but this answer.
 #[cfg(feature = "polars")]
 async fn as_parquet(service: &Arc<Service>, org: Org, wish: Wish, version: Version) -> Result<Response, Problem> {
-    use crate::frame::focus::Writer;
-    let (mut rows, reading) = read(service, org, wish);
+    use crate::frame::focus::{Writer, temporary, write_received};
+    let (rows, reading) = read(service, org, wish);
     let writing = tokio::task::spawn_blocking(move || {
-        let path = crate::frame::focus::temporary();
-        let mut file = Writer::new(&path, version)?;
-        while let Some(some) = rows.blocking_recv() {
-            file.add(&some)?;
-        }
-        let written = file.finish().and_then(|()| Ok(std::fs::read(&path)?));
+        let path = temporary();
+        let written = Writer::new(&path, version).and_then(|writer| write_received(rows, writer));
+        let bytes = written.and_then(|()| Ok(std::fs::read(&path)?));
         let _ = std::fs::remove_file(&path);
-        written
+        bytes
     });
-    // Even a panic of polars ends nothing but this answer.
-    let written = writing.await;
+    // If writing broke off, that is why reading did.
+    let written = writing.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
     ended(reading).await?;
-    match written {
-        Ok(Ok(bytes)) => Ok(typed(bytes, "application/vnd.apache.parquet")),
-        Ok(Err(e)) => Err(failed(e.to_string())),
-        Err(e) => Err(failed(e.to_string())),
-    }
+    Ok(typed(written, "application/vnd.apache.parquet"))
 }
 
 #[cfg(not(feature = "polars"))]
