@@ -54,6 +54,9 @@ enum Command {
     Quote(quote::Quote),
     /// Spend, grouped and filtered
     Report(report::Report),
+    /// What the book holds, as files for other programs
+    #[command(subcommand)]
+    Export(export::Export),
     /// What a team or a person used in a month, as a page to send
     Sheet(sheet::Sheet),
     /// What waits for a rate, for usage or for a price that adds up
@@ -71,9 +74,6 @@ enum Command {
     /// The catalog of prices
     #[command(subcommand)]
     Catalog(catalog::Catalog),
-    /// Take entries out for other programs, and check what was taken out
-    #[command(subcommand)]
-    Export(export::Export),
     /// Why an event cost what it cost
     Explain(explain::Explain),
     /// Rate what was charged again, and correct it
@@ -158,13 +158,13 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Pull(pull) => pull.run(&arguments.flags).await,
             Command::Quote(quote) => quote.run(&settings).await,
             Command::Report(report) => report.run(&settings).await,
+            Command::Export(export) => export.run(&settings).await,
             Command::Sheet(sheet) => sheet.run(&settings).await,
             Command::Held(held) => held.run(&settings).await,
             Command::Conflicts(conflicts) => conflicts.run(&settings).await,
             Command::Suspects(suspects) => suspects.run(&settings).await,
             Command::Rejected(rejected) => rejected.run(&settings).await,
             Command::Catalog(catalog) => catalog.run(&settings).await,
-            Command::Export(export) => export.run(&settings).await,
             Command::Explain(explain) => explain.run(&settings).await,
             Command::Rerate(rerate) => rerate.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,

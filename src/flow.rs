@@ -7,6 +7,7 @@ pub mod conflicts;
 pub mod deliver;
 pub mod explain;
 pub mod export;
+pub mod focus;
 pub mod held;
 pub mod import;
 pub mod ingest;

@@ -1,6 +1,7 @@
 //! Tables as Parquet, written with polars: money as `DECIMAL(38, 24)`, so that no reader rounds it.
 
 pub mod entries;
+pub mod focus;
 
 use crate::money::{Amount, PLACES};
 use crate::report::{Cells, Table};

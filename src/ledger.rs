@@ -217,6 +217,25 @@ pub fn account(party: Party, owner: &Owner, product: &Product) -> String {
     }
 }
 
+/// Who is owed by an account, where it is a provider's: `openrouter` of `payable:openrouter`.
+pub fn payee_of(account: &str) -> Option<String> {
+    account.strip_prefix("payable:").filter(|part| *part != "-").map(decoded)
+}
+
+/// The text that [`encoded`] made this of.
+fn decoded(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = (first == b'%').then(|| after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok())).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => (bytes.push(byte), rest = &after[2..]),
+            None => (bytes.push(first), rest = after),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Percent-encodes everything but letters, digits and `_.~`; a lone `-` too, because that stands for nothing.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -319,6 +338,14 @@ mod tests {
         let occurred_at = Instant::parse("2026-02-03T10:00:00Z").unwrap();
         assert_eq!(landing(occurred_at, "2026-01".parse().unwrap()).to_string(), "2026-02");
         assert_eq!(landing(occurred_at, "2026-05".parse().unwrap()).to_string(), "2026-05");
+    }
+
+    #[test]
+    fn an_account_says_who_is_owed() {
+        for name in ["openrouter", "a/b:c d", "-", "é", "100%", "%41"] {
+            assert_eq!(payee_of(&format!("payable:{}", encoded(name))).as_deref(), Some(name));
+        }
+        assert_eq!((payee_of("margin:openai"), payee_of("payable:-")), (None, None));
     }
 
     #[test]

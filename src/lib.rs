@@ -2,7 +2,8 @@
 //!
 //! A usage event comes in from a gateway, in that gateway's words. It is normalised into disjoint meters
 //! ([`usage`]), rated by a versioned catalog ([`catalog`], [`rating`]) and posted to an append-only ledger ([`ledger`]),
-//! from which reports are folded ([`report`]) and exports are written ([`export`]). All of that is values in, values out. Around it stands the code that waits:
+//! from which reports are folded ([`report`]) and exports are written ([`export`], and [`focus`] in other people's words). All
+//! of that is values in, values out. Around it stands the code that waits:
 //! the [`store`] that speaks SQL, the [`flow`] of each verb, and the doors ([`http`], [`cli`]).
 //!
 //! The modules below are in the order in which data flows; each imports only from those above it.
@@ -21,6 +22,7 @@ pub mod rating;
 pub mod ledger;
 pub mod report;
 pub mod export;
+pub mod focus;
 // What waits: the database, the verbs, the doors.
 pub mod store;
 pub mod segment;

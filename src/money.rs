@@ -460,7 +460,7 @@ fn read_exponent(text: &str) -> Option<i64> {
 }
 
 /// `units` of 10^-`places` as plain decimal text: no exponent, no trailing zero, no point without decimals.
-fn print_decimal(units: i128, places: u32) -> String {
+pub(crate) fn print_decimal(units: i128, places: u32) -> String {
     let one = 10_u128.pow(places);
     let magnitude = units.unsigned_abs();
     let sign = if units < 0 { "-" } else { "" };

@@ -236,8 +236,19 @@ fn absent_of(found: &Found<'_>) -> Absent {
 }
 
 fn at_list_price(event: &UsageEvent, quantities: &Quantities, card: &CardFound<'_>) -> Option<Amount> {
+    itemised_at_list(event, quantities, card).map(|(_, amount)| amount)
+}
+
+fn itemised_at_list(event: &UsageEvent, quantities: &Quantities, card: &CardFound<'_>) -> Option<(Vec<LineItem>, Amount)> {
     let prices = Prices::new(card.absent).card(card, event);
-    itemise(event, quantities, &prices, card.card.label, &mut ()).ok().map(|(_, amount)| amount)
+    itemise(event, quantities, &prices, card.card.label, &mut ()).ok()
+}
+
+/// What an event comes to where no override hides the list, by the card that says so; nothing where no card has it all.
+pub fn at_list(event: &UsageEvent, catalog: &Catalog) -> Option<(Arc<str>, Vec<LineItem>)> {
+    let Usage::Counted(quantities) = &event.usage else { return None };
+    let card = resolution::find(catalog, event, &mut ()).card.ok()?;
+    itemised_at_list(event, quantities, &card).map(|(items, _)| (card.card.label.clone(), items))
 }
 
 /// What is owed to the provider: the catalog's amount, or the one that the provider reported.

@@ -207,6 +207,12 @@ impl Store {
         orgs.into_iter().find(|(_, other)| other == name).map(|(org, _)| org).ok_or_else(|| StoreError::NoOrg(name.to_owned()))
     }
 
+    pub async fn org_name(&self, org: Org) -> Result<String, StoreError> {
+        let orgs = self.orgs().await?;
+        let name = orgs.into_iter().find(|(other, _)| *other == org).map(|(_, name)| name);
+        name.ok_or_else(|| StoreError::NoOrg(org.to_string()))
+    }
+
     /// Closes the connections; on SQLite the write-ahead log is folded into the file.
     pub async fn close(&self) {
         match &*self.databases {

@@ -734,8 +734,13 @@ fn the_description_and_the_router_agree() {
     assert_eq!(routed, described);
     // Every kind of problem that the program gives is explained.
     let problems = DESCRIPTION["x-problems"].as_object().unwrap();
-    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http"))];
+    while let Some(file) = files.pop() {
+        if file.is_dir() {
+            files.extend(std::fs::read_dir(file).unwrap().map(|file| file.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(file).unwrap();
         for kind in text.split("Problem::new(").skip(1).filter_map(|rest| rest.split(", \"").nth(1)?.split('"').next()) {
             assert!(problems.contains_key(kind), "the problem {kind} is not described");
         }

@@ -12,6 +12,7 @@ mod exactness;
 mod exports;
 mod gateways;
 mod field;
+mod focus;
 mod golden;
 mod http;
 mod importers;

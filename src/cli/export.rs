@@ -1,6 +1,7 @@
 //! `export`: what is in the book, for other programs; and whether files are still what was exported.
 
 mod entries;
+mod focus;
 mod verify;
 
 use super::{Failure, Outcome};
@@ -13,6 +14,8 @@ use clap::Subcommand;
 pub enum Export {
     /// The entries themselves, every one, as CSV, Parquet, NDJSON or a plain-text accounting journal
     Entries(entries::Entries),
+    /// Charges in the vocabulary of FOCUS, the FinOps Open Cost and Usage Specification
+    Focus(focus::Focus),
     /// Check exported files against their manifest; no database is needed
     Verify(verify::Verify),
 }
@@ -21,6 +24,7 @@ impl Export {
     pub async fn run(self, settings: &Settings) -> Outcome {
         match self {
             Export::Entries(entries) => entries.run(settings).await,
+            Export::Focus(focus) => focus.run(settings).await,
             Export::Verify(verify) => verify.run(),
         }
     }

@@ -93,7 +93,7 @@ impl Farthing {
     }
 
     /// The first and the last instant of which the book tells.
-    async fn occurred(&self, org: Org) -> Result<Option<(Instant, Instant)>, FlowError> {
+    pub async fn occurred(&self, org: Org) -> Result<Option<(Instant, Instant)>, FlowError> {
         let segments = self.segments_until(org, i64::MAX).await?;
         // Up to the first gap segments know it, after that the blocks do.
         let mut place = 1;

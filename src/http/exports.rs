@@ -1,134 +1,55 @@
-//! Exports as streams. What is read waits for whoever takes it, so memory stays what a few pages need, and no snapshot is
-//! open meanwhile. The stream of an export that broke off ends as a broken connection and never as a shorter file.
+//! Exports: what the book holds, sent while it is read. An export that breaks off ends its body without the end that HTTP asks
+//! for, so that nobody takes a part for the whole.
 
-use super::answer::Parameters;
-use super::caller::Known;
-use super::{App, Problem, Service};
-use crate::export::accounting::{Grain, Manner};
-use crate::export::{Format, MakeParquet, Notation, Row, clock_named};
-use crate::flow::access::Scope;
-use crate::flow::export::{Question, Rows};
-use crate::id::{BlockNumber, Sequence};
+pub mod entries;
+pub mod focus;
+
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
-use futures_core::Stream;
+use http_body::Frame;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
-#[cfg(feature = "polars")]
-const PARQUET: MakeParquet = Some(crate::frame::entries::notation);
-#[cfg(not(feature = "polars"))]
-const PARQUET: MakeParquet = None;
+/// The pieces of a body as they are made, up to an empty one. If there is none, whoever made them is gone: an error ends it.
+pub struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
 
-/// Pieces that wait to be taken, and how large they are.
-const PIECES: usize = 4;
-const PIECE: usize = 256 << 10;
-
-pub async fn entries(State(service): App, known: Known, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let caller = known.may(Scope::Read)?;
-    let mut parameters = Parameters::of(query.as_deref())?;
-    let wrong = |name: &'static str| move |why: String| Problem::parameter(name, why);
-    let clock = parameters.take("clock").map_or(Ok(Default::default()), |name| clock_named(&name)).map_err(wrong("clock"))?;
-    let format = parameters.take("format").map_or(Ok(Format::Csv), |name| Format::named(&name)).map_err(wrong("format"))?;
-    let grain = parameters.take("grain").map_or(Ok(Grain::Day), |name| Grain::named(&name)).map_err(wrong("grain"))?;
-    let number =
-        |text: String| text.parse().map_err(|_| Problem::parameter("block", format!("`{text}` is no number of a block")));
-    let block = parameters.take("block").map(number).transpose()?.map(BlockNumber);
-    let (from, until) = (parameters.instant("from")?, parameters.instant("until")?);
-    let team = caller.team.as_ref().map(|team| team.to_string());
-    parameters.nothing_else()?;
-
-    let question = Question { from, until, clock, team, block };
-    let mut rows = service.farthing.export_rows(caller.org, &question, Sequence(0)).await?;
-    let heading = format!("entries up to block {}, hash {}", rows.prefix.block, rows.prefix.hash);
-    let notation = format.notation(Manner { grain, clock, heading }, PARQUET).map_err(wrong("format"))?;
-    // What fails at once is still a problem that says so.
-    let first = rows.next().await?.unwrap_or_default();
-    let block = HeaderValue::from(rows.prefix.block.0);
-    let (sender, receiver) = mpsc::channel(PIECES);
-    tokio::spawn(Stretch { service, rows, notation, sender }.write(first));
-
-    let mut response = Body::from_stream(Pieces { receiver, ended: false }).into_response();
-    let name = format!("attachment; filename=\"entries.{}\"", format.extension());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_str(&name).expect("an ending is ASCII"));
-    headers.insert("farthing-block", block);
-    Ok(response)
-}
-
-/// What is written on one side while it is taken on the other.
-struct Stretch {
-    service: Arc<Service>,
-    rows: Rows,
-    notation: Box<dyn Notation>,
-    /// A piece, or the end: that there are no more pieces may also mean that whoever wrote them is gone.
-    sender: mpsc::Sender<Option<Bytes>>,
-}
-
-impl Stretch {
-    async fn write(mut self, first: Vec<Row>) {
-        match self.pieces(first).await {
-            Ok(()) => drop(self.sender.send(None).await),
-            Err(why) => tracing::warn!(error = why, "an export broke off"),
-        }
-    }
-
-    async fn pieces(&mut self, first: Vec<Row>) -> Result<(), String> {
-        let mut buffer = Vec::with_capacity(PIECE);
-        self.notation.begin(&mut buffer)?;
-        let mut page = Some(first);
-        while let Some(rows) = page {
-            for some in rows.chunks(500) {
-                // A notation may compress, which other requests should not wait for.
-                tokio::task::block_in_place(|| self.notation.rows(some, &self.rows.texts, &mut buffer))?;
-                if buffer.len() >= PIECE {
-                    self.send(&mut buffer).await?;
-                }
-            }
-            if self.service.closing.load(Ordering::Relaxed) {
-                return Err("the service is shutting down".to_owned());
-            }
-            page = self.rows.next().await.map_err(|e| e.to_string())?;
-        }
-        tokio::task::block_in_place(|| self.notation.end(&self.rows.texts, &mut buffer))?;
-        self.send(&mut buffer).await
-    }
-
-    async fn send(&mut self, buffer: &mut Vec<u8>) -> Result<(), String> {
-        let piece = std::mem::replace(buffer, Vec::with_capacity(PIECE));
-        self.sender.send(Some(piece.into())).await.map_err(|_| "whoever asked for it hung up".to_owned())
+impl Pieces {
+    /// A body, and where its pieces go; whoever sends them waits for whoever reads them.
+    pub fn body() -> (mpsc::Sender<io::Result<Bytes>>, Body) {
+        let (to, pieces) = mpsc::channel(4);
+        (to, Body::new(Pieces(pieces)))
     }
 }
 
-struct Pieces {
-    receiver: mpsc::Receiver<Option<Bytes>>,
-    ended: bool,
-}
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
 
-#[derive(Debug, thiserror::Error)]
-#[error("the export broke off")]
-struct BrokeOff;
-
-impl Stream for Pieces {
-    type Item = Result<Bytes, BrokeOff>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        self.receiver.poll_recv(context).map(|piece| match piece {
-            Some(Some(piece)) => Some(Ok(piece)),
-            end => {
-                self.ended = true;
-                end.is_none().then_some(Err(BrokeOff))
-            }
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(context).map(|piece| match piece {
+            Some(Ok(piece)) if piece.is_empty() => None,
+            Some(piece) => Some(piece.map(Frame::data)),
+            None => Some(Err(io::Error::other("the export broke off"))),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn a_body_without_an_end_is_an_error() {
+        for (pieces, expected) in [(&["a", "b", ""][..], Some("ab")), (&["a"], None), (&[], None)] {
+            let (to, body) = Pieces::body();
+            for piece in pieces {
+                to.send(Ok(Bytes::from(*piece))).await.unwrap();
+            }
+            drop(to);
+            let collected = body.collect().await.ok().map(|body| body.to_bytes());
+            assert_eq!(collected.as_deref(), expected.map(str::as_bytes));
+        }
     }
 }

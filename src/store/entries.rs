@@ -533,6 +533,36 @@ impl Store {
         })
     }
 
+    /// The runs of entries among which are all that occurred from one instant on and before another, in order.
+    pub async fn runs_of(&self, org: Org, from: Instant, until: Instant) -> Result<Vec<(i64, i64)>, StoreError> {
+        let text = "SELECT sequence_from, sequence_until FROM blocks
+                     WHERE org = $1 AND occurred_last >= $2 AND occurred_first < $3 AND sequence_from < sequence_until
+                     ORDER BY sequence_from";
+        let blocks: Vec<(i64, i64)> = on!(self.reader(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(from.micros()).bind(until.micros());
+            let rows = query.fetch_all(db).await.doing("read blocks")?;
+            rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect::<Result<_, sqlx::Error>>().doing("read blocks")?
+        });
+        let mut runs: Vec<(i64, i64)> = Vec::new();
+        for (from, until) in blocks {
+            match runs.last_mut() {
+                Some(last) if last.1 == from => last.1 = until,
+                _ => runs.push((from, until)),
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Up to which sequence entries were booked under which catalog version, in order.
+    pub async fn versions_booked(&self, org: Org) -> Result<Vec<(i64, Version)>, StoreError> {
+        let text = "SELECT MAX(sequence_until), catalog_version FROM blocks
+                     WHERE org = $1 AND sequence_from < sequence_until GROUP BY catalog_version ORDER BY 1";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("read blocks")?;
+            rows.iter().map(|row| Ok((row.int(0)?, Version(row.int(1)?)))).collect::<Result<_, sqlx::Error>>().doing("read blocks")
+        })
+    }
+
     /// The sequences of what was booked from one instant on and before another.
     pub async fn sequences_recorded(
         &self,
