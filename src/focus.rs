@@ -1,8 +1,8 @@
 //! The book in the words of FOCUS, the FinOps Open Cost and Usage Specification; its column names exist only here. An
-//! entry is cut into [`slice`]s, each of one meter at one contracted and one listed rate; the [`fold`] adds up those that
-//! agree in everything a row says; a [`row`] says it, [`column`] by column, in the columns that a version has. All sums are
-//! integer sums, so the costs of a file add up to the book's to the last digit. Whoever reads the book and knows the
-//! names brings them along; nothing in here waits.
+//! entry is cut into [slices](mod@slice), each of one meter at one contracted and one listed rate; the [fold](mod@fold) adds up
+//! those that agree in everything a row says; a [row](mod@row) says it, [column](mod@column) by column, in the columns that
+//! a version has. All sums are integer sums, so the costs of a file add up to the book's to the last digit. Whoever reads
+//! the book and knows the names brings them along; nothing in here waits.
 
 pub mod column;
 pub mod csv;
