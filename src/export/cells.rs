@@ -6,14 +6,8 @@ use crate::export::{Cells, Notation, OWNER, PRODUCT, Row, Texts, columns, digits
 use crate::id::{NameId, OwnerId, ProductId};
 use crate::ledger::seal::Dimensions;
 use crate::money::Amount;
+use crate::report::table::csv_text;
 use crate::time::Instant;
-
-/// A text as a cell of CSV. What a spreadsheet would run as a formula gets an apostrophe in front.
-pub fn csv_text(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let safe = if formula { format!("'{text}") } else { text.to_owned() };
-    if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
-}
 
 /// A piece of text for each number that was met.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! The export in the vocabulary of FOCUS: the book up to one block, read month by month (day by day where charge periods are
-//! hours), folded, and handed on in the order of time while it is read. What is in memory is the rows of one such stretch
-//! and a few pages of entries, however long the range is; a block that holds something of several stretches is read once
+//! hours), folded, and handed on in the order of time while it is read. What is in memory is the rows of one such portion
+//! and a few pages of entries, however long the range is; a block that holds something of several portions is read once
 //! for each of them. No look into the database lasts longer than a page, so ingest goes on meanwhile.
 
 use crate::catalog::Catalog;
@@ -66,8 +66,8 @@ impl Farthing {
             products: HashMap::new(),
             done: Exported { rows: 0, entries: 0, block: head.block },
         };
-        for stretch in wish.stretches(self.occurred(org).await?) {
-            let fold = export.fold(stretch).await?;
+        for portion in wish.portions(self.occurred(org).await?) {
+            let fold = export.fold(portion).await?;
             export.hand_on(fold, &rows).await?;
         }
         Ok(export.done)
@@ -88,22 +88,22 @@ impl Wish {
     }
 
     /// The range, cut at months or days.
-    fn stretches(&self, occurred: Option<(Instant, Instant)>) -> Vec<Period> {
+    fn portions(&self, occurred: Option<(Instant, Instant)>) -> Vec<Period> {
         let Some((first, last)) = occurred else { return Vec::new() };
         let after_last = Instant::from_micros(last.micros() + 1);
         let billed_until = self.billed_in.map_or(after_last, |month| month.period().until);
         let mut from = self.from.map_or(first, |from| from.max(first));
         let until = self.until.map_or(after_last, |until| until.min(after_last)).min(billed_until);
-        let mut stretches = Vec::new();
+        let mut portions = Vec::new();
         while from < until {
             let end = match self.grain {
                 Grain::Day => from.month().period().until,
                 Grain::Hour => Grain::Day.end(Grain::Day.start(from)),
             };
-            stretches.push(Period { from, until: end.min(until) });
+            portions.push(Period { from, until: end.min(until) });
             from = end;
         }
-        stretches
+        portions
     }
 }
 
@@ -124,8 +124,8 @@ struct Export<'f> {
 }
 
 impl Export<'_> {
-    async fn fold(&mut self, stretch: Period) -> Result<Fold, FlowError> {
-        let runs = self.farthing.store.runs_of(self.org, stretch.from, stretch.until).await?;
+    async fn fold(&mut self, portion: Period) -> Result<Fold, FlowError> {
+        let runs = self.farthing.store.runs_of(self.org, portion.from, portion.until).await?;
         let (store, org, before) = (self.farthing.store.clone(), self.org, self.before.0);
         let mut pages = runs.into_iter().flat_map(|(from, until)| pages_of(from, until.min(before)));
         let read = |(from, until): (i64, i64)| {
@@ -140,7 +140,7 @@ impl Export<'_> {
             ahead.extend(pages.next().map(read));
             self.learn(&entries).await?;
             for entry in &entries {
-                if entry.occurred_at >= stretch.from && entry.occurred_at < stretch.until && self.is_wanted(entry)? {
+                if entry.occurred_at >= portion.from && entry.occurred_at < portion.until && self.is_wanted(entry)? {
                     self.add(entry, &mut fold).await?;
                 }
             }

@@ -5,6 +5,7 @@
 use crate::focus::row::{Cell, Row};
 use crate::focus::{Version, column};
 use crate::money::print_decimal;
+use crate::report::table::csv_text;
 
 pub fn header(version: Version) -> String {
     let names: Vec<&str> = column::of(version).map(|column| column.name).collect();
@@ -18,21 +19,11 @@ pub fn write(rows: &[Row], version: Version, to: &mut String) {
                 to.push(',');
             }
             match &cell {
-                Cell::Text(text) => push_text(text, to),
+                Cell::Text(text) => to.push_str(&csv_text(text)),
                 other => to.push_str(&other.plain()),
             }
         }
         to.push_str("\r\n");
-    }
-}
-
-fn push_text(text: &str, to: &mut String) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let safe = if formula { "'" } else { "" };
-    if text.contains([',', '"', '\n', '\r']) {
-        to.extend(["\"", safe, &text.replace('"', "\"\""), "\""]);
-    } else {
-        to.extend([safe, text]);
     }
 }
 
@@ -72,8 +63,6 @@ mod tests {
 
     #[test]
     fn a_name_that_is_a_formula_is_a_text() {
-        let mut csv = String::new();
-        push_text("=HYPERLINK(\"x\",1)", &mut csv);
-        assert_eq!(csv, "\"'=HYPERLINK(\"\"x\"\",1)\"");
+        assert_eq!(csv_text("=HYPERLINK(\"x\",1)"), "\"'=HYPERLINK(\"\"x\"\",1)\"");
     }
 }

@@ -265,7 +265,8 @@ fn csv_cell(cell: &Cell) -> String {
     }
 }
 
-fn csv_text(text: &str) -> String {
+/// A text as a cell of CSV. What a spreadsheet would run as a formula gets an apostrophe in front.
+pub fn csv_text(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let safe = if formula { format!("'{text}") } else { text.to_owned() };
     if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }

@@ -50,7 +50,7 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
     let first = rows.next().await?.unwrap_or_default();
     let block = HeaderValue::from(rows.prefix.block.0);
     let (sender, body) = Pieces::body();
-    tokio::spawn(Stretch { service, rows, notation, sender }.write(first));
+    tokio::spawn(Writing { service, rows, notation, sender }.write(first));
 
     let mut response = body.into_response();
     let name = format!("attachment; filename=\"entries.{}\"", format.extension());
@@ -62,14 +62,14 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
 }
 
 /// What is written on one side while it is taken on the other.
-struct Stretch {
+struct Writing {
     service: Arc<Service>,
     rows: Rows,
     notation: Box<dyn Notation>,
     sender: mpsc::Sender<io::Result<Bytes>>,
 }
 
-impl Stretch {
+impl Writing {
     async fn write(mut self, first: Vec<Row>) {
         match self.pieces(first).await {
             // An empty piece is the end.
