@@ -107,14 +107,40 @@ struct Columns {
 }
 
 enum Column {
-    Integer(&'static str, Vec<Option<i64>>),
-    Money(&'static str, Vec<Option<i128>>),
+    Integer(&'static str, Sparse<i64>),
+    Money(&'static str, Sparse<i128>),
     Instant(&'static str, Vec<i64>),
     Flag(&'static str, Vec<bool>),
     Word(&'static str, Words),
     Name(&'static str, Numbers),
     Owner(Numbers),
     Product(Numbers),
+}
+
+/// Values of which there may be none at all: most meters never count anything, and cost nothing until they do.
+#[derive(Default)]
+struct Sparse<T> {
+    /// Rows before the first that has a value.
+    empty: usize,
+    rows: Vec<Option<T>>,
+}
+
+impl<T: Copy> Sparse<T> {
+    fn push(&mut self, value: Option<T>) {
+        match value {
+            None if self.rows.is_empty() => self.empty += 1,
+            value => self.rows.push(value),
+        }
+    }
+
+    /// Every row, or how many rows without a value there are.
+    fn all(mut self) -> Result<Vec<Option<T>>, usize> {
+        if self.rows.is_empty() {
+            return Err(self.empty);
+        }
+        self.rows.splice(..0, std::iter::repeat_n(None, self.empty));
+        Ok(self.rows)
+    }
 }
 
 /// A few words, each by its place among them.
@@ -183,8 +209,8 @@ impl Columns {
         let mut new = Columns { columns: Vec::new(), height: 0, place: 0 };
         for (name, kind) in columns() {
             let column = match kind {
-                ColumnKind::Integer => Column::Integer(name, Vec::new()),
-                ColumnKind::Money => Column::Money(name, Vec::new()),
+                ColumnKind::Integer => Column::Integer(name, Sparse::default()),
+                ColumnKind::Money => Column::Money(name, Sparse::default()),
                 ColumnKind::Instant => Column::Instant(name, Vec::new()),
                 ColumnKind::Flag => Column::Flag(name, Vec::new()),
                 ColumnKind::Word => Column::Word(name, Words::default()),
@@ -209,9 +235,15 @@ impl Columns {
         let mut taken = Vec::new();
         for column in std::mem::replace(self, Columns::new()).columns {
             match column {
-                Column::Integer(name, values) => taken.push(PolarsColumn::new(name.into(), values)),
+                Column::Integer(name, values) => taken.push(match values.all() {
+                    Ok(values) => PolarsColumn::new(name.into(), values),
+                    Err(rows) => Int64Chunked::full_null(name.into(), rows).into_column(),
+                }),
                 Column::Money(name, values) => {
-                    let units = Int128Chunked::from_slice_options(name.into(), &values);
+                    let units = match values.all() {
+                        Ok(values) => Int128Chunked::from_slice_options(name.into(), &values),
+                        Err(rows) => Int128Chunked::full_null(name.into(), rows),
+                    };
                     taken.push(units.into_decimal(38, PLACES as usize)?.into_column());
                 }
                 Column::Instant(name, micros) => {
