@@ -279,6 +279,9 @@ fn every_row_is_what_a_recount_says_and_the_parts_are_the_whole() {
                 let json: Vec<Value> = serde_json::from_str(&table.to_json()).unwrap();
                 assert_eq!(json.iter().map(|row| units(row["amount"].as_str().unwrap())).sum::<BigInt>(), total[0]);
 
+                #[cfg(feature = "polars")]
+                assert_eq!(units_in_parquet(&table).into_iter().map(BigInt::from).sum::<BigInt>(), total[0]);
+
                 // Cut anywhere in time, and by any dimension.
                 let middle = Instant::from_micros((1_772_000_000 + book.random.below(5_000_000) as i64) * 1_000_000);
                 if query.from.is_none_or(|from| from < middle) && query.until.is_none_or(|until| middle < until) {
@@ -307,9 +310,20 @@ fn every_row_is_what_a_recount_says_and_the_parts_are_the_whole() {
                 assert_eq!(BigInt::from(of_rows), total[0]);
             }
             book.meters_add_up().await;
+            book.the_view_says_the_same(&database).await;
             book.the_book_as_it_was_known().await;
         });
     }
+}
+
+/// What a reader finds in the file, as it is there.
+#[cfg(feature = "polars")]
+fn units_in_parquet(table: &Table) -> Vec<i128> {
+    use polars::prelude::*;
+    let file = farthing::frame::to_parquet(table).unwrap();
+    let frame = ParquetReader::new(std::io::Cursor::new(file)).finish().unwrap();
+    let amounts = frame.column("amount").unwrap().decimal().unwrap().physical().clone();
+    amounts.iter().map(|amount| amount.unwrap()).collect()
 }
 
 /// Cells of a line of CSV, as far as these tests need it: only names are in quotes, and they hold no line ends.
@@ -365,6 +379,22 @@ impl Book {
             })
             .collect();
         assert_eq!(found, expected);
+    }
+
+    /// What people read in SQL: a decimal on PostgreSQL, a text on SQLite, each exact.
+    async fn the_view_says_the_same(&mut self, database: &TestDatabase) {
+        let text = "SELECT COALESCE(team, ''), CAST(amount AS TEXT) FROM readable_entries WHERE org = 1";
+        let rows: Vec<(String, String)> = match database.url.starts_with("sqlite") {
+            true => sqlx::query_as(text).fetch_all(&sqlx::SqlitePool::connect(&database.url).await.unwrap()).await.unwrap(),
+            false => sqlx::query_as(text).fetch_all(&sqlx::PgPool::connect(&database.url).await.unwrap()).await.unwrap(),
+        };
+        let mut sums: BTreeMap<String, BigInt> = BTreeMap::new();
+        for (team, amount) in rows {
+            *sums.entry(team).or_default() += units(&amount);
+        }
+        let table = self.ask(&Query { by: vec![Dimension::Team], show: vec![Measure::Amount], ..Query::default() }).await;
+        let of_table = table.rows().map(|row| (row[0].plain(), units(&row[1].plain())));
+        assert_eq!(of_table.collect::<BTreeMap<_, _>>(), sums);
     }
 
     /// At each block the book is what its entries up to there add up to, and the clock of the book sorts by that.

@@ -15,7 +15,7 @@ use crate::segment::{self, SegmentError, Values};
 use crate::store::{Line, Names, Store, StoreError, Wanted};
 use crate::usage::Meter;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -411,8 +411,9 @@ struct Rows {
     order: Vec<(i64, i64, i64)>,
 }
 
-/// Entries that are read at once.
+/// Entries that are read at once, and how many such pages ahead.
 const PAGE: i64 = 10_000;
+const PAGES_AHEAD: usize = 3;
 
 impl Copy {
     async fn read(store: &Store, org: Org, from: i64, until: i64) -> Result<Copy, FlowError> {
@@ -424,12 +425,11 @@ impl Copy {
             let (store, until) = (store.clone(), until.min(place + PAGE));
             tokio::spawn(async move { store.lines_between(org, place, until, Wanted::ALL).await })
         };
-        let mut place = from;
-        let mut ahead = page(place);
-        while place < until {
-            let after = place + PAGE;
-            let next = (after < until).then(|| page(after));
-            let lines = ahead.await.map_err(crate::flow::broke_off)??;
+        let mut places = (from..until).step_by(PAGE as usize);
+        let mut ahead: VecDeque<_> = places.by_ref().take(PAGES_AHEAD).map(|place| (place, page(place))).collect();
+        while let Some((place, lines)) = ahead.pop_front() {
+            ahead.extend(places.next().map(|place| (place, page(place))));
+            let (lines, after) = (lines.await.map_err(crate::flow::broke_off)??, place + PAGE);
             let spans = store.spans(org, place, until.min(after)).await?;
             let owners: Vec<OwnerId> = lines.iter().map(|line| line.owner).collect();
             let products: Vec<ProductId> = lines.iter().map(|line| line.product).collect();
@@ -438,11 +438,6 @@ impl Copy {
             copy.add(&booked, false)?;
             let meters: Vec<Booked> = booked.iter().flat_map(Booked::meters).collect();
             copy.add(&meters, true)?;
-            place = after;
-            match next {
-                Some(next) => ahead = next,
-                None => break,
-            }
         }
         Ok(copy)
     }

@@ -13,8 +13,8 @@ use crate::report::{Dimension, Measure, Query};
 use crate::store::StoreOptions;
 use crate::time::Instant as Moment;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Days that the usage is spread over.
 const DAYS: u64 = 45;
@@ -22,6 +22,7 @@ const DAYS: u64 = 45;
 const TIMES: usize = 5;
 
 struct Book {
+    url: String,
     farthing: Farthing,
     org: Org,
     segments: PathBuf,
@@ -48,7 +49,7 @@ impl Run<'_> {
         let org = farthing.store.org(crate::flow::FIRST_ORG).await?;
         let segments = PathBuf::from(format!("{}.segments", database.url.trim_start_matches("sqlite://")));
         let farthing = farthing.with_segments(Some(SegmentPlan::at(segments.clone())));
-        Ok(Book { farthing, org, segments })
+        Ok(Book { url: database.url.clone(), farthing, org, segments })
     }
 
     /// Usage of 2,000 users and 20 models, in order of time, from some day on; days are of the same length in every book.
@@ -81,12 +82,12 @@ impl Run<'_> {
         }
         let ceiling = read as f64 / started.elapsed().as_secs_f64();
         self.figure("segments: a plain SELECT of the same columns", ceiling, "entries/s", None);
-        let memory = Memory::start();
         let started = Instant::now();
         let copied = book.farthing.rebuild_segments(book.org, |_, _| {}).await?;
         let rate = copied.entries as f64 / started.elapsed().as_secs_f64();
         self.figure("segments: all of the book copied", rate, "entries/s", Some(ceiling));
-        self.figure("segments: memory while it is copied", memory.most(), "MB", None);
+        let memory = memory_of(&["--database", &book.url, "rebuild", "segments"])?;
+        self.figure("segments: memory of a process that copies them all", memory, "MB", None);
         let tail = book.farthing.tail(book.org).await?;
         self.figure("segments: entries that are in none", tail as f64, "entries", None);
         let bytes: u64 = files(&book.segments, "")?.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
@@ -101,10 +102,10 @@ impl Run<'_> {
         ];
         for (name, by, in_sql) in questions {
             let query = Query { by, show: vec![Measure::Amount, Measure::Calls], ..Query::default() };
-            let memory = Memory::start();
             let (took, rows) = self.ask(book, &query).await?;
             self.figure(&format!("report: by {name}, {rows} rows"), took, "ms", None);
-            self.figure(&format!("report: memory while it is by {name}"), memory.most(), "MB", None);
+            let memory = memory_of(&["--database", &book.url, "report", "spend", "--by", &name.replace(" x ", ",")])?;
+            self.figure(&format!("report: memory of a process that tells it by {name}"), memory, "MB", None);
             if let Some(duckdb) = self.duckdb(book, in_sql)? {
                 self.figure(&format!("report: DuckDB by {name}, on the same files"), duckdb, "ms", None);
                 self.figure(&format!("report: by {name}, over DuckDB"), took / duckdb, "times", None);
@@ -199,18 +200,17 @@ fn files(directory: &Path, end: &str) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-/// The most memory that this process takes from here on, beyond nothing.
-struct Memory;
-
-impl Memory {
-    fn start() -> Memory {
-        let _ = std::fs::write("/proc/self/clear_refs", "5");
-        Memory
+/// The most memory that a command of this program takes, in MB.
+fn memory_of(arguments: &[&str]) -> Result<f64, Failure> {
+    let program = std::env::current_exe().map_err(io)?;
+    let mut process = Command::new(program).args(arguments).stdout(Stdio::null()).spawn().map_err(io)?;
+    let status = format!("/proc/{}/status", process.id());
+    let mut most: f64 = 0.0;
+    while process.try_wait().map_err(io)?.is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+        most = most.max(line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0.0) / 1024.0);
+        std::thread::sleep(Duration::from_millis(5));
     }
-
-    fn most(&self) -> f64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) / 1024.0
-    }
+    Ok(most)
 }

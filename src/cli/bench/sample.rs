@@ -49,6 +49,8 @@ pub struct Sample {
 /// 2026-10-01
 const OCTOBER: i64 = 1_790_812_800_000;
 const DAY: u64 = 86_400_000;
+/// 2026-08-02: nothing that is spread over days lies in the future.
+const LONG_AGO: i64 = OCTOBER - 60 * DAY as i64;
 
 impl Sample {
     /// Usage of twenty models of a catalog, a few events a second.
@@ -63,13 +65,13 @@ impl Sample {
 
     /// The same from some day on, as slow as is wanted.
     pub fn spread(seed: u64, catalog: &Catalog, from_day: u64, pace: u64) -> Sample {
-        let first_day = OCTOBER + (from_day * DAY) as i64;
+        let first_day = LONG_AGO + (from_day * DAY) as i64;
         Sample { pace: pace.max(1), days: 1_000, first_day, ..Sample::new(seed, catalog) }
     }
 
     /// The instant at which a day begins.
     pub fn first_day(day: u64) -> String {
-        Instant::from_micros((OCTOBER + (day * DAY) as i64) * 1_000).to_string()
+        Instant::from_micros((LONG_AGO + (day * DAY) as i64) * 1_000).to_string()
     }
 
     /// Appends one event as JSON and answers where in `to` its id begins.
