@@ -44,7 +44,7 @@ pub struct Farthing {
     /// Whoever holds it writes to books; within a process commits are one after the other.
     books: tokio::sync::Mutex<HashMap<Org, NameCache>>,
     /// Copies of the book in columns, where there is a place for them.
-    segments: Option<segments::Segments>,
+    segments: Option<Arc<segments::Segments>>,
 }
 
 /// A catalog version in memory.
@@ -120,7 +120,7 @@ impl Farthing {
 
     /// The same, with a place for segments.
     pub fn with_segments(self, plan: Option<segments::SegmentPlan>) -> Farthing {
-        Farthing { segments: plan.map(segments::Segments::new), ..self }
+        Farthing { segments: plan.map(|plan| Arc::new(segments::Segments::new(plan))), ..self }
     }
 
     /// Makes an org with an empty book and the catalogs as its version 1.

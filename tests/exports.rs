@@ -312,6 +312,57 @@ fn a_range_is_of_the_clock_that_was_asked_and_its_parts_are_the_whole() {
     });
 }
 
+/// Whatever is asked, and also where a copy was damaged.
+#[cfg(feature = "polars")]
+#[test]
+fn from_the_copies_in_columns_an_export_is_the_same_to_the_byte() {
+    use farthing::flow::segments::SegmentPlan;
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        let directory = std::env::temp_dir().join(format!("farthing-rows-{}-{kind:?}", std::process::id()));
+        block_on(async {
+            let book = Book::random(&database, 23).await;
+            let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+            let plan = SegmentPlan { directory: directory.clone(), tail: 50, most: 130 };
+            let copied = Book { farthing: farthing.with_segments(Some(plan)), random: Random::new(1), sent: BTreeMap::new() };
+            assert!(copied.farthing.copy_to_segments(ORG, |_, _| {}).await.unwrap().segments > 2);
+            let block = book.farthing.store.blocks_after(ORG, BlockNumber(0), 100).await.unwrap()[3].header.block;
+            let march = farthing::time::Instant::parse("2026-03-15T00:00:00Z").unwrap();
+            let questions = [
+                Question::default(),
+                Question { from: Some(march), ..Question::default() },
+                Question { team: Some("labs".to_owned()), until: Some(march), ..Question::default() },
+                Question { block: Some(block), ..Question::default() },
+            ];
+            for format in [Format::Csv, Format::Ndjson, Format::named("hledger").unwrap()] {
+                for question in &questions {
+                    let (from_rows, from_copies) = (
+                        book.export(format, Manner::default(), question).await,
+                        copied.export(format, Manner::default(), question).await,
+                    );
+                    assert_eq!(from_rows, from_copies, "{kind:?} {question:?}");
+                    assert!(from_rows.lines().count() > 20);
+                }
+            }
+            let entries = std::fs::read_dir(directory.join("1")).unwrap().map(|file| file.unwrap().path());
+            let mut entries: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with("entries.parquet")).collect();
+            entries.sort();
+            std::fs::write(&entries[1], b"PAR1").unwrap();
+            // A process that has read it keeps what it has seen; another one finds out.
+            let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+            let plan = SegmentPlan { directory: directory.clone(), tail: 50, most: 130 };
+            let other = Book { farthing: farthing.with_segments(Some(plan)), random: Random::new(1), sent: BTreeMap::new() };
+            let question = &questions[0];
+            assert_eq!(
+                book.export(Format::Csv, Manner::default(), question).await,
+                other.export(Format::Csv, Manner::default(), question).await
+            );
+            assert!(!entries[1].exists(), "what was damaged is gone");
+        });
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
+
 #[test]
 fn an_export_is_the_book_at_its_beginning_whatever_is_booked_meanwhile() {
     for kind in [Kind::Sqlite, Kind::Postgres] {

@@ -131,7 +131,7 @@ impl Run<'_> {
         if self.wants("catalog") {
             self.large_catalog().await?;
         }
-        if cfg!(feature = "polars") && (self.wants("report") || self.wants("segments")) {
+        if cfg!(feature = "polars") && (self.wants("report") || self.wants("segments") || self.wants("export")) {
             self.reports().await?;
         }
         if self.wants("sqlite") {

@@ -5,14 +5,17 @@
 pub mod files;
 
 use crate::export::{Row, Sealed, Texts};
-use crate::flow::{Farthing, FlowError};
+use crate::flow::segments::{Segment, SegmentRows, Segments};
+use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence};
 use crate::ledger::Entry;
 use crate::ledger::seal::BlockHash;
 use crate::report::Clock;
+use crate::segment::SegmentError;
 use crate::store::{EntryFilter, Names, Span, Store, StoreError};
 use crate::time::Instant;
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// Which entries are wanted.
@@ -36,12 +39,13 @@ pub struct Prefix {
     until: i64,
 }
 
-/// Entries that are read at once, and how often that is ahead of where the writer is.
+/// Entries that are handed on at once, and how many pieces are read ahead of where the writer is.
 const PAGE: i64 = 10_000;
-const PAGES_AHEAD: i64 = 3;
+const PIECES_AHEAD: usize = 2;
 
 /// The rows that answer a question, in order.
 pub struct Rows {
+    segments: Option<Arc<Segments>>,
     store: Store,
     org: Org,
     question: Question,
@@ -50,14 +54,32 @@ pub struct Rows {
     /// What the numbers of all rows so far stand for.
     pub texts: Texts,
     pub prefix: Prefix,
+    /// What is still to be read, and what is being read.
+    pieces: VecDeque<Piece>,
+    ahead: VecDeque<(Piece, JoinHandle<Result<Read, StoreError>>)>,
+    /// A segment of which not all was handed on.
+    segment: Option<SegmentRows>,
     next: i64,
     until: i64,
-    ahead: VecDeque<JoinHandle<Result<Page, StoreError>>>,
 }
 
-struct Page {
-    entries: Vec<Entry>,
-    spans: Vec<Span>,
+/// What is read at once.
+#[derive(Clone)]
+enum Piece {
+    /// Entries, from this sequence on until before that one.
+    Entries(i64, i64),
+    Segment(Arc<Segment>),
+}
+
+enum Read {
+    Entries(Vec<Entry>, Vec<Span>),
+    Segment(SegmentRows),
+    /// The segment is not what it was.
+    Damaged(SegmentError),
+}
+
+fn pages(from: i64, until: i64) -> impl Iterator<Item = Piece> {
+    (from..until).step_by(PAGE as usize).map(move |place| Piece::Entries(place, until.min(place + PAGE)))
 }
 
 impl Farthing {
@@ -71,7 +93,9 @@ impl Farthing {
                 self.store.sequences_of(org, &filter).await?
             }
         };
+        let (next, until) = (from.max(1).max(after.0 + 1), until.min(prefix.until));
         let mut rows = Rows {
+            segments: self.segments.clone(),
             store: self.store.clone(),
             org,
             question: question.clone(),
@@ -79,12 +103,28 @@ impl Farthing {
             names: Names::default(),
             texts: Texts::default(),
             prefix,
-            next: from.max(1).max(after.0 + 1),
-            until: until.min(prefix.until),
+            pieces: self.export_pieces(org, next, until).await?,
             ahead: VecDeque::new(),
+            segment: None,
+            next,
+            until,
         };
-        (0..PAGES_AHEAD).for_each(|number| rows.read_ahead(rows.next + number * PAGE));
+        rows.read_ahead();
         Ok(rows)
+    }
+
+    /// Segments that lie in a range, and the entries that are in none of them.
+    async fn export_pieces(&self, org: Org, from: i64, until: i64) -> Result<VecDeque<Piece>, FlowError> {
+        let (mut pieces, mut place) = (VecDeque::new(), from);
+        for segment in self.segments_until(org, until).await? {
+            if segment.manifest.from >= place {
+                pieces.extend(pages(place, segment.manifest.from));
+                place = segment.manifest.until;
+                pieces.push_back(Piece::Segment(segment));
+            }
+        }
+        pieces.extend(pages(place, until));
+        Ok(pieces)
     }
 
     async fn prefix(&self, org: Org, block: Option<BlockNumber>) -> Result<Prefix, FlowError> {
@@ -102,37 +142,83 @@ impl Farthing {
 }
 
 impl Rows {
-    fn read_ahead(&mut self, from: i64) {
-        let (store, org, until) = (self.store.clone(), self.org, self.until.min(from + PAGE));
-        if from < until {
-            self.ahead.push_back(tokio::spawn(async move {
-                let (entries, spans) = tokio::join!(store.entries_at_once(org, from, until), store.spans(org, from, until));
-                Ok(Page { entries: entries?, spans: spans? })
-            }));
+    fn read_ahead(&mut self) {
+        while let Some(piece) = self.pieces.pop_front_if(|_| self.ahead.len() < PIECES_AHEAD) {
+            let (store, org) = (self.store.clone(), self.org);
+            let reading = match piece.clone() {
+                Piece::Entries(from, until) => tokio::spawn(async move {
+                    let (entries, spans) = tokio::join!(store.entries_at_once(org, from, until), store.spans(org, from, until));
+                    Ok(Read::Entries(entries?, spans?))
+                }),
+                Piece::Segment(segment) => {
+                    tokio::task::spawn_blocking(move || Ok(segment.rows().map_or_else(Read::Damaged, Read::Segment)))
+                }
+            };
+            self.ahead.push_back((piece, reading));
         }
     }
 
     /// The next rows, of which there may be none on a page; nothing when all were read.
     pub async fn next(&mut self) -> Result<Option<Vec<Row>>, FlowError> {
-        let Some(page) = self.ahead.pop_front() else { return Ok(None) };
-        let page = page.await.map_err(|e| FlowError::Refused(format!("reading the book broke off: {e}")))??;
-        self.read_ahead(self.next + PAGES_AHEAD * PAGE);
-        self.next = self.until.min(self.next + PAGE);
-        self.learn(&page.entries).await?;
-        let mut rows = Vec::with_capacity(page.entries.len());
-        let mut spans = page.spans.iter().peekable();
-        for entry in &page.entries {
+        loop {
+            if let Some(segment) = &mut self.segment {
+                let rows = segment.page(PAGE as usize)?;
+                if let Some(last) = rows.last() {
+                    self.next = last.sequence.0 + 1;
+                    return self.known(rows).await.map(Some);
+                }
+                self.segment = None;
+            }
+            let Some((piece, reading)) = self.ahead.pop_front() else { return Ok(None) };
+            let read = reading.await.map_err(broke_off)??;
+            self.read_ahead();
+            match (read, piece) {
+                (Read::Segment(rows), _) => self.segment = Some(rows),
+                (Read::Entries(entries, spans), Piece::Entries(_, until)) => {
+                    self.next = until;
+                    let rows = self.rows_of(&entries, &spans)?;
+                    return self.known(rows).await.map(Some);
+                }
+                (Read::Damaged(error), Piece::Segment(segment)) => {
+                    if let Some(segments) = &self.segments {
+                        segments.distrust(&segment, &error);
+                    }
+                    self.instead_of(&segment);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The book holds what a segment should; what was being read after it waits.
+    fn instead_of(&mut self, segment: &Segment) {
+        let (pieces, readings): (Vec<Piece>, Vec<_>) = self.ahead.drain(..).unzip();
+        readings.iter().for_each(JoinHandle::abort);
+        pieces.into_iter().rev().for_each(|piece| self.pieces.push_front(piece));
+        let pages: Vec<Piece> = pages(segment.manifest.from, segment.manifest.until).collect();
+        pages.into_iter().rev().for_each(|piece| self.pieces.push_front(piece));
+        self.read_ahead();
+    }
+
+    fn rows_of(&self, entries: &[Entry], spans: &[Span]) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::with_capacity(entries.len());
+        let mut spans = spans.iter().peekable();
+        for entry in entries {
             while spans.next_if(|span| span.until <= entry.sequence).is_some() {}
             let span = spans.peek().ok_or_else(|| {
                 StoreError::damaged(format!("entry {}", entry.sequence), "no block covers it; `farthing verify` says where")
             })?;
             let (block, recorded_at, version, rater) = (span.block, span.recorded_at, span.version, span.rater);
-            let row = Row::new(entry, Sealed { block, recorded_at, version, rater }, &self.margins);
-            if self.is_wanted(&row) {
-                rows.push(row);
-            }
+            rows.push(Row::new(entry, Sealed { block, recorded_at, version, rater }, &self.margins));
         }
-        Ok(Some(rows))
+        Ok(rows)
+    }
+
+    /// Those that are wanted, with all that their numbers stand for.
+    async fn known(&mut self, mut rows: Vec<Row>) -> Result<Vec<Row>, FlowError> {
+        self.learn(&rows).await?;
+        rows.retain(|row| self.is_wanted(row));
+        Ok(rows)
     }
 
     /// Where it is: sequences that were read, and all there are to read.
@@ -151,20 +237,20 @@ impl Rows {
         in_range && self.question.team.as_ref().is_none_or(of_team)
     }
 
-    /// Reads what the numbers of these entries stand for, as far as that is not known yet.
-    async fn learn(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+    /// Reads what the numbers of these rows stand for, as far as that is not known yet.
+    async fn learn(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let (mut owners, mut products, mut names) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for entry in entries {
-            if self.texts.owner(entry.owner).is_none() {
-                owners.insert(entry.owner);
+        for row in rows {
+            if self.texts.owner(row.owner).is_none() {
+                owners.insert(row.owner);
             }
-            if self.texts.product(entry.product).is_none() {
-                products.insert(entry.product);
+            if self.texts.product(row.product).is_none() {
+                products.insert(row.product);
             }
-            let always = [entry.source, entry.posting.debit(), entry.posting.credit()];
-            let sometimes = [entry.card, entry.above, entry.reason];
-            let of_entry = always.into_iter().chain(sometimes.into_iter().flatten());
-            names.extend(of_entry.filter(|name| self.texts.name(*name).is_none()));
+            let always = [row.source, row.debit, row.credit];
+            let sometimes = [row.card, row.above, row.reason];
+            let of_row = always.into_iter().chain(sometimes.into_iter().flatten());
+            names.extend(of_row.filter(|name| self.texts.name(*name).is_none()));
         }
         let (owners, products): (Vec<OwnerId>, Vec<ProductId>) = (owners.into_iter().collect(), products.into_iter().collect());
         let mut names: Vec<NameId> = names.into_iter().collect();

@@ -215,7 +215,7 @@ impl<'f> Asking<'f> {
         let mut ahead = VecDeque::new();
         loop {
             while let Some(piece) = pieces.pop_front_if(|_| ahead.len() < PIECES_AHEAD) {
-                ahead.push_back((self.reading(&piece), piece));
+                ahead.push_back((self.reading(&piece, range), piece));
             }
             let Some((reading, piece)) = ahead.pop_front() else { return Ok(()) };
             match (reading.await.map_err(broke_off)??, piece) {
@@ -225,7 +225,9 @@ impl<'f> Asking<'f> {
                 }
                 (Read::Stretch(stretch), _) => self.fold(stretch, side, range).await?,
                 (Read::Damaged(error), Piece::Segment(segment)) => {
-                    self.farthing.distrust(&segment, &error);
+                    if let Some(segments) = &self.farthing.segments {
+                        segments.distrust(&segment, &error);
+                    }
                     pieces.extend(pages(segment.manifest.from, segment.manifest.until));
                 }
                 _ => {}
@@ -289,7 +291,7 @@ impl<'f> Asking<'f> {
         Ok(pages(from, until))
     }
 
-    fn reading(&self, piece: &Piece) -> JoinHandle<Result<Read, StoreError>> {
+    fn reading(&self, piece: &Piece, range: (i64, i64)) -> JoinHandle<Result<Read, StoreError>> {
         match piece {
             Piece::Lines(from, until) => {
                 let (store, org, wanted, from, until) = (self.farthing.store.clone(), self.org, self.wanted, *from, *until);
@@ -297,7 +299,7 @@ impl<'f> Asking<'f> {
             }
             Piece::Segment(segment) => {
                 let (segment, query) = (segment.clone(), self.query.clone());
-                tokio::task::spawn_blocking(move || Ok(segment.stretch(&query).map_or_else(Read::Damaged, Read::Stretch)))
+                tokio::task::spawn_blocking(move || Ok(segment.stretch(&query, range).map_or_else(Read::Damaged, Read::Stretch)))
             }
         }
     }

@@ -4,18 +4,23 @@
 //! without one does not exist. All of it can be deleted and is made again; the book is never read past what a segment says
 //! of itself.
 
+use crate::catalog::resolution::Layer;
+use crate::export::{Row, Sealed};
 use crate::flow::report::booked::{Booked, Facts, as_number};
 use crate::flow::{Farthing, FlowError, in_background};
-use crate::id::{BlockNumber, Org, OwnerId, ProductId};
+use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
+use crate::ledger::EntryKind;
 use crate::ledger::seal::BlockHash;
 use crate::money::{Amount, Currency, Limbs};
 use crate::report::fold::{Adding, Stretch};
 use crate::report::{Addend, Clock, Dimension, Query};
 use crate::segment::{self, SegmentError, Values};
 use crate::store::{Line, Names, Store, StoreError, Wanted};
-use crate::usage::Meter;
+use crate::time::{Instant, Month};
+use crate::usage::{Meter, Outcome};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -128,6 +133,15 @@ impl Segments {
         found
     }
 
+    /// A segment that could not be read: the book can, and the next run of the copying writes the segment anew. One that was
+    /// put together with others in between is not worth a word.
+    pub fn distrust(&self, segment: &Segment, error: &SegmentError) {
+        if !error.is_missing {
+            tracing::error!(%error, "a segment cannot be believed; the book is read instead");
+        }
+        self.forget(segment);
+    }
+
     /// Makes a segment that cannot be believed unknown, so that it is written anew.
     fn forget(&self, segment: &Segment) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&segment.path);
@@ -165,42 +179,210 @@ impl Segment {
         })
     }
 
-    /// What a query asks of it, in columns.
-    pub fn stretch(&self, query: &Query) -> Result<Stretch, SegmentError> {
-        let of_meters = query.is_of_meters();
+    /// Columns of one of its files, if that is what was written.
+    fn read(&self, of_meters: bool, wanted: &[String]) -> Result<Columns, SegmentError> {
         let file = self.file(of_meters);
         if !self.is_whole(of_meters) {
             let (file, is_missing) = (file.display().to_string(), !file.exists());
             return Err(SegmentError { file, why: "it is not what was written".to_owned(), is_missing });
         }
+        let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        Ok(Columns(wanted.iter().cloned().zip(segment::read(&file, &names)?).collect()))
+    }
+
+    /// What a query asks of it between two instants, in columns. What the manifest says of all its entries is not read.
+    pub fn stretch(&self, query: &Query, (from, until): (i64, i64)) -> Result<Stretch, SegmentError> {
+        let of_meters = query.is_of_meters();
         let folded = query.folded();
-        let mut wanted: Vec<String> = vec![at_column(query).to_owned(), "currency".to_owned()];
+        let rows = if of_meters { self.manifest.meters } else { self.manifest.entries } as usize;
+        let is_within = from <= self.manifest.occurred_first && self.manifest.occurred_last < until;
+        let needs_no_time =
+            query.clock == Clock::Occurred && is_within && !folded.iter().any(|dimension| dimension.is_of_the_clock());
+        let only = match self.manifest.sums.len() {
+            1 => self.manifest.sums.keys().next().and_then(|currency| currency.parse::<Currency>().ok()),
+            _ => None,
+        };
+        let mut wanted: Vec<String> = Vec::new();
+        wanted.extend((!needs_no_time).then(|| at_column(query).to_owned()));
+        wanted.extend(only.is_none().then(|| "currency".to_owned()));
         wanted.extend(folded.iter().filter(|dimension| !dimension.is_of_the_clock()).map(|dimension| dimension.to_string()));
         wanted.extend(query.addends().iter().flat_map(|addend| columns_of(*addend, of_meters)));
         if query.counts_users() {
             wanted.extend(["user".to_owned(), "calls".to_owned()]);
         }
-        let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
-        let columns = Columns(wanted.iter().cloned().zip(segment::read(&file, &names)?).collect());
-        let rows = columns.integers(at_column(query)).len();
-        let letters = columns.numbers("currency");
-        let currency = letters.first().map_or(Currency::USD, |first| Currency::of_number(*first).unwrap_or(Currency::USD));
-        let is_one = letters.iter().all(|other| Some(other) == letters.first());
-        let currencies = match is_one {
-            true => vec![currency; rows],
-            false => letters.iter().map(|letters| Currency::of_number(*letters).unwrap_or(Currency::USD)).collect(),
+        let columns = self.read(of_meters, &wanted)?;
+        let unknown = |letters: u32| {
+            let (file, why) = (self.path.display().to_string(), format!("currency {letters} is none"));
+            SegmentError { file, why, is_missing: false }
+        };
+        let currencies = match only {
+            Some(only) => vec![only; rows],
+            None => {
+                let known = |letters: &u32| Currency::of_number(*letters).ok_or_else(|| unknown(*letters));
+                columns.numbers("currency").iter().map(known).collect::<Result<_, _>>()?
+            }
         };
         let numbers = |dimension: &&Dimension| match dimension.is_of_the_clock() {
             true => Vec::new(),
             false => columns.numbers(&dimension.to_string()).to_vec(),
         };
         Ok(Stretch {
-            at: columns.integers(at_column(query)).to_vec(),
+            at: if needs_no_time {
+                vec![self.manifest.occurred_first; rows]
+            } else {
+                columns.integers(at_column(query)).to_vec()
+            },
             currencies,
             numbers: folded.iter().map(numbers).collect(),
             addends: query.addends().iter().map(|addend| columns.adding(*addend, of_meters, rows)).collect(),
             users: if query.counts_users() { columns.numbers("user").to_vec() } else { Vec::new() },
             calls: if query.counts_users() { columns.integers("calls").to_vec() } else { Vec::new() },
+        })
+    }
+}
+
+/// The entries of a segment as rows of an export, in the order in which they were booked.
+pub struct SegmentRows {
+    sequence: Vec<i64>,
+    occurred_at: Vec<i64>,
+    recorded_at: Vec<i64>,
+    block: Vec<i64>,
+    event: Vec<i64>,
+    reverses: Vec<i64>,
+    calls: Vec<i64>,
+    numbers: [Vec<u32>; NUMBERS.len()],
+    amount: Vec<i128>,
+    list: Vec<i128>,
+    rated: Vec<Option<i128>>,
+    reported: Vec<Option<i128>>,
+    meter: Vec<u32>,
+    quantity: Vec<i64>,
+    /// Entries in the order of their sequences, and of each which meters are its own.
+    order: Vec<(u32, Range<u32>)>,
+    next: usize,
+}
+
+const NUMBERS: [&str; 17] = [
+    "rater",
+    "currency",
+    "kind",
+    "period",
+    "owner",
+    "product",
+    "source",
+    "outcome",
+    "layer",
+    "card",
+    "above",
+    "reason",
+    "estimated",
+    "catalog_version",
+    "turn",
+    "debit",
+    "credit",
+];
+
+impl Segment {
+    pub fn rows(&self) -> Result<SegmentRows, SegmentError> {
+        let integers = ["sequence", "occurred_at", "recorded_at", "block", "event", "reverses", "calls"];
+        let mut wanted: Vec<String> = integers.into_iter().chain(NUMBERS).map(str::to_owned).collect();
+        wanted.extend(["", "list", "rated", "reported"].iter().flat_map(|of| limbs(of)));
+        let mut columns = self.read(false, &wanted)?;
+        let mut meters = self.read(true, &["sequence", "meter", "quantity"].map(str::to_owned))?;
+        // Both files are in one order, so the meters of an entry follow those of the entry before.
+        let (sequence, of_meters) = (columns.take_integers("sequence"), meters.take_integers("sequence"));
+        let mut place = 0;
+        let mut order: Vec<(u32, Range<u32>)> = Vec::with_capacity(sequence.len());
+        for (entry, sequence) in (0..).zip(&sequence) {
+            let first = place;
+            place += of_meters[place..].iter().take_while(|other| *other == sequence).count();
+            order.push((entry, first as u32..place as u32));
+        }
+        if place != of_meters.len() {
+            let (file, why) = (self.path.display().to_string(), "its meters are not those of its entries".to_owned());
+            return Err(SegmentError { file, why, is_missing: false });
+        }
+        order.sort_unstable_by_key(|(entry, _)| sequence[*entry as usize]);
+        let rows = sequence.len();
+        let maybe = |columns: &Columns, of: &str| {
+            let amounts = columns.money(of).into_iter().zip(columns.is_there(of, rows));
+            amounts.map(|(amount, is_there)| is_there.then_some(amount)).collect()
+        };
+        Ok(SegmentRows {
+            amount: columns.money(""),
+            list: columns.money("list"),
+            rated: maybe(&columns, "rated"),
+            reported: maybe(&columns, "reported"),
+            occurred_at: columns.take_integers("occurred_at"),
+            recorded_at: columns.take_integers("recorded_at"),
+            block: columns.take_integers("block"),
+            event: columns.take_integers("event"),
+            reverses: columns.take_integers("reverses"),
+            calls: columns.take_integers("calls"),
+            numbers: NUMBERS.map(|name| columns.take_numbers(name)),
+            meter: meters.take_numbers("meter"),
+            quantity: meters.take_integers("quantity"),
+            sequence,
+            order,
+            next: 0,
+        })
+    }
+}
+
+impl SegmentRows {
+    /// The next rows, so many at most; none at the end. A number that stands for nothing is damage.
+    pub fn page(&mut self, most: usize) -> Result<Vec<Row>, StoreError> {
+        let page = &self.order[self.next..self.order.len().min(self.next + most)];
+        let rows = page.iter().map(|(entry, meters)| self.row(*entry as usize, meters)).collect::<Option<Vec<Row>>>();
+        self.next += page.len();
+        let why = "a number in it stands for nothing; `farthing rebuild segments` makes it again";
+        rows.ok_or_else(|| StoreError::damaged("a segment", why))
+    }
+
+    fn row(&self, place: usize, meters: &Range<u32>) -> Option<Row> {
+        let numbers: [u32; NUMBERS.len()] = std::array::from_fn(|column| self.numbers[column][place]);
+        let [rater, currency, kind, period, owner, product, source, outcome, layer, rest @ ..] = numbers;
+        let [card, above, reason, estimated, version, turn, debit, credit] = rest;
+        let small = |number: u32| u8::try_from(number).ok();
+        let name = |number: u32| NameId(i64::from(number));
+        let maybe_name = |number: u32| (number != 0).then(|| name(number));
+        let maybe = |number: i64| Some(number).filter(|number| *number != 0);
+        let mut quantities = [0; Meter::COUNT];
+        for meter in meters.start as usize..meters.end as usize {
+            quantities[Meter::from_number(small(self.meter[meter])?)? as usize] += self.quantity[meter];
+        }
+        Some(Row {
+            sequence: Sequence(self.sequence[place]),
+            sealed: Sealed {
+                block: BlockNumber(self.block[place]),
+                recorded_at: Instant::from_micros(self.recorded_at[place]),
+                version: Version(i64::from(version)),
+                rater: u16::try_from(rater).ok()?,
+            },
+            kind: EntryKind::from_number(small(kind)?)?,
+            event: maybe(self.event[place]).map(EventNumber),
+            turn,
+            reverses: maybe(self.reverses[place]).map(Sequence),
+            occurred_at: Instant::from_micros(self.occurred_at[place]),
+            period: Month::from_number(i32::try_from(period).ok()?),
+            owner: OwnerId(i64::from(owner)),
+            product: ProductId(i64::from(product)),
+            source: name(source),
+            debit: name(debit),
+            credit: name(credit),
+            amount: Amount::from_units(self.amount[place]),
+            currency: Currency::of_number(currency)?,
+            rated: self.rated[place].map(Amount::from_units),
+            reported: self.reported[place].map(Amount::from_units),
+            list: Amount::from_units(self.list[place]),
+            calls: self.calls[place],
+            quantities,
+            outcome: Outcome::from_number(small(outcome)?)?,
+            layer: Layer::from_number(small(layer)?)?,
+            card: maybe_name(card),
+            above: maybe_name(above),
+            reason: maybe_name(reason),
+            estimated: estimated != 0,
         })
     }
 }
@@ -267,6 +449,17 @@ impl Columns {
         }
     }
 
+    fn take_numbers(&mut self, name: &str) -> Vec<u32> {
+        if let Some(Values::Numbers(numbers)) = self.0.remove(name) { numbers } else { Vec::new() }
+    }
+
+    fn take_integers(&mut self, name: &str) -> Vec<i64> {
+        match self.0.remove(name) {
+            Some(Values::Integers(integers) | Values::Instants(integers)) => integers,
+            _ => Vec::new(),
+        }
+    }
+
     /// Where there is one.
     fn is_there(&self, of: &str, rows: usize) -> Vec<bool> {
         match self.0.get(&limbs(of)[0]) {
@@ -321,17 +514,6 @@ impl Farthing {
             }
         }
         Ok(usable)
-    }
-
-    /// A segment that could not be read: the book can, and the next run of the copying writes the segment anew. One that was
-    /// put together with others in between is not worth a word.
-    pub fn distrust(&self, segment: &Segment, error: &SegmentError) {
-        if let Some(segments) = &self.segments {
-            if !error.is_missing {
-                tracing::error!(%error, "a segment cannot be believed; the book is read instead");
-            }
-            segments.forget(segment);
-        }
     }
 
     /// Copies what is in no segment yet, once there is enough of it, and puts small ones together.
@@ -549,6 +731,11 @@ fn columns(booked: &[Booked], of_meters: bool) -> Result<Vec<(String, Values)>, 
     columns.push(("occurred_at".to_owned(), instants(|booked| booked.line.occurred_at.micros())));
     columns.push(("recorded_at".to_owned(), instants(|booked| booked.span.map_or(0, |span| span.recorded_at.micros()))));
     columns.push(("block".to_owned(), integers(&|booked| booked.span.map_or(0, |span| span.block.0))));
+    if !of_meters {
+        columns.push(("owner".to_owned(), numbers(&|booked| booked.line.owner.0)?));
+        columns.push(("product".to_owned(), numbers(&|booked| booked.line.product.0)?));
+        columns.push(("rater".to_owned(), numbers(&|booked| booked.span.map_or(0, |span| i64::from(span.rater)))?));
+    }
     columns.push(("currency".to_owned(), numbers(&|booked| i64::from(booked.line.currency.number()))?));
     for dimension in Dimension::of_entries().filter(|dimension| of_meters || *dimension != Dimension::Meter) {
         columns.push((dimension.to_string(), numbers(&|booked| booked.number(&dimension))?));

@@ -39,6 +39,7 @@ impl Run<'_> {
         self.spread(&book, events, 0).await?;
         self.copying(&book).await?;
         self.questions(&book).await?;
+        self.exports(&book)?;
         self.a_tenth(&book).await?;
         book.farthing.store.close().await;
         Ok(())
@@ -118,6 +119,24 @@ impl Run<'_> {
         };
         let (took, rows) = self.ask(book, &by_meter).await?;
         self.figure(&format!("report: by model x meter, {rows} rows"), took, "ms", None);
+        Ok(())
+    }
+
+    /// All entries into files, by a process of its own.
+    fn exports(&mut self, book: &Book) -> Outcome {
+        for (format, file) in [("csv", "entries.csv"), ("parquet", "entries.parquet")] {
+            let path = self.directory.join(file);
+            let started = Instant::now();
+            let to = path.to_string_lossy();
+            let memory = memory_of(&["--database", &book.url, "export", "entries", "--format", format, "-o", &to])?;
+            let took = started.elapsed().as_secs_f64();
+            let manifest = std::fs::read(format!("{to}.manifest.json")).map_err(io)?;
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).map_err(io)?;
+            let rows = manifest["rows"].as_u64().unwrap_or_default();
+            let _ = std::fs::remove_file(&path);
+            self.figure(&format!("export: {rows} entries as {format}"), rows as f64 / took, "rows/s", None);
+            self.figure(&format!("export: memory of that, as {format}"), memory, "MB", None);
+        }
         Ok(())
     }
 
