@@ -39,9 +39,9 @@ pub struct Prefix {
     until: i64,
 }
 
-/// Entries that are handed on at once, and how many pieces are read ahead of where the writer is.
+/// Entries that are handed on at once, and how many pages are read ahead of where the writer is.
 const PAGE: i64 = 10_000;
-const PIECES_AHEAD: usize = 2;
+const PAGES_AHEAD: usize = 3;
 
 /// The rows that answer a question, in order.
 pub struct Rows {
@@ -58,7 +58,7 @@ pub struct Rows {
     pieces: VecDeque<Piece>,
     ahead: VecDeque<(Piece, JoinHandle<Result<Read, StoreError>>)>,
     /// A segment of which not all was handed on.
-    segment: Option<SegmentRows>,
+    segment: Option<Box<SegmentRows>>,
     next: i64,
     until: i64,
 }
@@ -73,7 +73,7 @@ enum Piece {
 
 enum Read {
     Entries(Vec<Entry>, Vec<Span>),
-    Segment(SegmentRows),
+    Segment(Box<SegmentRows>),
     /// The segment is not what it was.
     Damaged(SegmentError),
 }
@@ -143,16 +143,21 @@ impl Farthing {
 
 impl Rows {
     fn read_ahead(&mut self) {
-        while let Some(piece) = self.pieces.pop_front_if(|_| self.ahead.len() < PIECES_AHEAD) {
+        // A segment is as large as many pages, so only one is in memory beside the one that is written.
+        let has_room = |piece: &Piece, ahead: usize| match piece {
+            Piece::Entries(..) => ahead < PAGES_AHEAD,
+            Piece::Segment(_) => ahead == 0,
+        };
+        while let Some(piece) = self.pieces.pop_front_if(|piece| has_room(piece, self.ahead.len())) {
             let (store, org) = (self.store.clone(), self.org);
             let reading = match piece.clone() {
                 Piece::Entries(from, until) => tokio::spawn(async move {
                     let (entries, spans) = tokio::join!(store.entries_at_once(org, from, until), store.spans(org, from, until));
                     Ok(Read::Entries(entries?, spans?))
                 }),
-                Piece::Segment(segment) => {
-                    tokio::task::spawn_blocking(move || Ok(segment.rows().map_or_else(Read::Damaged, Read::Segment)))
-                }
+                Piece::Segment(segment) => tokio::task::spawn_blocking(move || {
+                    Ok(segment.rows().map_or_else(Read::Damaged, |rows| Read::Segment(Box::new(rows))))
+                }),
             };
             self.ahead.push_back((piece, reading));
         }

@@ -49,8 +49,8 @@ pub struct Sample {
 /// 2026-10-01
 const OCTOBER: i64 = 1_790_812_800_000;
 const DAY: u64 = 86_400_000;
-/// 2026-08-02: nothing that is spread over days lies in the future.
-const LONG_AGO: i64 = OCTOBER - 60 * DAY as i64;
+/// 2026-09-01: the shipped prices hold already, and nothing that is spread over days lies in the future.
+const LONG_AGO: i64 = OCTOBER - 30 * DAY as i64;
 
 impl Sample {
     /// Usage of twenty models of a catalog, a few events a second.

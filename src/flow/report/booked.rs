@@ -5,6 +5,7 @@ use crate::flow::held::HeldWithEvent;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, NameId, Org, Version};
 use crate::ledger::items::Item;
+use crate::ledger::seal::Dimensions;
 use crate::ledger::{EntryKind, adds};
 use crate::money::{Amount, Currency};
 use crate::rating::HeldReason;
@@ -21,11 +22,16 @@ pub struct Booked<'a> {
     pub line: &'a Line,
     pub item: Option<&'a Item>,
     pub span: Option<Span>,
-    pub names: &'a Names,
+    /// The names that its owner and its product are made of, where they are asked for.
+    owner: &'a Dimensions,
+    product: &'a Dimensions,
     pub facts: &'a Facts,
     pub margins: &'a HashSet<NameId>,
     pub clock: Clock,
 }
+
+/// No owner, or no product.
+const NOBODY: Dimensions = [0; 7];
 
 impl<'a> Booked<'a> {
     /// Entries that lie one after the other, each with the span it is in.
@@ -40,7 +46,10 @@ impl<'a> Booked<'a> {
         let mut spans = spans.iter().copied().peekable();
         let booked = |line: &'a Line| {
             while spans.next_if(|span| span.until <= line.sequence).is_some() {}
-            Booked { line, item: None, span: spans.peek().copied(), names, facts, margins, clock }
+            // Owners and products were learned with their page.
+            let (owner, product) = (names.of_owner(line.owner), names.of_product(line.product));
+            let (owner, product) = (owner.unwrap_or(&NOBODY), product.unwrap_or(&NOBODY));
+            Booked { line, item: None, span: spans.peek().copied(), owner, product, facts, margins, clock }
         };
         lines.iter().map(booked).collect()
     }
@@ -66,9 +75,8 @@ impl<'a> Booked<'a> {
     /// What stands for its value of a dimension that is not of the clock; 0 where it has none.
     pub fn number(&self, dimension: &Dimension) -> i64 {
         let line = self.line;
-        // Owners and products were learned with their page.
-        let of_owner = |place: usize| self.names.of_owner(line.owner).map_or(0, |names| names[place]);
-        let of_product = |place: usize| self.names.of_product(line.product).map_or(0, |names| names[place]);
+        let of_owner = |place: usize| self.owner[place];
+        let of_product = |place: usize| self.product[place];
         match dimension {
             Dimension::User => of_owner(0),
             Dimension::Team => of_owner(1),
