@@ -16,7 +16,6 @@ use crate::id::{BlockNumber, EventNumber, NameId, OwnerId, ProductId, Sequence, 
 use crate::ledger::seal::Dimensions;
 use crate::ledger::{Entry, EntryKind, adds};
 use crate::money::{Amount, Currency};
-use crate::report::Clock;
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
 use std::collections::HashSet;
@@ -299,19 +298,6 @@ pub enum Format {
     Ndjson,
     Parquet,
     Journal(Program),
-}
-
-/// What a clock is called where it is asked for.
-pub const fn clock_name(clock: Clock) -> &'static str {
-    match clock {
-        Clock::Occurred => "occurred",
-        Clock::Recorded => "recorded",
-    }
-}
-
-pub fn clock_named(name: &str) -> Result<Clock, String> {
-    let found = [Clock::Occurred, Clock::Recorded].into_iter().find(|clock| clock_name(*clock) == name);
-    found.ok_or_else(|| format!("`{name}` is no clock; known are occurred and recorded"))
 }
 
 /// Makes the notation that is not made here; nothing where it is not built in.

@@ -25,6 +25,7 @@ pub mod runs;
 pub mod segments;
 pub mod suspects;
 pub mod verify;
+pub mod whole;
 
 use crate::catalog::check::Finding;
 use crate::catalog::diff::Change;

@@ -6,8 +6,7 @@ pub mod focus;
 use crate::money::{Amount, PLACES};
 use crate::report::{Cells, Table};
 use polars::prelude::*;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
 
 /// Writes a table to a file. Minimum and maximum statistics are off: polars writes wrong ones for decimals of mixed sign,
 /// and a reader that trusts them loses rows.
@@ -24,12 +23,35 @@ pub fn write_parquet(table: &Table, path: &Path) -> PolarsResult<()> {
 
 /// The same as bytes. The writer for files gives strings that every reader knows, so it is the only one that is used.
 pub fn to_parquet(table: &Table) -> PolarsResult<Vec<u8>> {
-    static FILES: AtomicU64 = AtomicU64::new(0);
-    let number = FILES.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("farthing-{}-{number}.parquet", std::process::id()));
-    let written = write_parquet(table, &path).and_then(|()| Ok(std::fs::read(&path)?));
-    let _ = std::fs::remove_file(&path);
-    written
+    let scratch = Scratch::new()?;
+    write_parquet(table, &scratch.file())?;
+    Ok(std::fs::read(scratch.file())?)
+}
+
+/// A directory that nobody else can read or guess, and that goes with this.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> std::io::Result<Scratch> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("farthing-{:032x}", u128::from_be_bytes(random)));
+        let mut directory = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+        directory.create(&path)?;
+        Ok(Scratch(path))
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.0.join("file.parquet")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 fn data_frame(table: &Table) -> PolarsResult<DataFrame> {

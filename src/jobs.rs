@@ -99,20 +99,38 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
 /// Keeps what reports have to read row by row short.
 async fn copy_to_segments(farthing: Arc<Farthing>) {
     loop {
-        let copied = async {
-            for (org, name) in farthing.store.orgs().await? {
-                let copied = farthing.copy_to_segments(org, |_, _| {}).await?;
-                if copied.segments > 0 {
-                    tracing::info!(org = %name, segments = copied.segments, entries = copied.entries, "copied to segments");
-                }
-            }
-            Ok::<_, crate::flow::FlowError>(())
+        let pause = match copy_all(&farthing).await {
+            true => Duration::from_secs(5),
+            // What keeps it from being written is not gone in seconds.
+            false => Duration::from_secs(300),
         };
-        if let Err(error) = copied.await {
-            tracing::error!(%error, "entries could not be copied to segments; reports read them from the book");
-        }
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// Every org has its own segments; one that cannot be copied does not keep the others from it.
+async fn copy_all(farthing: &Farthing) -> bool {
+    let orgs = match farthing.store.orgs().await {
+        Ok(orgs) => orgs,
+        Err(error) => {
+            tracing::error!(error = %error.in_full(), "entries could not be copied to segments");
+            return false;
+        }
+    };
+    let mut all = true;
+    for (org, name) in orgs {
+        match farthing.copy_to_segments(org, |_, _| {}).await {
+            Ok(copied) if copied.segments > 0 => {
+                tracing::info!(org = %name, segments = copied.segments, entries = copied.entries, "copied to segments");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                all = false;
+                tracing::error!(org = %name, %error, "entries could not be copied to segments; reports read them from the book");
+            }
+        }
+    }
+    all
 }
 
 /// Fetches the list on its schedule, for every org.

@@ -219,11 +219,12 @@ pub fn account(party: Party, owner: &Owner, product: &Product) -> String {
 
 /// Who is owed by an account, where it is a provider's: `openrouter` of `payable:openrouter`.
 pub fn payee_of(account: &str) -> Option<String> {
-    account.strip_prefix("payable:").filter(|part| *part != "-").map(decoded)
+    let part = account.strip_prefix("payable:").filter(|part| *part != "-")?;
+    Some(String::from_utf8_lossy(&decoded(part)).into_owned())
 }
 
-/// The text that [`encoded`] made this of.
-fn decoded(part: &str) -> String {
+/// The bytes that [`encoded`] made this of.
+pub fn decoded(part: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
@@ -233,7 +234,7 @@ fn decoded(part: &str) -> String {
             None => (bytes.push(first), rest = after),
         };
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 /// Percent-encodes everything but letters, digits and `_.~`; a lone `-` too, because that stands for nothing.

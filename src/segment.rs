@@ -62,7 +62,24 @@ impl Values {
 pub struct SegmentError {
     pub file: String,
     pub why: String,
-    pub is_missing: bool,
+    pub fault: Fault,
+}
+
+/// What is to be done about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// It is not there.
+    Missing,
+    /// It is there and is not what was written.
+    Changed,
+    /// It may be as it was, and could not be read or written now.
+    Away,
+}
+
+impl SegmentError {
+    pub fn new(path: &Path, why: impl std::fmt::Display, fault: Fault) -> SegmentError {
+        SegmentError { file: path.display().to_string(), why: why.to_string(), fault }
+    }
 }
 
 /// Writes columns to a new file, and waits until the disk has it.
@@ -88,7 +105,7 @@ pub fn read(path: &Path, _: &[&str]) -> Result<Vec<Values>, SegmentError> {
 }
 
 fn failed(path: &Path, why: &dyn std::fmt::Display) -> SegmentError {
-    SegmentError { file: path.display().to_string(), why: why.to_string(), is_missing: !path.exists() }
+    SegmentError::new(path, why, if path.exists() { Fault::Away } else { Fault::Missing })
 }
 
 #[cfg(all(test, feature = "polars"))]

@@ -489,6 +489,12 @@ fn a_directory_holds_the_answer_of_one_question() {
     assert_eq!(code, Some(1));
     assert!(said.contains("name another directory"), "{said}");
 
+    // Neither is one that broke off gone on with up to another block than it was begun for.
+    std::fs::rename(directory.join("_manifest.json"), directory.join("_manifest.partial.json")).unwrap();
+    let (code, said) = shell.export(&directory, &["--block", "1"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("holds a part of an export up to block"), "{said}");
+
     let mine = shell.at("mine");
     std::fs::create_dir(&mine).unwrap();
     std::fs::write(mine.join("thesis.txt"), "").unwrap();

@@ -16,6 +16,8 @@ use farthing::ledger::{Entry, EntryKind};
 use farthing::report::{AsOf, Asked, Cell, Clock, Dimension, Filter, Measure, Query, Table};
 use farthing::time::Instant;
 use farthing::usage::Meter;
+#[cfg(feature = "polars")]
+use farthing::usage::Text;
 use farthing::usage::dialect::{Context, native};
 use num_bigint::BigInt;
 use serde_json::{Value, json};
@@ -464,6 +466,47 @@ fn a_segment_that_was_changed_or_lost_is_found_and_made_again() {
         assert!(copied.segments > 0);
         assert_eq!(other.report(book.org, &query).await.unwrap().table, expected);
         assert_eq!(book.ask(&query).await, expected);
+    });
+}
+
+/// A database that was put back, or another book altogether, lies beside copies that are not of it.
+#[cfg(feature = "polars")]
+#[test]
+fn the_segments_of_another_book_are_not_believed() {
+    let (database, elsewhere) = (TestDatabase::sqlite(), TestDatabase::sqlite());
+    block_on(async {
+        let book = Book::random(&database, 12).await;
+        let other = Farthing::open(&elsewhere.options(), &CatalogFiles::Shipped).await.unwrap();
+        let other = other.with_segments(Some(small_segments(12)));
+        let query = Query { by: vec![Dimension::Model], show: vec![Measure::Amount], ..Query::default() };
+        assert_eq!(other.report(book.org, &query).await.unwrap().table.len(), 0, "nothing was sent to this one");
+        assert_eq!(other.copy_to_segments(book.org, |_, _| {}).await.unwrap().segments, 0);
+    });
+}
+
+/// A refused call costs nothing and has no meters; neither have a whole run of them.
+#[cfg(feature = "polars")]
+#[test]
+fn entries_without_items_are_copied_as_well() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let plan = small_segments(13);
+        let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        let farthing = farthing.with_segments(Some(plan.clone()));
+        let in_force = farthing.in_force(Org(1)).await.unwrap();
+        let context = Context { received_at: now(), source: Text::new("gateway"), strict: true };
+        let event = |number: i32| {
+            let sent = json!({"id": format!("e{number}"), "occurred_at": "2026-03-01T10:00:00Z", "provider": "openai",
+                "model": "gpt-4o-mini", "usage": {}, "outcome": "refused", "user": "ann"});
+            farthing.prepare(Org(1), &in_force, native::read(&sent.to_string(), &context).unwrap())
+        };
+        farthing.commit_events(&(0..30).map(event).collect::<Vec<_>>(), || false).await.unwrap();
+        assert_eq!(farthing.copy_to_segments(Org(1), |_, _| {}).await.unwrap().entries, 30);
+        let query = Query { by: vec![Dimension::User], show: vec![Measure::Entries, Measure::Amount], ..Query::default() };
+        let table = farthing.report(Org(1), &query).await.unwrap().table;
+        let row: Vec<String> = table.rows().next().unwrap().iter().map(Cell::plain).collect();
+        assert_eq!(row[..2], ["ann", "30"]);
+        std::fs::remove_dir_all(plan.directory).unwrap();
     });
 }
 

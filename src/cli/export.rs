@@ -6,7 +6,6 @@ mod verify;
 
 use super::{Failure, Outcome};
 use crate::config::Settings;
-use crate::export::MakeParquet;
 use crate::flow::export::files::ExportError;
 use clap::Subcommand;
 
@@ -29,11 +28,6 @@ impl Export {
         }
     }
 }
-
-#[cfg(feature = "polars")]
-const PARQUET: MakeParquet = Some(crate::frame::entries::notation);
-#[cfg(not(feature = "polars"))]
-const PARQUET: MakeParquet = None;
 
 impl From<ExportError> for Failure {
     fn from(e: ExportError) -> Failure {

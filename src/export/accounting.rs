@@ -5,6 +5,7 @@
 
 use crate::export::{Notation, Row, Texts, digits};
 use crate::id::NameId;
+use crate::ledger;
 use crate::money::{Amount, Currency, PLACES};
 use crate::report::Clock;
 use crate::time::Instant;
@@ -258,7 +259,7 @@ fn component(part: &str) -> String {
     if part == "-" {
         return "0".to_owned();
     }
-    let bytes = percent_decoded(part);
+    let bytes = ledger::decoded(part);
     let is_digit = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte));
     let mut component = String::with_capacity(bytes.len() + 1);
     for (place, byte) in bytes.iter().copied().enumerate() {
@@ -274,25 +275,6 @@ fn component(part: &str) -> String {
         }
     }
     component
-}
-
-/// The bytes that a part of an account was made of.
-fn percent_decoded(part: &str) -> Vec<u8> {
-    let mut pieces = part.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        match piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&piece.as_bytes()[2..]);
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(piece.as_bytes());
-            }
-        }
-    }
-    bytes
 }
 
 /// What beancount computes in; what takes more digits it rounds in silence.

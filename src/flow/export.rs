@@ -4,7 +4,7 @@
 
 pub mod files;
 
-use crate::export::{Row, Sealed, Texts};
+use crate::export::{MakeParquet, Row, Sealed, Texts};
 use crate::flow::segments::{Segment, SegmentRows, Segments};
 use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence};
@@ -17,6 +17,12 @@ use crate::time::Instant;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
+
+/// How entries become Parquet, where this was built with it.
+#[cfg(feature = "polars")]
+pub const PARQUET: MakeParquet = Some(crate::frame::entries::notation);
+#[cfg(not(feature = "polars"))]
+pub const PARQUET: MakeParquet = None;
 
 /// Which entries are wanted.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +173,7 @@ impl Rows {
     pub async fn next(&mut self) -> Result<Option<Vec<Row>>, FlowError> {
         loop {
             if let Some(segment) = &mut self.segment {
-                let rows = segment.page(PAGE as usize)?;
+                let rows = segment.page(PAGE as usize);
                 if let Some(last) = rows.last() {
                     self.next = last.sequence.0 + 1;
                     return self.known(rows).await.map(Some);

@@ -136,7 +136,7 @@ impl Export<'_> {
         let mut ahead: VecDeque<_> = pages.by_ref().take(PAGES_AHEAD).map(read).collect();
         let mut fold = Fold::new(self.wish.grain);
         while let Some(page) = ahead.pop_front() {
-            let entries = page.await.map_err(|e| FlowError::Refused(format!("reading the book broke off: {e}")))??;
+            let entries = page.await.map_err(crate::flow::broke_off)??;
             ahead.extend(pages.next().map(read));
             self.learn(&entries).await?;
             for entry in &entries {

@@ -100,7 +100,7 @@ impl Farthing {
             Err(why) if attempt >= ATTEMPTS => (RunState::GivenUp, why, None),
             Err(why) => (RunState::Failed, why, Some(later(ended, pause_after(attempt)))),
         };
-        if state == RunState::GivenUp {
+        if state == RunState::GivenUp && self.store.is_claimed(order.org, claim).await? {
             // Before it is written down: told twice is better than never.
             let facts = json!({"job": job, "scheduled": scheduled, "attempts": attempt, "error": said});
             self.notice(order.org, Kind::JobFailed, &facts).await?;

@@ -14,7 +14,6 @@ use polars::prelude::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 const PART: usize = 50_000;
@@ -35,13 +34,6 @@ pub fn write_received(mut rows: mpsc::Receiver<Vec<Row>>, mut to: Writer) -> Pol
         to.add(&some)?;
     }
     to.finish()
-}
-
-/// A path that no other export of this machine writes to.
-pub fn temporary() -> PathBuf {
-    static FILES: AtomicU64 = AtomicU64::new(0);
-    let number = FILES.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("farthing-focus-{}-{number}.parquet", std::process::id()))
 }
 
 impl Writer {

@@ -67,11 +67,7 @@ impl Asked {
             }
             None => (end("from", &self.from)?, end("until", &self.until)?),
         };
-        let clock = match self.clock.as_deref() {
-            None | Some("occurred") => Clock::Occurred,
-            Some("recorded") => Clock::Recorded,
-            Some(other) => return Err(wrong("clock")(format!("`{other}` is no clock; known are occurred and recorded"))),
-        };
+        let clock = self.clock.as_deref().map_or(Ok(Clock::default()), Clock::named).map_err(wrong("clock"))?;
         let as_of = self.as_of.as_ref().map(|text| as_of(text, zone).map_err(wrong("as_of"))).transpose()?;
         let compare = match self.compare.as_deref() {
             None => false,

@@ -96,6 +96,20 @@ pub enum Clock {
     Recorded,
 }
 
+impl Clock {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Clock::Occurred => "occurred",
+            Clock::Recorded => "recorded",
+        }
+    }
+
+    pub fn named(name: &str) -> Result<Clock, String> {
+        let known = [Clock::Occurred, Clock::Recorded].into_iter().find(|clock| clock.name() == name);
+        known.ok_or_else(|| format!("`{name}` is no clock; known are occurred and recorded"))
+    }
+}
+
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Of {

@@ -1,15 +1,14 @@
 //! `export entries`: a directory of parts that can be gone on with, one file, or a stream on standard output.
 
 use super::super::{Failure, Outcome, open, progress};
-use super::PARQUET;
 use crate::config::Settings;
 use crate::export::accounting::{Grain, Manner};
 use crate::export::manifest::{Asked, Manifest};
-use crate::export::{Format, Notation, clock_name, clock_named, columns};
+use crate::export::{Format, Notation, columns};
 use crate::flow::export::files::Wish;
-use crate::flow::export::{Prefix, Question};
+use crate::flow::export::{PARQUET, Prefix, Question};
 use crate::id::BlockNumber;
-use crate::report::range;
+use crate::report::{Clock, range};
 use crate::time::Instant;
 use chrono_tz::Tz;
 use clap::Args;
@@ -59,7 +58,7 @@ impl Entries {
         let place = self.place(format)?;
         let asked = self.asked(&question, format, matches!(place, Place::Directory), settings);
         let clock = question.clock;
-        let instant = clock_name(clock);
+        let instant = clock.name();
         format.notation(Manner::default(), PARQUET).map_err(Failure::Usage)?;
         let heading = |prefix: &Prefix| {
             format!("entries of {} up to block {}, hash {}, by when they were {instant}", settings.org, prefix.block, prefix.hash)
@@ -93,7 +92,7 @@ impl Entries {
             let read = |text: &String| range::end(text, Tz::UTC).map_err(|why| Failure::Usage(format!("--{flag}: {why}")));
             text.as_ref().map(read).transpose()
         };
-        let clock = clock_named(&self.clock).map_err(|why| Failure::Usage(format!("--clock: {why}")))?;
+        let clock = Clock::named(&self.clock).map_err(|why| Failure::Usage(format!("--clock: {why}")))?;
         let block = self.block.map(BlockNumber);
         Ok(Question { from: end("from", &self.from)?, until: end("until", &self.until)?, clock, team: None, block })
     }
@@ -120,7 +119,7 @@ impl Entries {
             format: format.name().to_owned(),
             from: question.from.map(|from| from.to_string()),
             until: question.until.map(|until| until.to_string()),
-            clock: clock_name(question.clock).to_owned(),
+            clock: Clock::name(question.clock).to_owned(),
             grain: is_journal.then(|| self.grain.clone()),
             rows_per_part: parts.then_some(self.rows_per_part),
             columns: if is_journal { Vec::new() } else { columns().into_iter().map(|(name, _)| name.to_owned()).collect() },

@@ -4,7 +4,7 @@
 use crate::cli::{Failure, Outcome, open, progress};
 use crate::config::Settings;
 use crate::flow::focus::{Exported, Wish};
-use crate::flow::{Farthing, now};
+use crate::flow::{Farthing, now, whole};
 use crate::focus::{Grain, Row, Version, csv, metadata};
 use crate::id::Org;
 use crate::time::{Instant, Month};
@@ -48,8 +48,9 @@ impl Focus {
         let version: Version = self.focus_version.parse().map_err(|e| Failure::Usage(format!("--focus-version: {e}")))?;
         let part = self.output.with_added_extension("part");
         let (farthing, org) = open(settings).await?;
+        let file = whole::alone(&part).map_err(|e| unwritable(&part, e))?;
         let written = match self.format.as_str() {
-            "csv" => write_csv(&farthing, org, &wish, version, &part).await,
+            "csv" => write_csv(&farthing, org, &wish, version, (&file, &part)).await,
             "parquet" => write_parquet(&farthing, org, &wish, version, &part).await,
             other => Err(Failure::Usage(format!("--format: `{other}` is no format; known are csv and parquet"))),
         };
@@ -61,7 +62,7 @@ impl Focus {
                 return Err(failure);
             }
         };
-        std::fs::rename(&part, &self.output).map_err(|e| unwritable(&self.output, e))?;
+        whole::appear(&file, &part, &self.output).map_err(|e| unwritable(&self.output, e))?;
         let beside = self.output.with_file_name("focus-metadata.json");
         std::fs::write(&beside, metadata::metadata(version, now())).map_err(|e| unwritable(&beside, e))?;
         println!(
@@ -116,8 +117,14 @@ async fn written(
     Ok(exported)
 }
 
-async fn write_csv(farthing: &Farthing, org: Org, wish: &Wish, version: Version, path: &Path) -> Result<Exported, Failure> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(|e| unwritable(path, e))?);
+async fn write_csv(
+    farthing: &Farthing,
+    org: Org,
+    wish: &Wish,
+    version: Version,
+    (file, path): (&File, &Path),
+) -> Result<Exported, Failure> {
+    let mut file = BufWriter::with_capacity(1 << 20, file);
     file.write_all(csv::header(version).as_bytes()).map_err(|e| unwritable(path, e))?;
     let mut text = String::new();
     let exported = written(farthing, org, wish, |rows| {
@@ -126,7 +133,7 @@ async fn write_csv(farthing: &Farthing, org: Org, wish: &Wish, version: Version,
         file.write_all(text.as_bytes()).map_err(|e| unwritable(path, e))
     });
     let exported = exported.await?;
-    file.into_inner().map_err(|e| unwritable(path, e.into_error()))?.sync_all().map_err(|e| unwritable(path, e))?;
+    file.flush().map_err(|e| unwritable(path, e))?;
     Ok(exported)
 }
 

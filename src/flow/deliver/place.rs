@@ -1,6 +1,7 @@
 //! Where deliveries go: a directory of this machine, or a bucket. Nobody ever finds half a file: in a directory a file is
 //! written beside its place, brought to the disk and renamed; a bucket shows an object when all of it is there.
 
+use crate::flow::whole::{appear, to_disk};
 use crate::report::delivery::Destination;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -79,18 +80,11 @@ fn put(root: &Path, directory: &str, name: &str, bytes: &[u8], attempt: i64) -> 
         let _ = fs::remove_file(unfinished(earlier));
     }
     let mut file = File::create(unfinished(attempt))?;
-    let written =
-        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(unfinished(attempt), path.join(name)));
+    let written = file.write_all(bytes).and_then(|()| appear(&file, &unfinished(attempt), &path.join(name)));
     if written.is_err() {
         let _ = fs::remove_file(unfinished(attempt));
     }
-    written?;
-    to_disk(&path)
-}
-
-/// A name is on the disk when its directory is.
-fn to_disk(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    written
 }
 
 #[cfg(feature = "s3")]
@@ -143,8 +137,17 @@ mod bucket {
         }
 
         fn said(&self, doing: &str, path: &Path, error: &object_store::Error) -> String {
-            format!("cannot {doing} s3://{}/{path}: {error}", self.name)
+            format!("cannot {doing} s3://{}/{path}: {}", self.name, without_bodies(&error.to_string()))
         }
+    }
+
+    /// What a store answers may repeat what it was sent, down to a session's token; of that only its word for the error is
+    /// told on.
+    fn without_bodies(error: &str) -> String {
+        let Some(body) = error.find('<') else { return error.to_owned() };
+        let code = error.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+        let code = code.filter(|code| code.chars().all(|letter| letter.is_ascii_alphanumeric()) && code.len() <= 80);
+        format!("{}{}", &error[..body], code.unwrap_or("..."))
     }
 
     fn content_type(name: &str) -> &'static str {
@@ -153,6 +156,19 @@ mod bucket {
             Some("json") => "application/json",
             Some("txt") => "text/plain; charset=utf-8",
             _ => "application/vnd.apache.parquet",
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn of_an_answer_that_repeats_a_secret_only_the_word_for_the_error_is_told_on() {
+            let said =
+                "status 403 Forbidden: <?xml version=\"1.0\"?><Error><Code>InvalidToken</Code><Token-0>secret</Token-0></Error>";
+            assert_eq!(super::without_bodies(said), "status 403 Forbidden: InvalidToken");
+            assert_eq!(super::without_bodies("<html>secret</html>"), "...");
+            assert_eq!(super::without_bodies("<Code>se/cret</Code>"), "...");
+            assert_eq!(super::without_bodies("connection refused"), "connection refused");
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::export::manifest::{Asked, Book, Manifest, Part, Sums};
 use crate::export::readback::{CsvSums, NdjsonSums};
 use crate::export::{Notation, Row, Texts};
 use crate::flow::export::{Prefix, Question, Rows};
+use crate::flow::whole::{alone, appear};
 use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, Org, Sequence};
 use crate::store::StoreError;
@@ -86,6 +87,13 @@ impl Farthing {
         let mut manifest = match read_manifest(&directory.join(PARTIAL))? {
             Some(partial) => {
                 self.is_of_this_book(org, wish, directory, &partial).await?;
+                if let Some(other) = wish.question.block.filter(|block| block.0 != partial.book.block) {
+                    return Err(ExportError::Refused(format!(
+                        "{} holds a part of an export up to block {} and not {other}; name another directory",
+                        directory.display(),
+                        partial.book.block
+                    )));
+                }
                 with_whole_parts(directory, partial)?
             }
             None => {
@@ -251,7 +259,7 @@ const BUFFER: usize = 1 << 20;
 impl Writing {
     fn begin(path: PathBuf, wish: &Wish<'_>, prefix: &Prefix) -> Result<Writing, ExportError> {
         let partial = beside(&path, ".", ".partial");
-        let file = File::create(&partial).named("write", &partial)?;
+        let file = alone(&partial).named("write", &partial)?;
         Writing::start(To::File(file, partial), path, wish, prefix)
     }
 
@@ -304,9 +312,7 @@ impl Writing {
         self.flush()?;
         match &mut self.to {
             To::File(file, partial) => {
-                file.sync_all().named("write", partial)?;
-                std::fs::rename(&*partial, &self.path).named("rename to", &self.path)?;
-                sync_directory_of(&self.path)?;
+                appear(file, partial, &self.path).named("write", &self.path)?;
             }
             To::Writer(writer) => writer.flush().named("write to", &self.path)?,
         }
@@ -333,11 +339,6 @@ pub fn manifest_beside(path: &Path) -> PathBuf {
     beside(path, "", ".manifest.json")
 }
 
-fn sync_directory_of(path: &Path) -> Result<(), ExportError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).named("write the directory", directory)
-}
-
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -345,9 +346,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), ExportError> {
     let partial = beside(path, ".", ".partial");
     let mut file = File::create(&partial).named("write", &partial)?;
-    file.write_all(manifest.to_json().as_bytes()).and_then(|()| file.sync_all()).named("write", &partial)?;
-    std::fs::rename(&partial, path).named("rename to", path)?;
-    sync_directory_of(path)
+    file.write_all(manifest.to_json().as_bytes()).named("write", &partial)?;
+    appear(&file, &partial, path).named("write", path)
 }
 
 fn read_manifest(path: &Path) -> Result<Option<Manifest>, ExportError> {

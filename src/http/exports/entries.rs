@@ -3,13 +3,14 @@
 
 use super::Pieces;
 use crate::export::accounting::{Grain, Manner};
-use crate::export::{Format, MakeParquet, Notation, Row, clock_named};
+use crate::export::{Format, Notation, Row};
 use crate::flow::access::Scope;
-use crate::flow::export::{Question, Rows};
+use crate::flow::export::{PARQUET, Question, Rows};
 use crate::http::answer::Parameters;
 use crate::http::caller::Known;
 use crate::http::{App, Problem, Service};
 use crate::id::{BlockNumber, Sequence};
+use crate::report::Clock;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
@@ -20,11 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
-#[cfg(feature = "polars")]
-const PARQUET: MakeParquet = Some(crate::frame::entries::notation);
-#[cfg(not(feature = "polars"))]
-const PARQUET: MakeParquet = None;
-
 /// How large a piece is.
 const PIECE: usize = 256 << 10;
 
@@ -32,7 +28,7 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
     let caller = known.may(Scope::Read)?;
     let mut parameters = Parameters::of(query.as_deref())?;
     let wrong = |name: &'static str| move |why: String| Problem::parameter(name, why);
-    let clock = parameters.take("clock").map_or(Ok(Default::default()), |name| clock_named(&name)).map_err(wrong("clock"))?;
+    let clock = parameters.take("clock").map_or(Ok(Clock::default()), |name| Clock::named(&name)).map_err(wrong("clock"))?;
     let format = parameters.take("format").map_or(Ok(Format::Csv), |name| Format::named(&name)).map_err(wrong("format"))?;
     let grain = parameters.take("grain").map_or(Ok(Grain::Day), |name| Grain::named(&name)).map_err(wrong("grain"))?;
     let number =

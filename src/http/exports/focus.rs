@@ -101,14 +101,13 @@ fn as_body(body: Body) -> Response {
 /// polars ends nothing but this answer.
 #[cfg(feature = "polars")]
 async fn as_parquet(service: &Arc<Service>, org: Org, wish: Wish, version: Version) -> Result<Response, Problem> {
-    use crate::frame::focus::{Writer, temporary, write_received};
+    use crate::frame::Scratch;
+    use crate::frame::focus::{Writer, write_received};
     let (rows, reading) = read(service, org, wish);
     let writing = tokio::task::spawn_blocking(move || {
-        let path = temporary();
-        let written = Writer::new(&path, version).and_then(|writer| write_received(rows, writer));
-        let bytes = written.and_then(|()| Ok(std::fs::read(&path)?));
-        let _ = std::fs::remove_file(&path);
-        bytes
+        let scratch = Scratch::new()?;
+        write_received(rows, Writer::new(&scratch.file(), version)?)?;
+        polars::prelude::PolarsResult::Ok(std::fs::read(scratch.file())?)
     });
     // If writing broke off, that is why reading did.
     let written = writing.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
