@@ -2,6 +2,7 @@
 //! service. Exit codes: 0 done, 1 something refused, 2 findings, 64 usage, 74 input or output.
 
 mod bench;
+mod books;
 mod catalog;
 mod conflicts;
 mod demo;
@@ -78,6 +79,16 @@ enum Command {
     Explain(explain::Explain),
     /// Rate what was charged again, and correct it
     Rerate(rerate::Rerate),
+    /// Post a fee, a credit or a decision, once per id
+    Adjust(books::Adjust),
+    /// What moved to and from every account, and that both sides are the same
+    Accounts(books::Accounts),
+    /// Months that were closed
+    Periods(books::Periods),
+    /// Prove a month and close it
+    Close(books::Close),
+    /// Open a closed month again, and those after it
+    Reopen(books::Reopen),
     /// Make what is derived from the book again
     #[command(subcommand)]
     Rebuild(rebuild::Rebuild),
@@ -167,6 +178,11 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Catalog(catalog) => catalog.run(&settings).await,
             Command::Explain(explain) => explain.run(&settings).await,
             Command::Rerate(rerate) => rerate.run(&settings).await,
+            Command::Adjust(adjust) => adjust.run(&settings).await,
+            Command::Accounts(accounts) => accounts.run(&settings).await,
+            Command::Periods(periods) => periods.run(&settings).await,
+            Command::Close(close) => close.run(&settings).await,
+            Command::Reopen(reopen) => reopen.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Jobs(jobs) => jobs.run(&settings).await,

@@ -14,11 +14,10 @@ use crate::export::accounting::{Journal, Manner, Program};
 use crate::export::cells::{Csv, Ndjson};
 use crate::id::{BlockNumber, EventNumber, NameId, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::seal::Dimensions;
-use crate::ledger::{Entry, EntryKind, adds};
+use crate::ledger::{Chart, Entry, EntryKind};
 use crate::money::{Amount, Currency};
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// One entry, with nothing in it that is not a number.
@@ -37,9 +36,11 @@ pub struct Row {
     pub source: NameId,
     pub debit: NameId,
     pub credit: NameId,
-    /// What it adds to the cost of its owner: minus for a reversal and for a margin that pays. What moved from the credit to
-    /// the debit account is its magnitude.
+    /// What it adds to the cost of its owner: minus for a reversal and for a margin that pays, nothing for what moves between
+    /// accounts that are no owner's.
     pub amount: Amount,
+    /// What moved from the credit to the debit account.
+    pub posted: Amount,
     pub currency: Currency,
     pub rated: Option<Amount>,
     pub reported: Option<Amount>,
@@ -87,13 +88,10 @@ pub const OWNER: [&str; 7] = ["user", "team", "project", "key", "app", "agent", 
 pub const PRODUCT: [&str; 7] = ["provider", "model", "requested_model", "served_by", "variant", "service_tier", "region"];
 
 impl Row {
-    /// `margins` are the accounts of margins.
-    pub fn new(entry: &Entry, sealed: Sealed, margins: &HashSet<NameId>) -> Row {
+    pub fn new(entry: &Entry, sealed: Sealed, chart: &Chart) -> Row {
         let (debit, credit) = (entry.posting.debit(), entry.posting.credit());
-        let adds = adds(entry.kind, debit, credit, margins);
-        let signed = |amount: Amount| if adds { amount } else { -amount };
+        let signed = |amount: Amount| entry.effect(chart).on(amount);
         let sign = if entry.kind == EntryKind::Reversal { -1 } else { 1 };
-        let of_margin = margins.contains(&debit) || margins.contains(&credit);
         let mut quantities = [0; Meter::COUNT];
         for item in &entry.items {
             quantities[item.meter as usize] += sign * item.quantity as i64;
@@ -113,10 +111,15 @@ impl Row {
             debit,
             credit,
             amount: signed(entry.posting.amount()),
+            posted: entry.posting.amount(),
             currency: *entry.posting.currency(),
             rated: entry.rated.map(signed),
             reported: entry.reported.map(signed),
-            list: if of_margin { Amount::ZERO } else { signed(entry.list.unwrap_or(entry.posting.amount())) },
+            list: if chart.of_margin(debit, credit) {
+                Amount::ZERO
+            } else {
+                signed(entry.list.unwrap_or(entry.posting.amount()))
+            },
             calls: sign * entry.calls as i64,
             quantities,
             outcome: entry.outcome,
@@ -145,6 +148,7 @@ impl Row {
         cells.name("debit", Some(self.debit));
         cells.name("credit", Some(self.credit));
         cells.money("amount", Some(self.amount));
+        cells.money("posted", Some(self.posted));
         cells.word("currency", self.currency.as_str());
         cells.money("rated_amount", self.rated);
         cells.money("reported_amount", self.reported);
@@ -182,6 +186,7 @@ impl Row {
             debit: NameId(1),
             credit: NameId(2),
             amount: Amount::ZERO,
+            posted: Amount::ZERO,
             currency: Currency::USD,
             rated: None,
             reported: None,

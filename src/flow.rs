@@ -2,6 +2,8 @@
 //! service and the jobs all come through here, so a verb means the same behind every door.
 
 pub mod access;
+pub mod accounts;
+pub mod adjust;
 pub mod booking;
 pub mod conflicts;
 pub mod deliver;
@@ -15,6 +17,7 @@ pub mod intake;
 pub mod notices;
 pub mod price;
 pub mod publish;
+pub mod periods;
 pub mod pull;
 pub mod quote;
 pub mod refresh;
@@ -81,6 +84,9 @@ pub enum FlowError {
     NotThere(String),
     #[error("{0}")]
     Refused(String),
+    /// The same id stands for something else already.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 fn told(mistakes: &[(String, Vec<Mistake>)]) -> String {

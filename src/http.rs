@@ -1,6 +1,8 @@
 //! The HTTP service: the router on one screen. Each resource has a file with its bodies, its replies and its handlers;
 //! what they do is a flow's business. `openapi.yaml` describes the same routes, and a test holds the two together.
 
+mod accounts;
+mod adjustments;
 mod answer;
 mod caller;
 mod catalog;
@@ -15,6 +17,7 @@ mod jobs;
 mod keys;
 mod metrics;
 mod notices;
+mod periods;
 mod problem;
 mod quote;
 mod receive;
@@ -110,6 +113,12 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/catalog/rollback/{version}", post(catalog::roll_back))
         .route("/v1/catalog/fetches", get(notices::fetches))
         .route("/v1/rerate", post(rerate::create))
+        .route("/v1/accounts", get(accounts::list))
+        .route("/v1/balances", get(accounts::list))
+        .route("/v1/adjustments", get(adjustments::list).post(adjustments::create))
+        .route("/v1/periods", get(periods::list))
+        .route("/v1/periods/{period}/close", post(periods::close))
+        .route("/v1/periods/{period}/reopen", post(periods::reopen))
         .route("/v1/notices", get(notices::list))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys", get(keys::list).post(keys::create))

@@ -4,6 +4,7 @@
 //! One operation covers completion, acceptance of a conflict, re-rating and re-attribution: [`book_again`] reverses what
 //! stands for an event and charges it anew in its next turn, and answers with nothing where nothing would change.
 
+pub mod decision;
 pub mod items;
 pub mod seal;
 
@@ -117,25 +118,97 @@ impl Posting {
     }
 }
 
-/// How the accounts of margins begin.
+/// How the accounts of owners' costs, of providers and of margins begin. What reports call an amount is what changes the
+/// first of them.
+pub const COST: &str = "cost:";
+pub const PAYABLE: &str = "payable:";
 pub const MARGIN: &str = "margin:";
 
-/// Whether an entry adds to the cost of its owner. A reversal takes away what it mirrors; and where an owner bears less than
-/// the provider is owed, the margin pays the rest: its account stands where otherwise the owner's does.
-pub fn adds(kind: EntryKind, debit: NameId, credit: NameId, margins: &HashSet<NameId>) -> bool {
-    match kind {
-        EntryKind::Charge | EntryKind::Adjustment => !margins.contains(&debit),
-        EntryKind::Reversal => margins.contains(&credit),
+/// The chart of accounts, as far as it decides what an entry does to the cost of its owner: the accounts that are no
+/// owner's, and those of them that are margins.
+#[derive(Clone, Default, Debug)]
+pub struct Chart {
+    elsewhere: HashSet<NameId>,
+    margins: HashSet<NameId>,
+    /// There are costs and payables and nothing else, so an entry's kind says it all.
+    is_plain: bool,
+}
+
+/// What an entry does to the cost of its owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    Adds,
+    Takes,
+    /// It moves something between accounts of which none is an owner's.
+    Nothing,
+}
+
+impl Effect {
+    pub fn on(self, amount: Amount) -> Amount {
+        match self {
+            Effect::Adds => amount,
+            Effect::Takes => -amount,
+            Effect::Nothing => Amount::ZERO,
+        }
+    }
+}
+
+impl Chart {
+    /// Of the accounts that are no owner's cost.
+    pub fn new<'t>(elsewhere: impl IntoIterator<Item = (NameId, &'t str)>) -> Chart {
+        let mut chart = Chart { is_plain: true, ..Chart::default() };
+        for (account, text) in elsewhere {
+            chart.elsewhere.insert(account);
+            chart.is_plain &= text.starts_with(PAYABLE);
+            if text.starts_with(MARGIN) {
+                chart.margins.insert(account);
+            }
+        }
+        chart
+    }
+
+    /// Whether it takes an entry's accounts to know what it does.
+    pub const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// A reversal takes away what it mirrors; and where an owner bears less than the provider is owed, the margin pays the
+    /// rest: its account stands where otherwise the owner's does.
+    pub fn effect(&self, kind: EntryKind, debit: NameId, credit: NameId) -> Effect {
+        if self.is_plain {
+            return if kind == EntryKind::Reversal { Effect::Takes } else { Effect::Adds };
+        }
+        match (self.elsewhere.contains(&debit), self.elsewhere.contains(&credit)) {
+            (false, _) => Effect::Adds,
+            (true, false) => Effect::Takes,
+            (true, true) => Effect::Nothing,
+        }
+    }
+
+    /// Whether a margin is at either end: what an owner bears beside what the provider is owed.
+    pub fn of_margin(&self, debit: NameId, credit: NameId) -> bool {
+        self.margin(debit, credit).is_some()
+    }
+
+    pub fn margin(&self, debit: NameId, credit: NameId) -> Option<NameId> {
+        [debit, credit].into_iter().find(|account| self.margins.contains(account))
+    }
+
+    /// Whoever is not the owner.
+    pub fn payee(&self, kind: EntryKind, debit: NameId, credit: NameId) -> NameId {
+        if self.effect(kind, debit, credit) == Effect::Takes { debit } else { credit }
     }
 }
 
 impl Entry {
+    /// What it does to the cost of its owner.
+    pub fn effect(&self, chart: &Chart) -> Effect {
+        chart.effect(self.kind, self.posting.debit, self.posting.credit)
+    }
+
     /// What it adds to the cost of its owner.
-    pub fn signed_amount(&self, margins: &HashSet<NameId>) -> Amount {
-        match adds(self.kind, self.posting.debit, self.posting.credit, margins) {
-            true => self.posting.amount,
-            false => -self.posting.amount,
-        }
+    pub fn signed_amount(&self, chart: &Chart) -> Amount {
+        self.effect(chart).on(self.posting.amount)
     }
 
     /// The entry that takes this one back, in a later turn of its event.
@@ -210,16 +283,71 @@ pub fn landing(occurred_at: Instant, first_open: Month) -> Month {
 pub fn account(party: Party, owner: &Owner, product: &Product) -> String {
     let part = |text: Option<&Text>| text.map_or_else(|| "-".to_owned(), |text| encoded(text));
     match party {
-        Party::Owner => format!("cost:{}/{}", part(owner.team.as_ref()), part(owner.user.as_ref())),
-        Party::Provider => format!("payable:{}", part(Some(&product.provider))),
-        Party::Upstream => format!("payable:{}", part(product.served_by.as_ref())),
+        Party::Owner => format!("{COST}{}/{}", part(owner.team.as_ref()), part(owner.user.as_ref())),
+        Party::Provider => format!("{PAYABLE}{}", part(Some(&product.provider))),
+        Party::Upstream => format!("{PAYABLE}{}", part(product.served_by.as_ref())),
         Party::Margin => format!("{MARGIN}{}", part(Some(&product.provider))),
     }
 }
 
+/// An account by its name, in its one spelling: a root, a colon, and parts that are percent-encoded. What an owner bears is
+/// `cost:<team>/<user>`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Account(String);
+
+/// The roots there are: one that is mistyped would take an amount out of every report.
+const ROOTS: [&str; 10] =
+    ["cash", "cost", "equity", "expense", "income", "margin", "payable", "prepaid", "receivable", "transfer"];
+
+impl Account {
+    pub fn parse(text: &str) -> Result<Account, String> {
+        let shown: String = text.chars().take(80).collect();
+        let Some((root, parts)) = text.split_once(':') else {
+            return Err(format!("`{shown}` is no account; write one as payable:openrouter or cost:team/user"));
+        };
+        if !ROOTS.contains(&root) {
+            return Err(format!("`{root}` is no root of an account; known are {}", ROOTS.join(", ")));
+        }
+        let parts: Vec<&str> = parts.split('/').collect();
+        let is_spelled =
+            |part: &&str| *part == "-" || String::from_utf8(decoded(part)).is_ok_and(|text| encoded(&text) == **part);
+        if let Some(part) = parts.iter().find(|part| part.is_empty() || part.len() > 600 || !is_spelled(part)) {
+            let meant = String::from_utf8_lossy(&decoded(part)).into_owned();
+            let meant = if meant.is_empty() { "-".to_owned() } else { encoded(&meant) };
+            return Err(format!("`{part}` in `{shown}` is not how a part is spelled; write {meant}"));
+        }
+        if root == "cost" && parts.len() != 2 {
+            return Err(format!("`{shown}` is nobody's cost; write cost:team/user, with - for what is not known"));
+        }
+        Ok(Account(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whose cost it is.
+    pub fn owner(&self) -> Option<Owner> {
+        let (team, user) = self.0.strip_prefix(COST)?.split_once('/')?;
+        Some(Owner { team: named(team), user: named(user), ..Owner::default() })
+    }
+
+    /// Whose account it is, where it is with somebody outside.
+    pub fn provider(&self) -> Option<Text> {
+        let (root, parts) = self.0.split_once(':')?;
+        let outside = ["payable", "prepaid", "margin", "receivable"].contains(&root);
+        named(parts).filter(|_| outside)
+    }
+}
+
+/// What a part of an account stands for.
+fn named(part: &str) -> Option<Text> {
+    Text::new(String::from_utf8_lossy(&decoded(part))).filter(|_| part != "-")
+}
+
 /// Who is owed by an account, where it is a provider's: `openrouter` of `payable:openrouter`.
 pub fn payee_of(account: &str) -> Option<String> {
-    let part = account.strip_prefix("payable:").filter(|part| *part != "-")?;
+    let part = account.strip_prefix(PAYABLE).filter(|part| *part != "-")?;
     Some(String::from_utf8_lossy(&decoded(part)).into_owned())
 }
 
@@ -315,8 +443,8 @@ mod tests {
     fn an_entry_and_its_reversal_leave_every_balance_as_it_was() {
         let charge = entry("0.5");
         let reversal = charge.reversal(1, charge.period);
-        let none = HashSet::new();
-        assert_eq!(charge.signed_amount(&none) + reversal.signed_amount(&none), Amount::ZERO);
+        let chart = Chart::new([(NameId(2), "payable:acme")]);
+        assert_eq!(charge.signed_amount(&chart) + reversal.signed_amount(&chart), Amount::ZERO);
         assert_eq!((charge.posting.debit(), charge.posting.credit()), (reversal.posting.credit(), reversal.posting.debit()));
         assert_eq!(reversal.reverses, Some(charge.sequence));
     }
@@ -339,6 +467,21 @@ mod tests {
         let occurred_at = Instant::parse("2026-02-03T10:00:00Z").unwrap();
         assert_eq!(landing(occurred_at, "2026-01".parse().unwrap()).to_string(), "2026-02");
         assert_eq!(landing(occurred_at, "2026-05".parse().unwrap()).to_string(), "2026-05");
+    }
+
+    #[test]
+    fn an_account_has_one_spelling() {
+        for good in ["cost:search/ann", "cost:-/-", "cost:a%2Fb/%2D", "payable:openrouter", "expense:fees", "prepaid:a"] {
+            assert_eq!(Account::parse(good).unwrap().as_str(), good);
+        }
+        let said = |bad: &str| Account::parse(bad).unwrap_err();
+        assert!(said("fees").contains("is no account; write one as"));
+        assert!(said("costs:a/b").starts_with("`costs` is no root of an account; known are cash, cost,"));
+        assert!(said("cost:ann").contains("write cost:team/user"));
+        assert!(said("payable:a b").ends_with("write a%20b"));
+        assert!(said("payable:%61").ends_with("write a"));
+        assert!(said("payable:").ends_with("write -"));
+        assert_eq!(Account::parse("cost:-/a%20b").unwrap().owner().unwrap().user, Text::new("a b"));
     }
 
     #[test]

@@ -12,6 +12,6 @@ pub mod range;
 pub mod sheet;
 pub mod table;
 
-pub use asked::Asked;
+pub use asked::{Asked, as_of};
 pub use query::{Addend, AsOf, Clock, Dimension, Filter, Measure, Of, Query, Wrong};
 pub use table::{Cell, Cells, Column, Table};

@@ -313,12 +313,14 @@ const SQLITE: &[(&str, &str)] = &[
     ("what was pulled", include_str!("../migrations/sqlite/0003_what_was_pulled.sql")),
     ("what the planner is told", include_str!("../migrations/sqlite/0004_what_the_planner_is_told.sql")),
     ("what jobs did", include_str!("../migrations/sqlite/0005_what_jobs_did.sql")),
+    ("what people decided", include_str!("../migrations/sqlite/0006_what_people_decided.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
     ("who tells of a call", include_str!("../migrations/postgres/0002_who_tells_of_a_call.sql")),
     ("what was pulled", include_str!("../migrations/postgres/0003_what_was_pulled.sql")),
     ("what jobs did", include_str!("../migrations/postgres/0004_what_jobs_did.sql")),
+    ("what people decided", include_str!("../migrations/postgres/0005_what_people_decided.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

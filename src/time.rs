@@ -157,6 +157,10 @@ impl Month {
         Month(number)
     }
 
+    pub const fn next(self) -> Month {
+        Month(self.0 + 1)
+    }
+
     pub fn period(self) -> Period {
         Period { from: self.first_instant(), until: Month(self.0 + 1).first_instant() }
     }

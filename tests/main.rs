@@ -21,6 +21,7 @@ mod notations;
 #[cfg(feature = "polars")]
 mod parquet;
 mod peers;
+mod periods;
 mod prices;
 mod pull;
 mod refresh;

@@ -68,7 +68,7 @@ fn acme(random: &mut Random) -> String {
     format!("provider: acme\nmodels:\n{}", models.concat())
 }
 
-fn small_segments(seed: u64) -> SegmentPlan {
+pub fn small_segments(seed: u64) -> SegmentPlan {
     let directory = std::env::temp_dir().join(format!("farthing-segments-{}-{seed}", std::process::id()));
     SegmentPlan { directory, tail: 20, most: 150 }
 }

@@ -47,7 +47,7 @@ async fn send(farthing: &Farthing, org: Org, source: &str, id: &str, fields: &st
 async fn borne(farthing: &Farthing, org: Org) -> (Vec<String>, usize) {
     let booked = farthing.store.entries(org, &EntryFilter { limit: 1_000, ..EntryFilter::default() }).await.unwrap();
     let names = farthing.names_of(org, &booked).await.unwrap();
-    let (mut sums, none) = (std::collections::BTreeMap::new(), std::collections::HashSet::new());
+    let (mut sums, none) = (std::collections::BTreeMap::new(), farthing::ledger::Chart::new([]));
     for entry in booked.iter().map(|booked| &booked.entry) {
         let owner = if entry.kind == EntryKind::Reversal { entry.posting.credit() } else { entry.posting.debit() };
         *sums.entry(names.text(owner).unwrap().to_owned()).or_insert(farthing::money::Amount::ZERO) += entry.signed_amount(&none);

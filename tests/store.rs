@@ -7,6 +7,7 @@ use farthing::flow::ingest::{Outcome, Prepared};
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, now};
 use farthing::id::{EventNumber, Org, Sequence};
+use farthing::ledger::Chart;
 use farthing::money::Amount;
 use farthing::rating::Rating;
 use farthing::report::Query;
@@ -14,7 +15,7 @@ use farthing::store::{EntryFilter, Fault, OnceKey, Store};
 use farthing::usage::UsageEvent;
 use farthing::usage::dialect::{Context, native};
 use sqlx::{Connection, Executor, Row};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 macro_rules! on_both {
@@ -249,7 +250,7 @@ async fn the_readable_view_adds_up(database: &TestDatabase) {
     farthing.accept_conflict(org, conflict, "test").await.unwrap();
 
     let entries = farthing.store.entries_between(org, 1, 100).await.unwrap();
-    let expected: Amount = entries.iter().map(|entry| entry.signed_amount(&HashSet::new())).sum();
+    let expected: Amount = entries.iter().map(|entry| entry.signed_amount(&Chart::new([]))).sum();
     let shown: Amount = if database.url.starts_with("sqlite") {
         let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
         let rows = sqlx::query("SELECT amount FROM readable_entries").fetch_all(&mut connection).await.unwrap();

@@ -25,6 +25,8 @@ pub enum Layer {
     List = 3,
     PricingProvider = 4,
     Reported = 5,
+    /// Nobody asked: a person decided.
+    Decision = 6,
 }
 
 /// Takes notes of what was tried. `()` takes none and costs nothing.
@@ -635,13 +637,13 @@ impl Layer {
             Layer::List => "list",
             Layer::PricingProvider => "pricing-provider",
             Layer::Reported => "reported",
+            Layer::Decision => "decision",
         }
     }
 
     pub fn from_number(number: u8) -> Option<Layer> {
-        [Layer::Outcome, Layer::Override, Layer::Endpoint, Layer::List, Layer::PricingProvider, Layer::Reported]
-            .into_iter()
-            .find(|layer| *layer as u8 == number)
+        use Layer::{Decision, Endpoint, List, Outcome, Override, PricingProvider, Reported};
+        [Outcome, Override, Endpoint, List, PricingProvider, Reported, Decision].into_iter().find(|layer| *layer as u8 == number)
     }
 }
 

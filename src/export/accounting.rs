@@ -180,7 +180,7 @@ impl Notation for Journal {
         for row in rows {
             let at = if self.manner.clock == Clock::Recorded { row.sealed.recorded_at } else { row.occurred_at };
             let day = (at.micros().div_euclid(MICROS_PER_DAY), row.debit, row.credit, row.currency);
-            let amount = row.amount.abs();
+            let amount = row.posted;
             self.declare(row.debit, row.currency, texts, to);
             self.declare(row.credit, row.currency, texts, to);
             match self.manner.grain {

@@ -2,8 +2,10 @@
 //! Names, owners and products are interned on the way, from memory where it knows them.
 
 use crate::bytes::Writer;
+use crate::catalog::resolution::Layer;
 use crate::flow::{FlowError, InForce};
 use crate::id::{EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
+use crate::ledger::decision::{Adjustment, SOURCE};
 use crate::ledger::items::Item;
 use crate::ledger::seal::{self, BlockHash, Dimensions, EventRow, Header, Sealer, State};
 use crate::ledger::{self, Entry, EntryKind, Posting};
@@ -13,7 +15,7 @@ use crate::store::{
 };
 use crate::time::Instant;
 use crate::usage::record::write_record;
-use crate::usage::{Owner, Product, Text, UsageEvent};
+use crate::usage::{Meter, Outcome, Owner, Product, Text, UsageEvent};
 use hashbrown::{Equivalent, HashMap, HashSet};
 
 /// Numbers that are known without asking the database. They never change their meaning, but those that a transaction made
@@ -185,34 +187,115 @@ impl<'c> Booking<'c> {
         self.intern_names(write, texts).await?;
 
         for (owner, event) in owners {
-            let dimensions = self.numbers(owner.dimensions().map(|(_, text)| text), OWNER_KINDS);
-            let number = match write.find_owner(self.org(), &dimensions).await? {
-                Some(number) => number,
-                None => {
-                    let number = self.head.next_owner;
-                    self.head.next_owner = number.next();
-                    self.owners.push((number, dimensions));
-                    number
-                }
-            };
+            let number = self.owner_number(write, owner).await?;
             let account = self.name(NameKind::Account, &account_of_owner(owner, event));
             self.cache.owners.insert(owner.clone(), Borne { owner: number, account });
         }
         for event in products {
             let product = &event.product;
-            let dimensions = self.numbers(product.dimensions().map(|(_, text)| text), PRODUCT_KINDS);
-            let number = match write.find_product(self.org(), &dimensions).await? {
-                Some(number) => number,
-                None => {
-                    let number = self.head.next_product;
-                    self.head.next_product = number.next();
-                    self.products.push((number, dimensions));
-                    number
-                }
-            };
+            let number = self.product_number(write, product.dimensions().map(|(_, text)| text)).await?;
             let account = self.name(NameKind::Account, &ledger::account(Party::Provider, &event.owner, &event.product));
             self.cache.products.insert(product.clone(), Bought { product: number, account });
         }
+        Ok(())
+    }
+
+    /// The number of an owner whose names have theirs.
+    async fn owner_number(&mut self, write: &mut Write, owner: &Owner) -> Result<OwnerId, FlowError> {
+        let dimensions = self.numbers(owner.dimensions().map(|(_, text)| text), OWNER_KINDS);
+        if let Some(number) = write.find_owner(self.org(), &dimensions).await? {
+            return Ok(number);
+        }
+        let number = self.head.next_owner;
+        self.head.next_owner = number.next();
+        self.owners.push((number, dimensions));
+        Ok(number)
+    }
+
+    async fn product_number(&mut self, write: &mut Write, parts: [Option<&Text>; 7]) -> Result<ProductId, FlowError> {
+        let dimensions = self.numbers(parts, PRODUCT_KINDS);
+        if let Some(number) = write.find_product(self.org(), &dimensions).await? {
+            return Ok(number);
+        }
+        let number = self.head.next_product;
+        self.head.next_product = number.next();
+        self.products.push((number, dimensions));
+        Ok(number)
+    }
+
+    /// Records what a person decided, once under its key; answers the number of the record.
+    pub async fn decide(
+        &mut self,
+        write: &mut Write,
+        state: State,
+        id: &str,
+        body: String,
+        key: OnceKey,
+    ) -> Result<EventNumber, FlowError> {
+        self.intern_names(write, HashSet::from([(NameKind::Source, SOURCE)])).await?;
+        let number = EventNumber(self.head.next_record);
+        self.head.next_record += 1;
+        let source = self.name(NameKind::Source, SOURCE);
+        let content = crate::usage::first_16(blake3::hash(body.as_bytes()));
+        let (id, body) = (id.to_owned(), body.into_bytes());
+        let row = EventRow { record: number.0, event: number, revision: 0, state, about: None, source, id, content, body };
+        self.events.push(row);
+        self.remember(key, number);
+        Ok(number)
+    }
+
+    /// Posts what an adjustment moves.
+    pub async fn adjust(&mut self, write: &mut Write, adjustment: &Adjustment, number: EventNumber) -> Result<(), FlowError> {
+        let (provider, parts) = (adjustment.provider(), adjustment.parts());
+        let mut texts: HashSet<(NameKind, &str)> = HashSet::from([(NameKind::Reason, &*adjustment.reason)]);
+        texts.extend(provider.as_deref().map(|provider| (NameKind::Provider, provider)));
+        texts.extend(adjustment.model.as_deref().map(|model| (NameKind::Model, model)));
+        for part in &parts {
+            texts.extend([(NameKind::Account, part.debit.as_str()), (NameKind::Account, part.credit.as_str())]);
+            let named = part.owner.dimensions().into_iter().zip(OWNER_KINDS);
+            texts.extend(named.filter_map(|((_, text), kind)| Some((kind, &**text?))));
+        }
+        self.intern_names(write, texts).await?;
+        let bought = [provider.as_ref(), adjustment.model.as_ref(), None, None, None, None, None];
+        let product = self.product_number(write, bought).await?;
+        let mut entries = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let (debit, credit) = (self.name(NameKind::Account, &part.debit), self.name(NameKind::Account, &part.credit));
+            let posting = Posting::new(debit, credit, adjustment.amount, adjustment.currency);
+            let whole = Item {
+                meter: Meter::Whole,
+                quantity: 1,
+                rate: None,
+                amount: adjustment.amount,
+                inherited_from: None,
+                card: None,
+            };
+            entries.push(Entry {
+                sequence: Sequence(0),
+                kind: EntryKind::Adjustment,
+                event: Some(number),
+                turn: 0,
+                reverses: None,
+                occurred_at: adjustment.occurred_at,
+                period: ledger::landing(adjustment.occurred_at, self.head.first_open),
+                source: self.name(NameKind::Source, SOURCE),
+                owner: self.owner_number(write, &part.owner).await?,
+                product,
+                posting: posting.map_err(|e| FlowError::Refused(e.to_string()))?,
+                outcome: Outcome::Succeeded,
+                calls: 0,
+                estimated: false,
+                rated: None,
+                reported: None,
+                list: None,
+                layer: Layer::Decision,
+                card: None,
+                above: None,
+                reason: Some(self.name(NameKind::Reason, &adjustment.reason)),
+                items: vec![whole],
+            });
+        }
+        self.post(entries);
         Ok(())
     }
 

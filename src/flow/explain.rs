@@ -78,8 +78,8 @@ impl Farthing {
             Rating::Rated(rated) => rated.card.and_then(|card| catalog.origin_of(&card)),
             Rating::Unpriced(_) => None,
         };
-        let margins = self.store.margins(org).await?;
-        let borne = booked.iter().map(|booked| booked.entry.signed_amount(&margins)).sum();
+        let chart = self.store.chart(org).await?;
+        let borne = booked.iter().map(|booked| booked.entry.signed_amount(&chart)).sum();
         Ok(Some(Explained { standing, booked_with, revisions, held, booked, borne, names, version, tried, origin }))
     }
 

@@ -8,8 +8,8 @@ use crate::export::{MakeParquet, Row, Sealed, Texts};
 use crate::flow::segments::{Segment, SegmentRows, Segments};
 use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence};
-use crate::ledger::Entry;
 use crate::ledger::seal::BlockHash;
+use crate::ledger::{Chart, Entry};
 use crate::report::Clock;
 use crate::segment::SegmentError;
 use crate::store::{EntryFilter, Names, Span, Store, StoreError};
@@ -55,7 +55,7 @@ pub struct Rows {
     store: Store,
     org: Org,
     question: Question,
-    margins: HashSet<NameId>,
+    chart: Chart,
     names: Names,
     /// What the numbers of all rows so far stand for.
     pub texts: Texts,
@@ -105,7 +105,7 @@ impl Farthing {
             store: self.store.clone(),
             org,
             question: question.clone(),
-            margins: self.store.margins(org).await?,
+            chart: self.store.chart(org).await?,
             names: Names::default(),
             texts: Texts::default(),
             prefix,
@@ -220,7 +220,7 @@ impl Rows {
                 StoreError::damaged(format!("entry {}", entry.sequence), "no block covers it; `farthing verify` says where")
             })?;
             let (block, recorded_at, version, rater) = (span.block, span.recorded_at, span.version, span.rater);
-            rows.push(Row::new(entry, Sealed { block, recorded_at, version, rater }, &self.margins));
+            rows.push(Row::new(entry, Sealed { block, recorded_at, version, rater }, &self.chart));
         }
         Ok(rows)
     }

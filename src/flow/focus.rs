@@ -8,14 +8,14 @@ use crate::flow::{Farthing, FlowError};
 use crate::focus::slice::{AtList, CardName, quantities, slices};
 use crate::focus::{Fold, Grain, Row, What, fold::Booked, fold::Sums};
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
-use crate::ledger::{Entry, EntryKind, adds};
+use crate::ledger::{Chart, Effect, Entry};
 use crate::rating;
 use crate::report::Wrong;
 use crate::store::{Names, StoreError};
 use crate::time::{Instant, Month, Period};
 use crate::usage::dialect::Dialect;
 use crate::usage::{Owner, Product, Usage, UsageEvent, reading};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -58,7 +58,7 @@ impl Farthing {
             wish,
             name: self.store.org_name(org).await?.into(),
             before: head.next_sequence,
-            margins: self.store.margins(org).await?,
+            chart: self.store.chart(org).await?,
             versions: self.store.versions_booked(org).await?,
             catalogs: VecDeque::new(),
             names: Names::default(),
@@ -114,7 +114,7 @@ struct Export<'f> {
     wish: &'f Wish,
     name: Arc<str>,
     before: Sequence,
-    margins: HashSet<NameId>,
+    chart: Chart,
     versions: Vec<(i64, Version)>,
     catalogs: VecDeque<(Version, Arc<Catalog>)>,
     names: Names,
@@ -171,15 +171,17 @@ impl Export<'_> {
 
     async fn add(&mut self, entry: &Entry, fold: &mut Fold) -> Result<(), FlowError> {
         let (debit, credit) = (entry.posting.debit(), entry.posting.credit());
-        let margin = [debit, credit].into_iter().find(|account| self.margins.contains(account));
-        // Of a reversal, who was paid.
-        let payee = margin.unwrap_or(if entry.kind == EntryKind::Reversal { debit } else { credit });
+        // What moves between accounts that are no owner's is no charge.
+        if entry.effect(&self.chart) == Effect::Nothing {
+            return Ok(());
+        }
+        let payee = self.chart.payee(entry.kind, debit, credit);
         let at_list = match entry.list {
             Some(_) => self.at_list(entry).await?,
             None => None,
         };
-        let booked = Booked { entry, adds: adds(entry.kind, debit, credit, &self.margins), payee };
-        fold.add(booked, slices(entry, margin.is_some(), at_list.as_ref()))?;
+        let booked = Booked { entry, effect: entry.effect(&self.chart), payee };
+        fold.add(booked, slices(entry, self.chart.of_margin(debit, credit), at_list.as_ref()))?;
         self.done.entries += 1;
         Ok(())
     }

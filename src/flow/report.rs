@@ -5,6 +5,7 @@ pub mod booked;
 use crate::flow::segments::{Manifest, Segment};
 use crate::flow::{Farthing, FlowError, broke_off, in_background};
 use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
+use crate::ledger::Chart;
 use crate::rating::HeldReason;
 use crate::report::answer;
 use crate::report::fold::{Fold, Groups, Side, Stretch};
@@ -17,7 +18,7 @@ use crate::time::Instant;
 use crate::yaml::Mistake;
 use booked::{Booked, Facts, adding, as_number, is_of_names, keep, text, wanted};
 use chrono_tz::Tz;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -177,7 +178,7 @@ struct Asking<'f> {
     query: Arc<Query>,
     known: &'f Known,
     wanted: Wanted,
-    margins: HashSet<NameId>,
+    chart: Chart,
     names: Names,
     facts: Facts,
     /// Elsewhere while it works.
@@ -186,7 +187,7 @@ struct Asking<'f> {
 
 impl<'f> Asking<'f> {
     async fn new(farthing: &'f Farthing, org: Org, query: &Query, known: &'f Known) -> Result<Asking<'f>, FlowError> {
-        let margins = farthing.store.margins(org).await?;
+        let chart = farthing.store.chart(org).await?;
         let mut facts = Facts::default();
         let mut keeps = Vec::new();
         for filter in &query.filters {
@@ -194,17 +195,7 @@ impl<'f> Asking<'f> {
         }
         let query = Arc::new(query.clone());
         let fold = Some(Fold::new(query.clone(), keeps));
-        Ok(Asking {
-            farthing,
-            org,
-            wanted: wanted(&query, &margins),
-            known,
-            margins,
-            names: Names::default(),
-            facts,
-            fold,
-            query,
-        })
+        Ok(Asking { farthing, org, wanted: wanted(&query, &chart), known, chart, names: Names::default(), facts, fold, query })
     }
 
     /// Folds what lies in a range.
@@ -323,7 +314,7 @@ impl<'f> Asking<'f> {
         if self.query.needs_events() {
             self.facts.learn(self.farthing, self.org, &self.query, lines, self.known.record).await?;
         }
-        let mut booked = Booked::all(lines, &spans, &self.names, &self.facts, &self.margins, self.query.clock);
+        let mut booked = Booked::all(lines, &spans, &self.names, &self.facts, &self.chart, self.query.clock);
         if self.query.is_of_meters() {
             booked = booked.iter().flat_map(Booked::meters).collect();
         }

@@ -38,7 +38,7 @@ impl SegmentPlan {
 const TOGETHER: usize = 8;
 
 /// The layout of the files; another one is not read but written anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -6,7 +6,7 @@ use crate::catalog::resolution::Layer;
 use crate::focus::Grain;
 use crate::focus::slice::{CardName, Nature, Slice};
 use crate::id::{NameId, OwnerId, ProductId};
-use crate::ledger::{Entry, EntryKind};
+use crate::ledger::{Effect, Entry, EntryKind};
 use crate::money::{Amount, Currency};
 use crate::report::fold::TooLarge;
 use crate::time::{Instant, Month};
@@ -45,8 +45,7 @@ pub struct Sums {
 #[derive(Clone, Copy, Debug)]
 pub struct Booked<'e> {
     pub entry: &'e Entry,
-    /// Whether it adds to the cost of its owner.
-    pub adds: bool,
+    pub effect: Effect,
     pub payee: NameId,
 }
 
@@ -72,7 +71,7 @@ impl Fold {
     pub fn add(&mut self, booked: Booked<'_>, slices: Vec<Slice>) -> Result<(), TooLarge> {
         let entry = booked.entry;
         let counts = if entry.kind == EntryKind::Reversal { -1 } else { 1 };
-        let money = |amount: Amount| if booked.adds { amount } else { -amount };
+        let money = |amount: Amount| booked.effect.on(amount);
         for (place, slice) in slices.into_iter().enumerate() {
             let what = What {
                 start: self.grain.start(entry.occurred_at),

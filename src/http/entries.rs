@@ -6,6 +6,8 @@ use super::wire::{EntryBody, EventRef};
 use super::{App, Problem, Service};
 use crate::flow::access::Scope;
 use crate::id::{Org, Sequence};
+use crate::ledger::EntryKind;
+use crate::ledger::decision::SOURCE;
 use crate::store::{BookedEntry, EntryFilter};
 use axum::extract::{Path, RawQuery, State};
 use std::collections::HashMap;
@@ -46,12 +48,18 @@ pub async fn show(State(service): App, known: Known, Path(id): Path<String>) -> 
 
 async fn bodies(service: &Service, org: Org, booked: &[BookedEntry]) -> Result<Vec<EntryBody>, Problem> {
     let names = service.farthing.names_of(org, booked).await?;
-    let numbers: Vec<i64> = booked.iter().filter_map(|booked| booked.entry.event).map(|event| event.0).collect();
+    let (decided, charged): (Vec<&BookedEntry>, _) = booked.iter().partition(|booked| booked.entry.kind == EntryKind::Adjustment);
+    let numbers: Vec<i64> = charged.iter().filter_map(|booked| booked.entry.event).map(|event| event.0).collect();
     let events = service.farthing.store.events_by_record(org, &numbers).await?;
-    let events: HashMap<i64, EventRef> = events
+    let mut events: HashMap<i64, EventRef> = events
         .iter()
         .map(|stored| (stored.row.record, EventRef { source: stored.event.source.to_string(), id: stored.event.id.to_string() }))
         .collect();
+    for record in decided.iter().filter_map(|booked| booked.entry.event) {
+        for row in service.farthing.store.records_between(org, record.0, record.0 + 1).await? {
+            events.insert(row.record, EventRef { source: SOURCE.to_owned(), id: row.id });
+        }
+    }
     let body = |booked: &BookedEntry| {
         let event = booked.entry.event.and_then(|event| events.get(&event.0).cloned());
         EntryBody::new(booked, event, &names)

@@ -147,6 +147,7 @@ impl From<FlowError> for Problem {
         match e {
             FlowError::Store(e) => e.into(),
             FlowError::NotThere(what) => Problem::not_found(what),
+            FlowError::Conflict(why) => Problem::new(StatusCode::CONFLICT, "conflict", "That id means something else", why),
             FlowError::Refused(why) => Problem::new(StatusCode::CONFLICT, "refused", "That cannot be done", why),
             FlowError::TooLarge(e) => Problem::new(StatusCode::CONFLICT, "too-large", "The sum is too large", e.to_string()),
             FlowError::BaseMoved { stated, newest, ref changes } => {

@@ -41,6 +41,10 @@ pub enum State {
     Conflict = 4,
     /// Tells of a call that another source's event holds, and it is on this word that the call is booked.
     Promoted = 5,
+    /// No event but a decision: an amount that was moved, a month that was closed, or opened again.
+    Adjusted = 6,
+    Closed = 7,
+    Reopened = 8,
 }
 
 /// An event as a book keeps it, apart from its dimensions by name.
@@ -64,7 +68,7 @@ pub struct EventRow {
 /// what is mere evidence decides nothing while another word does.
 pub fn decides<'r>(event: EventNumber, rows: impl IntoIterator<Item = &'r EventRow>) -> Option<&'r EventRow> {
     let rank = |row: &EventRow| match row.state {
-        State::Conflict => None,
+        State::Conflict | State::Adjusted | State::Closed | State::Reopened => None,
         State::Evidence => (row.event == event).then_some((0, row.record)),
         State::Posted | State::Held => (row.event == event).then_some((1, row.record)),
         State::Promoted if row.event == event => Some((0, row.record)),
@@ -222,7 +226,11 @@ fn write_entry(entry: &Entry, to: &mut Writer) {
 impl State {
     /// Whether it can be what its event means: a contradiction only does once it is accepted, as a revision of its own.
     pub fn stands(self) -> bool {
-        self != State::Conflict
+        self != State::Conflict && !self.is_a_decision()
+    }
+
+    pub const fn is_a_decision(self) -> bool {
+        matches!(self, State::Adjusted | State::Closed | State::Reopened)
     }
 
     pub const fn name(self) -> &'static str {
@@ -232,11 +240,15 @@ impl State {
             State::Evidence => "evidence",
             State::Conflict => "conflict",
             State::Promoted => "promoted",
+            State::Adjusted => "adjusted",
+            State::Closed => "closed",
+            State::Reopened => "reopened",
         }
     }
 
     pub fn from_number(number: u8) -> Option<State> {
-        let all = [State::Posted, State::Held, State::Evidence, State::Conflict, State::Promoted];
+        use State::{Adjusted, Closed, Conflict, Evidence, Held, Posted, Promoted, Reopened};
+        let all = [Posted, Held, Evidence, Conflict, Promoted, Adjusted, Closed, Reopened];
         all.into_iter().find(|state| *state as u8 == number)
     }
 }

@@ -182,6 +182,7 @@ fn columns(query: &Query, lines: &Lines, of: &[u32], shares: &[Option<i64>]) -> 
     for measure in &query.show {
         let cells = match measure {
             Measure::Amount => money(Addend::Amount),
+            Measure::Posted => money(Addend::Posted),
             Measure::Calls => counts(Addend::Calls)?,
             Measure::Entries => counts(Addend::Entries)?,
             // Tokens and pages have no sum.
@@ -208,7 +209,7 @@ fn columns(query: &Query, lines: &Lines, of: &[u32], shares: &[Option<i64>]) -> 
             Measure::Users => Cells::Count(of.iter().map(|line| Some(lines.users[*line as usize])).collect()),
         };
         columns.push(Column::new(measure.name(), cells));
-        if *measure == Measure::Amount {
+        if *measure == Measure::Amount || *measure == Measure::Posted && !query.show.contains(&Measure::Amount) {
             columns.push(Column::new("currency", lines.currencies(of)));
             if query.compare {
                 columns.extend(changes(lines, of)?);

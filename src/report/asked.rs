@@ -93,7 +93,7 @@ impl Asked {
 }
 
 /// `block:12`, or an instant or a date of the zone.
-fn as_of(text: &str, zone: Tz) -> Result<AsOf, String> {
+pub fn as_of(text: &str, zone: Tz) -> Result<AsOf, String> {
     match text.strip_prefix("block:") {
         Some(number) => match number.parse() {
             Ok(number @ 0..) => Ok(AsOf::Block(BlockNumber(number))),

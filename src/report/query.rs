@@ -31,6 +31,9 @@ pub enum Dimension {
     Region,
     Source,
     Payee,
+    /// The account that an amount moves to, and the one that it comes from.
+    Debit,
+    Credit,
     Meter,
     Layer,
     Kind,
@@ -50,6 +53,8 @@ pub enum Dimension {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Measure {
     Amount,
+    /// What moved between two accounts, whichever way and whosesoever they are.
+    Posted,
     Calls,
     Entries,
     /// Units of one meter; asked for together with the meter.
@@ -74,6 +79,7 @@ pub enum Measure {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Addend {
     Amount,
+    Posted,
     List,
     Rated,
     Reported,
@@ -182,7 +188,7 @@ impl Default for Query {
     }
 }
 
-const PLAIN: [Dimension; 30] = [
+const PLAIN: [Dimension; 32] = [
     Dimension::Hour,
     Dimension::Day,
     Dimension::Week,
@@ -204,6 +210,8 @@ const PLAIN: [Dimension; 30] = [
     Dimension::Region,
     Dimension::Source,
     Dimension::Payee,
+    Dimension::Debit,
+    Dimension::Credit,
     Dimension::Meter,
     Dimension::Layer,
     Dimension::Kind,
@@ -239,6 +247,8 @@ impl fmt::Display for Dimension {
             Dimension::Region => "region",
             Dimension::Source => "source",
             Dimension::Payee => "payee",
+            Dimension::Debit => "debit",
+            Dimension::Credit => "credit",
             Dimension::Meter => "meter",
             Dimension::Layer => "layer",
             Dimension::Kind => "kind",
@@ -299,8 +309,9 @@ impl Dimension {
 }
 
 impl Measure {
-    const ALL: [Measure; 16] = [
+    const ALL: [Measure; 17] = [
         Measure::Amount,
+        Measure::Posted,
         Measure::Calls,
         Measure::Entries,
         Measure::Quantity,
@@ -321,6 +332,7 @@ impl Measure {
     pub const fn name(self) -> &'static str {
         match self {
             Measure::Amount => "amount",
+            Measure::Posted => "posted",
             Measure::Calls => "calls",
             Measure::Entries => "entries",
             Measure::Quantity => "quantity",
@@ -347,6 +359,7 @@ impl Measure {
     const fn addends(self) -> &'static [Addend] {
         match self {
             Measure::Amount | Measure::Share | Measure::PerUser | Measure::Forecast => &[Addend::Amount],
+            Measure::Posted => &[Addend::Posted],
             Measure::Calls | Measure::PerCall => &[Addend::Calls],
             Measure::Entries => &[Addend::Entries],
             Measure::Quantity => &[Addend::Quantity],

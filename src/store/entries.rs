@@ -157,6 +157,15 @@ impl Store {
         Ok(Some((events, last)))
     }
 
+    /// Whether anything was booked in a month or before it from a sequence on.
+    pub async fn booked_until(&self, org: Org, month: Month, from: Sequence) -> Result<bool, StoreError> {
+        let text = "SELECT COUNT(*) FROM entries WHERE org = $1 AND sequence >= $2 AND period <= $3";
+        on!(self.reader(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(from.0).bind(month.number());
+            query.fetch_one(db).await.and_then(|row| row.int(0)).map(|count| count > 0).doing("look for entries")
+        })
+    }
+
     /// A page of entries by sequence.
     pub async fn entries(&self, org: Org, filter: &EntryFilter) -> Result<Vec<BookedEntry>, StoreError> {
         let (from, until) = self.sequences_of(org, filter).await?;

@@ -29,9 +29,10 @@ const NEWEST: &str = "SELECT event, MAX(revision) FROM events WHERE org = $1 AND
 const SAME: &str = events!("event = $2 AND revision > 0 AND state = 4 AND content = $3");
 const TOLD: &str = events!("about IN (..)");
 const PROMOTED: &str = events!("about IN (..) AND state = 5");
+const DECIDED: &str = events!("state >= 6 AND state = $2 AND record > $3 ORDER BY record LIMIT $4");
 const BETWEEN: &str = events!("record >= $2 AND record < $3 ORDER BY record");
 #[cfg(test)]
-pub(super) const LOOKED_UP: [&str; 8] = [RECORDS, REVISIONS, CLAIMS, NEWEST, SAME, TOLD, PROMOTED, BETWEEN];
+pub(super) const LOOKED_UP: [&str; 9] = [RECORDS, REVISIONS, CLAIMS, NEWEST, SAME, TOLD, PROMOTED, DECIDED, BETWEEN];
 
 impl Write {
     pub async fn insert_events(&mut self, org: Org, events: &[EventRow]) -> Result<(), StoreError> {
@@ -165,6 +166,15 @@ impl Store {
         }
         let decide = |(event, rows): (EventNumber, Vec<EventRow>)| Some(EventRow { event, ..decides(event, &rows)?.clone() });
         self.with_names(org, standing.into_iter().filter_map(decide).collect()).await
+    }
+
+    /// A page of what was decided, in order.
+    pub async fn decisions(&self, org: Org, state: State, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+        on!(self.reader(), db => {
+            let query = sqlx::query(DECIDED).bind(org.0).bind(state as i64).bind(after).bind(limit);
+            let rows = query.fetch_all(db).await.doing("read decisions")?;
+            rows.iter().map(event_row).collect::<Result<_, sqlx::Error>>().doing("read decisions")
+        })
     }
 
     /// The records from one number up to another, in order: what a block covers.

@@ -2,13 +2,13 @@
 //! every entry after that; the text beside it is hashed into its block under a salt, so that it can be erased.
 
 use crate::id::{NameId, Org, OwnerId, ProductId};
-use crate::ledger::MARGIN;
+use crate::ledger::Chart;
 use crate::ledger::seal::{Dimensions, name_hash};
 use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
 use sqlx::AssertSqlSafe;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What a name is a name of; the same text may be a user and a team. The numbers are sealed into blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -265,12 +265,12 @@ impl Names {
     }
 
     pub fn product(&self, product: ProductId) -> Result<Product, StoreError> {
-        let damaged = |why| StoreError::damaged(format!("product {product}"), why);
         let parts = self.of_product(product)?;
         let [provider, model, requested_model, served_by, variant, service_tier, region] = parts.map(|name| self.part(name));
         Ok(Product {
-            provider: provider?.ok_or_else(|| damaged("it has no provider"))?,
-            model: model?.ok_or_else(|| damaged("it has no model"))?,
+            // An adjustment may be about neither.
+            provider: provider?.unwrap_or_else(|| Text::known("-")),
+            model: model?.unwrap_or_else(|| Text::known("-")),
             requested_model: requested_model?,
             served_by: served_by?,
             variant: variant?,
@@ -297,14 +297,15 @@ impl Store {
         rows_in!(self.reader(), db => db, select, org, numbers, dimensions_of, "read dimensions").await
     }
 
-    /// The accounts of margins. What is booked from one of them to an owner's cost takes away from that cost.
-    pub async fn margins(&self, org: Org) -> Result<HashSet<NameId>, StoreError> {
-        let text = "SELECT name FROM names WHERE org = $1 AND kind = $2 AND text LIKE $3";
-        on!(self.reader(), db => {
-            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Account as i64).bind(format!("{MARGIN}%")).fetch_all(db).await;
-            let rows = rows.doing("list accounts")?;
-            rows.iter().map(|row| row.int(0).map(NameId)).collect::<Result<_, sqlx::Error>>().doing("list accounts")
-        })
+    /// The accounts that are no owner's cost: a few, whatever the number of owners.
+    pub async fn chart(&self, org: Org) -> Result<Chart, StoreError> {
+        // Neither collations nor letters' cases have a say in this.
+        let text = "SELECT name, text FROM names WHERE org = $1 AND kind = $2 AND substr(text, 1, 5) <> 'cost:'";
+        let accounts: Vec<(i64, Option<String>)> = on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Account as i64).fetch_all(db).await.doing("list accounts")?;
+            rows.iter().map(text_of).collect::<Result<_, sqlx::Error>>().doing("list accounts")?
+        });
+        Ok(Chart::new(accounts.iter().filter_map(|(name, text)| Some((NameId(*name), text.as_deref()?)))))
     }
 
     /// The names with one of these texts, whatever they are names of.

@@ -33,6 +33,8 @@ pub enum Kind {
     Likeness = 3,
     /// An update as it was sent; what is stored is what it made of its event.
     Update = 4,
+    /// What a person decided.
+    Decision = 5,
 }
 
 /// The secret under which a database hashes its keys.
@@ -50,6 +52,11 @@ impl Store {
 
     pub fn update_key(&self, org: Org, source: &str, id: &str, content: &[u8; 16]) -> OnceKey {
         self.secret.key(org, Kind::Update, source, &format!("{}/{id}", u128::from_be_bytes(*content)))
+    }
+
+    /// `what` was decided: an adjustment, a closing.
+    pub fn decision_key(&self, org: Org, what: &str, id: &str) -> OnceKey {
+        self.secret.key(org, Kind::Decision, what, id)
     }
 
     pub fn likeness_key(&self, org: Org, source: &str, content: &[u8; 16]) -> OnceKey {

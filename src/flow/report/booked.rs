@@ -6,7 +6,7 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, NameId, Org, Version};
 use crate::ledger::items::Item;
 use crate::ledger::seal::Dimensions;
-use crate::ledger::{EntryKind, adds};
+use crate::ledger::{Chart, Effect, EntryKind};
 use crate::money::{Amount, Currency};
 use crate::rating::HeldReason;
 use crate::report::fold::{Adding, Keep, Stretch};
@@ -26,7 +26,7 @@ pub struct Booked<'a> {
     owner: &'a Dimensions,
     product: &'a Dimensions,
     pub facts: &'a Facts,
-    pub margins: &'a HashSet<NameId>,
+    pub chart: &'a Chart,
     pub clock: Clock,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Booked<'a> {
         spans: &[Span],
         names: &'a Names,
         facts: &'a Facts,
-        margins: &'a HashSet<NameId>,
+        chart: &'a Chart,
         clock: Clock,
     ) -> Vec<Booked<'a>> {
         let mut spans = spans.iter().copied().peekable();
@@ -49,7 +49,7 @@ impl<'a> Booked<'a> {
             // Owners and products were learned with their page.
             let (owner, product) = (names.of_owner(line.owner), names.of_product(line.product));
             let (owner, product) = (owner.unwrap_or(&NOBODY), product.unwrap_or(&NOBODY));
-            Booked { line, item: None, span: spans.peek().copied(), owner, product, facts, margins, clock }
+            Booked { line, item: None, span: spans.peek().copied(), owner, product, facts, chart, clock }
         };
         lines.iter().map(booked).collect()
     }
@@ -62,7 +62,11 @@ impl<'a> Booked<'a> {
 
     /// Whether it is of what an owner bears beside what the provider is owed.
     fn of_margin(&self) -> bool {
-        self.margins.contains(&self.line.debit) || self.margins.contains(&self.line.credit)
+        self.chart.of_margin(self.line.debit, self.line.credit)
+    }
+
+    pub fn effect(&self) -> Effect {
+        self.chart.effect(self.line.kind, self.line.debit, self.line.credit)
     }
 
     pub fn at(&self) -> Instant {
@@ -94,11 +98,9 @@ impl<'a> Booked<'a> {
             Dimension::Region => of_product(6),
             Dimension::Period => i64::from(line.period.number()),
             Dimension::Source => line.source.0,
-            // Whoever is not the owner: of a reversal, who was paid.
-            Dimension::Payee if self.margins.contains(&line.debit) || line.kind == EntryKind::Reversal && !self.of_margin() => {
-                line.debit.0
-            }
-            Dimension::Payee => line.credit.0,
+            Dimension::Payee => self.chart.payee(line.kind, line.debit, line.credit).0,
+            Dimension::Debit => line.debit.0,
+            Dimension::Credit => line.credit.0,
             Dimension::Meter => self.item.map_or(Meter::Whole, |item| item.meter) as i64,
             Dimension::Layer => line.layer,
             Dimension::Kind => line.kind as i64,
@@ -117,7 +119,7 @@ impl<'a> Booked<'a> {
         let line = self.line;
         let amount = match (addend, self.item) {
             (Addend::Amount, Some(item)) => item.amount,
-            (Addend::Amount, None) => line.amount,
+            (Addend::Amount, None) | (Addend::Posted, _) => line.amount,
             // A margin is what lies between the list and the owner.
             (Addend::List, _) if self.of_margin() => Amount::ZERO,
             (Addend::List, _) => line.list.unwrap_or(line.amount),
@@ -126,7 +128,10 @@ impl<'a> Booked<'a> {
             (Addend::CacheSavings, _) => self.cache_savings(),
             _ => line.reported.zip(line.rated).map_or(Amount::ZERO, |(reported, rated)| reported - rated),
         };
-        if adds(line.kind, line.debit, line.credit, self.margins) { amount } else { -amount }
+        match addend {
+            Addend::Posted => amount,
+            _ => self.effect().on(amount),
+        }
     }
 
     /// Beside the rate that the same call paid for plain input; where it paid for none, or where it is not known what a
@@ -162,9 +167,13 @@ impl<'a> Booked<'a> {
 
 pub fn adding(addend: Addend, booked: &[Booked]) -> Adding {
     match addend {
-        Addend::Amount | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings => {
-            Adding::Money(booked.iter().map(|booked| booked.money(addend).units()).collect())
-        }
+        Addend::Amount
+        | Addend::Posted
+        | Addend::List
+        | Addend::Rated
+        | Addend::Reported
+        | Addend::Drift
+        | Addend::CacheSavings => Adding::Money(booked.iter().map(|booked| booked.money(addend).units()).collect()),
         Addend::Calls | Addend::Entries | Addend::Tokens | Addend::Quantity => {
             Adding::Count(booked.iter().map(|booked| booked.count(addend)).collect())
         }
@@ -208,7 +217,7 @@ fn tokens_of(quantities: &Quantities) -> i64 {
 }
 
 /// What of an entry a query needs.
-pub fn wanted(query: &Query, margins: &HashSet<NameId>) -> Wanted {
+pub fn wanted(query: &Query, chart: &Chart) -> Wanted {
     let asks = |dimensions: &[Dimension]| dimensions.iter().any(|dimension| query.asks_for(dimension));
     let shows = |measures: &[Measure]| measures.iter().any(|measure| query.show.contains(measure));
     let counts_users = shows(&[Measure::Users, Measure::PerUser]);
@@ -218,7 +227,7 @@ pub fn wanted(query: &Query, margins: &HashSet<NameId>) -> Wanted {
         owner: counts_users || asks(&of_owners) || asks(&[Dimension::Environment]),
         product: asks(&of_products) || asks(&[Dimension::ServiceTier, Dimension::Region]),
         source: asks(&[Dimension::Source]),
-        accounts: asks(&[Dimension::Payee]) || !margins.is_empty(),
+        accounts: asks(&[Dimension::Payee, Dimension::Debit, Dimension::Credit]) || !chart.is_plain(),
         period: asks(&[Dimension::Period]),
         layer: asks(&[Dimension::Layer]),
         outcome: asks(&[Dimension::Outcome]),

@@ -97,6 +97,7 @@ pub struct SegmentRows {
     calls: Vec<i64>,
     numbers: [Vec<u32>; NUMBERS.len()],
     amount: Vec<i128>,
+    aside: Vec<i128>,
     list: Vec<i128>,
     rated: Vec<Option<i128>>,
     reported: Vec<Option<i128>>,
@@ -133,7 +134,7 @@ impl Segment {
     pub fn rows(&self) -> Result<SegmentRows, SegmentError> {
         let integers = ["sequence", "occurred_at", "recorded_at", "block", "event", "reverses", "calls"];
         let mut wanted: Vec<String> = integers.into_iter().chain(NUMBERS).map(str::to_owned).collect();
-        wanted.extend(["", "list", "rated", "reported"].iter().flat_map(|of| limbs(of)));
+        wanted.extend(["", "aside", "list", "rated", "reported"].iter().flat_map(|of| limbs(of)));
         let columns = self.read(false, &wanted)?;
         let meters = self.read(true, &["sequence", "meter", "quantity"].map(str::to_owned))?;
         // Both files are in one order, so the meters of an entry follow those of the entry before.
@@ -156,6 +157,7 @@ impl Segment {
         }
         let rows = SegmentRows {
             amount: columns.money("")?,
+            aside: columns.money("aside")?,
             list: columns.money("list")?,
             rated: columns.maybe_money("rated", sequence.len())?,
             reported: columns.maybe_money("reported", sequence.len())?,
@@ -231,6 +233,7 @@ impl SegmentRows {
             debit: name(debit),
             credit: name(credit),
             amount: Amount::from_units(self.amount[place]),
+            posted: Amount::from_units(self.amount[place].abs() + self.aside[place]),
             currency: Currency::of_number(currency)?,
             rated: self.rated[place].map(Amount::from_units),
             reported: self.reported[place].map(Amount::from_units),
@@ -258,7 +261,9 @@ const fn at_column(query: &Query) -> &'static str {
 fn columns_of(addend: Addend, of_meters: bool) -> Vec<String> {
     match addend {
         Addend::Amount => limbs("").to_vec(),
+        Addend::Posted if !of_meters => [limbs(""), limbs("aside")].concat(),
         // Calls and lists are of whole entries; a meter has none.
+        Addend::Posted => Vec::new(),
         Addend::Calls | Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings if of_meters => {
             Vec::new()
         }
@@ -326,6 +331,11 @@ impl Columns {
     fn adding(&self, addend: Addend, of_meters: bool, rows: usize) -> Result<Adding, SegmentError> {
         Ok(match addend {
             Addend::Amount => Adding::Money(self.money("")?),
+            Addend::Posted if !of_meters => {
+                let both = self.money("")?.into_iter().zip(self.money("aside")?);
+                Adding::Money(both.map(|(amount, aside)| amount.abs() + aside).collect())
+            }
+            Addend::Posted => Adding::Money(vec![0; rows]),
             Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings if of_meters => {
                 Adding::Money(vec![0; rows])
             }

@@ -6,6 +6,7 @@ use super::{FORMAT, FileMark, Manifest, limbs};
 use crate::flow::FlowError;
 use crate::flow::report::booked::{Booked, Facts, as_number};
 use crate::id::{BlockNumber, Org, OwnerId, ProductId};
+use crate::ledger::Effect;
 use crate::ledger::seal::BlockHash;
 use crate::money::{Amount, Limbs};
 use crate::report::{Addend, Clock, Dimension};
@@ -37,7 +38,7 @@ const PAGES_AHEAD: usize = 3;
 
 impl Copy {
     pub async fn read(store: &Store, org: Org, from: i64, until: i64) -> Result<Copy, FlowError> {
-        let margins = store.margins(org).await?;
+        let chart = store.chart(org).await?;
         let (mut names, facts) = (Names::default(), Facts::default());
         let mut copy = Copy { entries: Rows::default(), meters: Rows::default(), occurred: (i64::MAX, i64::MIN) };
         let page = |place: i64| {
@@ -65,7 +66,7 @@ impl Copy {
                 names.of_owner(line.owner)?;
                 names.of_product(line.product)?;
             }
-            let booked = Booked::all(&lines, &spans, &names, &facts, &margins, Clock::Occurred);
+            let booked = Booked::all(&lines, &spans, &names, &facts, &chart, Clock::Occurred);
             copy.add(&booked, false)?;
             let meters: Vec<Booked> = booked.iter().flat_map(Booked::meters).collect();
             copy.add(&meters, true)?;
@@ -220,6 +221,8 @@ fn columns(booked: &[Booked], of_meters: bool) -> Result<Vec<(String, Values)>, 
         let card = |booked: &Booked| booked.item.and_then(|item| item.card).map_or(0, |card| card.0);
         columns.push(("item_card".to_owned(), numbers(&card)?));
     } else {
+        let aside = |booked: &Booked| (booked.effect() == Effect::Nothing).then_some(booked.line.amount);
+        money("aside", booked.iter().map(aside).collect(), false);
         money("list", booked.iter().map(|booked| Some(booked.money(Addend::List))).collect(), true);
         money("cache_savings", booked.iter().map(|booked| Some(booked.money(Addend::CacheSavings))).collect(), true);
         let signed = |addend: Addend, of: fn(&Line) -> Option<Amount>| {
@@ -232,13 +235,8 @@ fn columns(booked: &[Booked], of_meters: bool) -> Result<Vec<(String, Values)>, 
         columns.push(("event".to_owned(), integers(&|booked| booked.line.event.map_or(0, |event| event.0))));
         columns.push(("reverses".to_owned(), integers(&|booked| booked.line.reverses)));
         type OfLine = fn(&Line) -> i64;
-        let more: [(&str, OfLine); 5] = [
-            ("turn", |line| line.turn),
-            ("debit", |line| line.debit.0),
-            ("credit", |line| line.credit.0),
-            ("above", |line| line.above),
-            ("reason", |line| line.reason),
-        ];
+        let more: [(&str, OfLine); 3] =
+            [("turn", |line| line.turn), ("above", |line| line.above), ("reason", |line| line.reason)];
         for (name, of) in more {
             columns.push((name.to_owned(), numbers(&|booked| of(booked.line))?));
         }

@@ -1,0 +1,83 @@
+//! Adjustments: fees, credits and decisions, each once per id. The same one again is already there; another one under the same
+//! id is refused with the fields that differ.
+
+use crate::flow::booking::{Booking, has_happened};
+use crate::flow::{Farthing, FlowError, now};
+use crate::id::{EventNumber, Org};
+use crate::ledger::decision::Adjustment;
+use crate::ledger::seal::{EventRow, State};
+use crate::store::BookedEntry;
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Adjusted {
+    pub was_there: bool,
+    pub adjustment: Adjustment,
+    pub entries: Vec<BookedEntry>,
+}
+
+/// What is asked for, and whether it says when it occurred; otherwise the time of asking stands in.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub adjustment: Adjustment,
+    pub with_time: bool,
+}
+
+impl Farthing {
+    pub async fn adjust(&self, org: Org, wish: &Wish) -> Result<Adjusted, FlowError> {
+        let Wish { adjustment, with_time } = wish;
+        adjustment.check().map_err(|wrong| FlowError::Refused(format!("{}: {}", wrong.field, wrong.why)))?;
+        let key = self.store.decision_key(org, "adjustment", &adjustment.id);
+        let mut books = self.books.lock().await;
+        let cache = books.entry(org).or_default();
+        let result = async {
+            let mut write = self.store.begin().await?;
+            let head = write.lock_heads(&[org]).await?.remove(0);
+            if let Some(known) = write.find_once(org, &[key]).await?[0] {
+                return Ok((true, EventNumber(known)));
+            }
+            let in_force = self.load_version(org, head.version).await?;
+            let mut booking = Booking::new(head, in_force, cache);
+            let number = booking.decide(&mut write, State::Adjusted, &adjustment.id, adjustment.body(), key).await?;
+            booking.adjust(&mut write, adjustment, number).await?;
+            let (sealed, keys) = booking.seal(&mut write, now()).await?;
+            write.remember_once(&keys).await?;
+            match write.commit().await {
+                Err(e) if !has_happened(&self.store, &[sealed]).await => Err(FlowError::from(e)),
+                _ => Ok((false, number)),
+            }
+        }
+        .await;
+        if matches!(result, Ok((false, _))) {
+            cache.settle();
+        }
+        drop(books);
+        let (was_there, number) = result?;
+        let standing = self.adjustment(org, number).await?;
+        let differs = standing.differs(adjustment, *with_time);
+        if was_there && !differs.is_empty() {
+            return Err(FlowError::Conflict(format!(
+                "adjustment {} is there already with another {}; what is booked stays, take another id for a further one",
+                adjustment.id,
+                differs.join(", ")
+            )));
+        }
+        Ok(Adjusted { was_there, adjustment: standing, entries: self.store.entries_of(org, number).await? })
+    }
+
+    async fn adjustment(&self, org: Org, number: EventNumber) -> Result<Adjustment, FlowError> {
+        let rows = self.store.records_between(org, number.0, number.0 + 1).await?;
+        let row = rows.first().ok_or_else(|| FlowError::NotThere(format!("there is no record {number}")))?;
+        read(row)
+    }
+
+    /// A page of adjustments in the order in which they were made, and where each is recorded.
+    pub async fn adjustments(&self, org: Org, after: i64, limit: i64) -> Result<Vec<(i64, Adjustment)>, FlowError> {
+        let rows = self.store.decisions(org, State::Adjusted, after, limit).await?;
+        rows.iter().map(|row| Ok((row.record, read(row)?))).collect()
+    }
+}
+
+fn read(row: &EventRow) -> Result<Adjustment, FlowError> {
+    Adjustment::read(&row.body).map_err(|why| crate::store::StoreError::damaged(format!("record {}", row.record), why).into())
+}

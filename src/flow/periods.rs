@@ -1,0 +1,270 @@
+//! Periods: a month is closed when it is over, proved and said so in the book itself. From then on nothing lands in it: what is
+//! late or corrected lands in the earliest month that is open. A closed month can be opened again, with those after it,
+//! and that too stands in the book.
+
+use crate::flow::accounts::Wanted;
+use crate::flow::booking::{Booking, has_happened};
+use crate::flow::{Farthing, FlowError, now};
+use crate::id::{BlockNumber, Org};
+use crate::ledger::decision::{Balances, Closing, Reopening, canonical, hash_of_balances, trial};
+use crate::ledger::seal::{EventRow, State};
+use crate::report::{AsOf, Cell, Dimension, Filter, Measure, Of, Query};
+use crate::store::{Head, StoreError};
+use crate::time::{Instant, Month};
+use std::collections::BTreeMap;
+
+/// What is to be closed.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub month: Month,
+    /// Usage without an amount is closed over: it will land in a later month when its price is known.
+    pub accept_held: bool,
+    pub note: String,
+    pub author: String,
+}
+
+/// A month and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub month: Month,
+    pub is_closed: bool,
+    pub closing: Closing,
+    pub reopened: Option<Reopening>,
+}
+
+/// What was found of a month before it is closed.
+struct Proof {
+    head: Head,
+    entries: i64,
+    amounts: BTreeMap<String, String>,
+    balances: Balances,
+}
+
+/// So often the proof is made anew because somebody booked into the month meanwhile; then the book waits for it.
+const ATTEMPTS: u32 = 3;
+/// Nobody closes as many months.
+const MOST: i64 = 100_000;
+
+impl Farthing {
+    /// Proves a month and closes it. `progress` is told how far the proof is.
+    pub async fn close_period(
+        &self,
+        org: Org,
+        wish: &Wish,
+        progress: impl Fn(BlockNumber, BlockNumber),
+    ) -> Result<Closing, FlowError> {
+        self.may_close(org, wish, &self.store.head(org).await?).await?;
+        if let Err(broken) = self.verify(org, &progress).await? {
+            let record = broken.record.map_or(String::new(), |record| format!(", {record}"));
+            return Err(FlowError::Refused(format!("the book is broken in block {}{record}: {}", broken.block, broken.why)));
+        }
+        let mut proof = self.prove(org, wish.month).await?;
+        for attempt in 1.. {
+            let mut books = self.books.lock().await;
+            let cache = books.entry(org).or_default();
+            let mut write = self.store.begin().await?;
+            let head = write.lock_heads(&[org]).await?.remove(0);
+            // Others wait from here on, so what is found now stays true.
+            self.may_close(org, wish, &head).await?;
+            let since = proof.head.next_sequence;
+            if self.store.booked_until(org, wish.month, since).await? {
+                if attempt < ATTEMPTS {
+                    drop(write);
+                    drop(books);
+                    proof = self.prove(org, wish.month).await?;
+                    continue;
+                }
+                proof = self.prove(org, wish.month).await?;
+            }
+            let held = self.held_before(org, wish.month.period().until).await?;
+            let turn = self.closings_of(org, wish.month).await? + 1;
+            let closing = proof.closing(wish, turn, held);
+            let in_force = self.load_version(org, head.version).await?;
+            let mut booking = Booking::new(head, in_force, cache);
+            let id = format!("{}#{turn}", wish.month);
+            let key = self.store.decision_key(org, "closing", &id);
+            booking.decide(&mut write, State::Closed, &id, canonical(&closing), key).await?;
+            booking.head.first_open = wish.month.next();
+            let (sealed, keys) = booking.seal(&mut write, now()).await?;
+            write.remember_once(&keys).await?;
+            if let Err(e) = write.commit().await
+                && !has_happened(&self.store, &[sealed]).await
+            {
+                return Err(e.into());
+            }
+            cache.settle();
+            return Ok(closing);
+        }
+        unreachable!("the last attempt closes the month or says why not")
+    }
+
+    /// Opens a month again, and those after it: they close in order. Answers those that are open now and were closed.
+    pub async fn reopen_period(&self, org: Org, month: Month, reason: &str, author: &str) -> Result<Vec<Month>, FlowError> {
+        let mut books = self.books.lock().await;
+        let cache = books.entry(org).or_default();
+        let mut write = self.store.begin().await?;
+        let head = write.lock_heads(&[org]).await?.remove(0);
+        let closed: Vec<Standing> = self.periods(org).await?.into_iter().filter(|standing| standing.is_closed).collect();
+        let Some(standing) = closed.iter().find(|standing| standing.month == month) else {
+            return Err(FlowError::Refused(format!("{month} is not closed")));
+        };
+        let reopening = Reopening {
+            reopening: month.to_string(),
+            turn: standing.closing.turn,
+            reason: reason.to_owned(),
+            author: author.to_owned(),
+            reopened_at: now().to_string(),
+        };
+        let opened = closed.iter().map(|standing| standing.month).filter(|other| *other >= month).collect();
+        // What came before stays closed, also where nobody ever closed it because nothing was in it.
+        let first_open = closed.iter().map(|standing| standing.month).filter(|other| *other < month).max();
+        let in_force = self.load_version(org, head.version).await?;
+        let mut booking = Booking::new(head, in_force, cache);
+        let id = format!("{month}#{}", standing.closing.turn);
+        let key = self.store.decision_key(org, "reopening", &id);
+        booking.decide(&mut write, State::Reopened, &id, canonical(&reopening), key).await?;
+        booking.head.first_open = first_open.map_or(Month::from_number(0), Month::next);
+        let (sealed, keys) = booking.seal(&mut write, now()).await?;
+        write.remember_once(&keys).await?;
+        if let Err(e) = write.commit().await
+            && !has_happened(&self.store, &[sealed]).await
+        {
+            return Err(e.into());
+        }
+        cache.settle();
+        Ok(opened)
+    }
+
+    /// Every month that was ever closed, in order, as it stands.
+    pub async fn periods(&self, org: Org) -> Result<Vec<Standing>, FlowError> {
+        let mut months: BTreeMap<Month, Standing> = BTreeMap::new();
+        let mut rows = self.store.decisions(org, State::Closed, 0, MOST).await?;
+        rows.extend(self.store.decisions(org, State::Reopened, 0, MOST).await?);
+        rows.sort_by_key(|row| row.record);
+        for row in rows {
+            match row.state {
+                State::Closed => {
+                    let closing = Closing::read(&row.body).map_err(|why| damaged(&row, why))?;
+                    let month = closing.month().map_err(|why| damaged(&row, why))?;
+                    months.insert(month, Standing { month, is_closed: true, closing, reopened: None });
+                }
+                _ => {
+                    let reopening = Reopening::read(&row.body).map_err(|why| damaged(&row, why))?;
+                    let month = reopening.month().map_err(|why| damaged(&row, why))?;
+                    for (_, standing) in months.range_mut(month..) {
+                        if standing.is_closed {
+                            (standing.is_closed, standing.reopened) = (false, Some(reopening.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(months.into_values().collect())
+    }
+
+    async fn closings_of(&self, org: Org, month: Month) -> Result<u32, FlowError> {
+        let known = self.periods(org).await?.into_iter().find(|standing| standing.month == month);
+        Ok(known.map_or(0, |standing| standing.closing.turn))
+    }
+
+    /// Whether a month is over, open, after all that is closed, and everything in it has an amount.
+    async fn may_close(&self, org: Org, wish: &Wish, head: &Head) -> Result<(), FlowError> {
+        let month = wish.month;
+        let refused = |why: String| Err(FlowError::Refused(why));
+        if month < head.first_open {
+            return refused(format!("{month} is closed already; `reopen` opens it again"));
+        }
+        if month.period().until > now() {
+            return refused(format!("{month} is not over; it can be closed from {} on", month.period().until));
+        }
+        if let Some(earlier) =
+            self.months_booked(org).await?.into_iter().find(|other| *other < month && *other >= head.first_open)
+        {
+            return refused(format!("{earlier} has entries and is open; months close in order, so close it first"));
+        }
+        let held = self.held_before(org, month.period().until).await?;
+        if !held.is_empty() && !wish.accept_held {
+            let told: Vec<String> = held.iter().map(|(reason, events)| format!("{events} {reason}")).collect();
+            return refused(format!(
+                "usage of {month} or before has no amount yet: {}; `held list` shows it. Publish what is missing, or accept \
+                 that it will land in a later month",
+                told.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// The months in which something was booked.
+    async fn months_booked(&self, org: Org) -> Result<Vec<Month>, FlowError> {
+        let query = Query { by: vec![Dimension::Period], show: vec![Measure::Entries], ..Query::default() };
+        let table = self.report(org, &query).await?.table;
+        let mut months: Vec<Month> = table.rows().filter_map(|row| row[0].plain().parse().ok()).collect();
+        months.sort_unstable();
+        Ok(months)
+    }
+
+    /// Usage from before an instant that has no amount, by reason.
+    async fn held_before(&self, org: Org, until: Instant) -> Result<BTreeMap<String, i64>, FlowError> {
+        let (by, show) = (vec![Dimension::Reason], vec![Measure::Entries]);
+        let query = Query { by, show, of: Of::Held, until: Some(until), ..Query::default() };
+        let table = self.report(org, &query).await?.table;
+        let place = table.columns.iter().position(|column| column.name == "entries");
+        let of_row = |row: Vec<Cell>| match place.map(|place| &row[place]) {
+            Some(Cell::Count(count)) if *count > 0 => Some((row[0].plain(), *count)),
+            _ => None,
+        };
+        Ok(table.rows().filter_map(of_row).collect())
+    }
+
+    /// What the month comes to, from the copies and from the entries: the same, or nothing is closed.
+    async fn prove(&self, org: Org, month: Month) -> Result<Proof, FlowError> {
+        let head = self.store.head(org).await?;
+        let as_of = (head.block.0 > 0).then_some(AsOf::Block(head.block));
+        let wanted = Wanted { as_of, period: Some(month), ..Wanted::default() };
+        let (balances, _) = self.balances(org, &wanted).await?;
+        let (scanned, _) = self.balances(org, &Wanted { scan: true, ..wanted }).await?;
+        if balances != scanned {
+            let why = "the segments do not say what the entries say; `farthing rebuild segments` makes them anew";
+            return Err(FlowError::Refused(why.to_owned()));
+        }
+        let trial = trial(&balances).map_err(|e| FlowError::Refused(e.to_string()))?;
+        if let Some((currency, sum)) = trial.iter().find(|(_, sum)| sum.debit != sum.credit) {
+            let why = format!("debits and credits in {currency} are not the same: {} and {}", sum.debit, sum.credit);
+            return Err(FlowError::Refused(why));
+        }
+        let filters = vec![Filter { dimension: Dimension::Period, values: vec![month.to_string()] }];
+        let query = Query { show: vec![Measure::Amount, Measure::Entries], filters, as_of, ..Query::default() };
+        let table = self.report(org, &query).await?.table;
+        let place = |name: &str| table.columns.iter().position(|column| column.name == name).unwrap_or_default();
+        let (entries, mut amounts) = (place("entries"), BTreeMap::new());
+        let mut count = 0;
+        for total in &table.totals {
+            amounts.insert(total.currency.to_string(), total.amount.to_string());
+            count += if let Some(Cell::Count(entries)) = total.cells.get(entries) { *entries } else { 0 };
+        }
+        Ok(Proof { head, entries: count, amounts, balances })
+    }
+}
+
+impl Proof {
+    fn closing(&self, wish: &Wish, turn: u32, held: BTreeMap<String, i64>) -> Closing {
+        Closing {
+            closing: wish.month.to_string(),
+            turn,
+            block: self.head.block.0,
+            hash: self.head.hash.to_string(),
+            entries: self.entries,
+            amounts: self.amounts.clone(),
+            accounts: self.balances.len() as u64,
+            balances: hash_of_balances(&self.balances),
+            held,
+            note: wish.note.clone(),
+            author: wish.author.clone(),
+            closed_at: now().to_string(),
+        }
+    }
+}
+
+fn damaged(row: &EventRow, why: String) -> FlowError {
+    StoreError::damaged(format!("record {}", row.record), why).into()
+}
