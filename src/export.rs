@@ -375,9 +375,9 @@ mod tests {
     #[test]
     fn no_two_columns_have_the_same_name() {
         let mut names: Vec<&str> = columns().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), 40 + Meter::COUNT);
+        assert_eq!(names.len(), 41 + Meter::COUNT);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 40 + Meter::COUNT);
+        assert_eq!(names.len(), 41 + Meter::COUNT);
     }
 }

@@ -14,7 +14,7 @@ use crate::ledger::items::Item;
 use crate::money::{Amount, Currency};
 use crate::rating::{Charge, Party, Rated};
 use crate::time::{Instant, Month};
-use crate::usage::{Outcome, Owner, Product, Text};
+use crate::usage::{Outcome, Owner, OwnerDimension, Product, Text, UsageEvent};
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -257,7 +257,20 @@ pub fn book_again(standing: &[Entry], charges: Vec<Entry>, turn: u32, first_open
 
 /// Whether the charges that stand for an event are what a rating says, before any of its names have numbers. Who bears them is
 /// for the caller to compare: an entry knows its owner by a number.
-pub fn says_the_same(standing: &[Entry], rated: &Rated) -> bool {
+pub fn says_the_same(standing: &[Entry], event: &UsageEvent, rated: &Rated) -> bool {
+    let portions = rated.portions(event);
+    let mut left = standing;
+    for portion in &portions {
+        let Some((these, others)) = left.split_at_checked(portion.rated.charges.len()) else { return false };
+        if !portion_says_the_same(these, &portion.rated) {
+            return false;
+        }
+        left = others;
+    }
+    left.is_empty()
+}
+
+fn portion_says_the_same(standing: &[Entry], rated: &Rated) -> bool {
     let same = |(entry, charge): (&Entry, &Charge)| {
         let items = entry.items.iter().map(|item| (item.meter, item.quantity, item.rate, item.amount));
         entry.posting.amount == charge.amount
@@ -266,8 +279,7 @@ pub fn says_the_same(standing: &[Entry], rated: &Rated) -> bool {
             && (entry.posting.debit == standing[0].posting.debit) == (charge.debit == rated.charges[0].debit)
             && items.eq(charge.items.iter().map(|item| (item.meter, item.quantity, item.rate, item.amount)))
     };
-    standing.len() == rated.charges.len()
-        && standing.iter().zip(&rated.charges).all(same)
+    standing.iter().zip(&rated.charges).all(same)
         && standing
             .first()
             .is_none_or(|first| (first.rated, first.reported, first.list) == (rated.rated, rated.reported, rated.list))
@@ -280,10 +292,13 @@ pub fn landing(occurred_at: Instant, first_open: Month) -> Month {
 
 /// The account of a party to an event's charge: `cost:search/alice` from `payable:openrouter`. Parts are
 /// percent-encoded and a missing one is `-`, so no name can pretend to be another account.
-pub fn account(party: Party, owner: &Owner, product: &Product) -> String {
+pub fn account(party: Party, cost: &[OwnerDimension], owner: &Owner, product: &Product) -> String {
     let part = |text: Option<&Text>| text.map_or_else(|| "-".to_owned(), |text| encoded(text));
     match party {
-        Party::Owner => format!("{COST}{}/{}", part(owner.team.as_ref()), part(owner.user.as_ref())),
+        Party::Owner => {
+            let parts: Vec<String> = cost.iter().map(|dimension| part(owner.get(*dimension))).collect();
+            format!("{COST}{}", parts.join("/"))
+        }
         Party::Provider => format!("{PAYABLE}{}", part(Some(&product.provider))),
         Party::Upstream => format!("{PAYABLE}{}", part(product.served_by.as_ref())),
         Party::Margin => format!("{MARGIN}{}", part(Some(&product.provider))),
@@ -316,9 +331,6 @@ impl Account {
             let meant = if meant.is_empty() { "-".to_owned() } else { encoded(&meant) };
             return Err(format!("`{part}` in `{shown}` is not how a part is spelled; write {meant}"));
         }
-        if root == "cost" && parts.len() != 2 {
-            return Err(format!("`{shown}` is nobody's cost; write cost:team/user, with - for what is not known"));
-        }
         Ok(Account(text.to_owned()))
     }
 
@@ -326,10 +338,16 @@ impl Account {
         &self.0
     }
 
-    /// Whose cost it is.
-    pub fn owner(&self) -> Option<Owner> {
-        let (team, user) = self.0.strip_prefix(COST)?.split_once('/')?;
-        Some(Owner { team: named(team), user: named(user), ..Owner::default() })
+    /// Whose cost it is, where accounts of costs are made of these dimensions; of none where it has other parts than they.
+    pub fn owner(&self, cost: &[OwnerDimension]) -> Option<Owner> {
+        let parts: Vec<&str> = self.0.strip_prefix(COST)?.split('/').collect();
+        let mut owner = Owner::default();
+        cost.iter().zip(&parts).for_each(|(dimension, part)| owner.set(*dimension, named(part)));
+        (parts.len() == cost.len()).then_some(owner)
+    }
+
+    pub fn is_a_cost(&self) -> bool {
+        self.0.starts_with(COST)
     }
 
     /// Whose account it is, where it is with somebody outside.
@@ -469,6 +487,8 @@ mod tests {
         assert_eq!(landing(occurred_at, "2026-05".parse().unwrap()).to_string(), "2026-05");
     }
 
+    const TEAM_USER: &[OwnerDimension] = &[OwnerDimension::Team, OwnerDimension::User];
+
     #[test]
     fn an_account_has_one_spelling() {
         for good in ["cost:search/ann", "cost:-/-", "cost:a%2Fb/%2D", "payable:openrouter", "expense:fees", "prepaid:a"] {
@@ -477,11 +497,11 @@ mod tests {
         let said = |bad: &str| Account::parse(bad).unwrap_err();
         assert!(said("fees").contains("is no account; write one as"));
         assert!(said("costs:a/b").starts_with("`costs` is no root of an account; known are cash, cost,"));
-        assert!(said("cost:ann").contains("write cost:team/user"));
         assert!(said("payable:a b").ends_with("write a%20b"));
         assert!(said("payable:%61").ends_with("write a"));
         assert!(said("payable:").ends_with("write -"));
-        assert_eq!(Account::parse("cost:-/a%20b").unwrap().owner().unwrap().user, Text::new("a b"));
+        assert_eq!(Account::parse("cost:-/a%20b").unwrap().owner(TEAM_USER).unwrap().user, Text::new("a b"));
+        assert_eq!(Account::parse("cost:ann").unwrap().owner(TEAM_USER), None);
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! charges for ever.
 
 pub mod ceiling;
+pub mod share;
 
 use crate::catalog::resolution::{self, CardFound, Found, Layer, NoCard, Prices, Trace};
+use crate::catalog::rules::Share;
 use crate::catalog::{Absent, Catalog, CostBasis};
 use crate::money::{Amount, Currency, Rate};
 use crate::usage::{Meter, Outcome, Owner, Quantities, Reported, Usage, UsageEvent};
@@ -38,6 +40,8 @@ pub struct Rated {
     pub above: Option<Arc<str>>,
     /// Who bears it, where a rule names somebody else than the producer does.
     pub owner: Option<Box<Owner>>,
+    /// Where several bear it: who, and how much of it each.
+    pub shares: Vec<Share>,
     /// Never empty; the first one carries the call and its meters.
     pub charges: Vec<Charge>,
 }
@@ -126,6 +130,10 @@ fn rate_traced(event: &UsageEvent, catalog: &Catalog, trace: &mut impl Trace) ->
     let event = ruled.as_ref().unwrap_or(event);
     match try_rate(event, catalog, trace) {
         Ok(mut rated) => {
+            rated.shares = catalog.rules().share(event);
+            for share in &rated.shares {
+                trace.note(|| format!("by rule {} parts of it are borne by {}", share.parts, share.owner.in_words()));
+            }
             rated.owner = owner.map(Box::new);
             rated.above = ceiling::exceeded(event, &rated, catalog).map(Arc::from);
             if let Some(above) = &rated.above {
@@ -180,6 +188,7 @@ fn nothing_owed(event: &UsageEvent) -> Rated {
         list: None,
         above: None,
         owner: None,
+        shares: Vec::new(),
         charges: vec![Charge::to(Party::Provider, Amount::ZERO, unrated(event))],
     }
 }
@@ -280,6 +289,7 @@ fn base(
                 list: None,
                 above: None,
                 owner: None,
+                shares: Vec::new(),
                 charges: vec![Charge::to(Party::Provider, reported.amount, items)],
             })
         }
@@ -294,6 +304,7 @@ fn base(
             list: priced.list,
             above: None,
             owner: None,
+            shares: Vec::new(),
             charges: vec![Charge::to(Party::Provider, priced.amount, priced.items)],
         }),
     }
@@ -341,6 +352,7 @@ fn own_key(
         list: None,
         above: None,
         owner: None,
+        shares: Vec::new(),
         charges,
     })
 }

@@ -7,7 +7,9 @@ use farthing::flow::publish::{CatalogFiles, Published, Wish};
 use farthing::flow::{Farthing, now, rerate};
 use farthing::id::{EventNumber, Org};
 use farthing::ledger::EntryKind;
+use farthing::report::{Cell, Dimension, Measure, Query};
 use farthing::store::EntryFilter;
+use farthing::usage::Text;
 use farthing::usage::dialect::{Context, native};
 
 const ACME: &str =
@@ -496,4 +498,129 @@ fn a_key_of_ones_own_at_the_provider_itself_is_one_charge() {
         assert!(matches!(&outcome, Outcome::Posted { amount, .. } if amount.to_string() == "1.05"), "{outcome:?}");
         assert_eq!(borne(&farthing, org).await, (vec!["cost:-/- 1.05".to_owned()], 1));
     });
+}
+
+/// Who bears what, by owner's team and user, as reports say it; and the entries of the book.
+async fn spend(farthing: &Farthing, org: Org, by: Dimension) -> Vec<(String, String, i64)> {
+    let query = Query { by: vec![by], show: vec![Measure::Amount, Measure::Calls], ..Query::default() };
+    let table = farthing.report(org, &query).await.unwrap().table;
+    let mut rows: Vec<_> = table
+        .rows()
+        .map(|row| (row[0].plain(), row[1].plain(), if let Cell::Count(calls) = row[3] { calls } else { 0 }))
+        .filter(|(_, amount, calls)| amount != "0" || *calls != 0)
+        .collect();
+    rows.sort();
+    rows
+}
+
+fn told(rows: &[(&str, &str, i64)]) -> Vec<(String, String, i64)> {
+    rows.iter().map(|(name, amount, calls)| ((*name).to_owned(), (*amount).to_owned(), *calls)).collect()
+}
+
+#[test]
+fn a_shared_cost_is_divided_to_the_last_digit_and_each_owner_sees_its_own() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let rule = "shares:\n  - source: gw-*\n    app: platform\n    among:\n      - {team: search, share: 1}\n      - {team: labs, project: p1, share: 1}\n      - {share: 1}\n";
+        publish(&farthing, org, rule).await;
+        let platform = r#""usage":{"input":1,"output":0},"app":"platform","team":"core","user":"ann""#;
+        send(&farthing, org, "gw-eu", "a", platform).await;
+        // A millionth of a dollar in three: what is left goes to the first of the largest.
+        let third = "0.000000333333333333333333";
+        let expected = told(&[("core", third, 0), ("labs", third, 0), ("search", "0.000000333333333333333334", 1)]);
+        assert_eq!(spend(&farthing, org, Dimension::Team).await, expected);
+        let by_meter = Query { by: vec![Dimension::Meter], show: vec![Measure::Amount, Measure::Quantity], ..Query::default() };
+        let table = farthing.report(org, &by_meter).await.unwrap().table;
+        let rows: Vec<Vec<String>> = table.rows().map(|row| row.iter().map(Cell::plain).collect()).collect();
+        assert_eq!(rows, [["input", "0.000001", "USD", "1"]]);
+        let (_, entries) = borne(&farthing, org).await;
+        assert_eq!(entries, 3, "one charge each");
+        // The same event again is there already; another one that the rule does not fit is borne by one.
+        let again = send(&farthing, org, "gw-eu", "a", platform).await;
+        assert!(matches!(again, Outcome::AlreadyPresent), "{again:?}");
+        send(&farthing, org, "gw-eu", "b", r#""usage":{"input":1,"output":0},"app":"other","team":"core""#).await;
+        assert_eq!(borne(&farthing, org).await.1, 4);
+        farthing.verify(org, |_, _| {}).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn another_rule_of_shares_moves_what_was_booked_when_it_is_rerated_and_only_then() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let used = format!(r#"{USED},"team":"core","user":"ann""#);
+        for id in ["a", "b"] {
+            send(&farthing, org, "gw", id, &used).await;
+        }
+        let wish = |dry_run| rerate::Wish { dry_run, reason: "shared".to_owned(), ..rerate::Wish::default() };
+        publish(&farthing, org, "shares:\n  - team: core\n    among: [{team: labs, share: 3}, {share: 1}]\n").await;
+        assert_eq!(spend(&farthing, org, Dimension::Team).await, told(&[("core", "2", 2)]));
+        let dry = farthing.rerate(org, &wish(true), |_| {}).await.unwrap();
+        assert_eq!((dry.changed, dry.reattributed, dry.posted), (2, 2, 0));
+        assert!(dry.changes.values().all(|moved| moved.before == moved.after), "the whole costs what it did");
+        let done = farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
+        assert_eq!((done.changed, done.posted), (2, 6));
+        assert_eq!(spend(&farthing, org, Dimension::Team).await, told(&[("core", "0.5", 0), ("labs", "1.5", 2)]));
+        let again = farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
+        assert_eq!((again.examined, again.changed), (2, 0));
+        // Parts of another size move it again; none at all gives it back.
+        publish(&farthing, org, "shares:\n  - team: core\n    among: [{team: labs, share: 1}, {share: 1}]\n").await;
+        farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
+        assert_eq!(spend(&farthing, org, Dimension::Team).await, told(&[("core", "1", 0), ("labs", "1", 2)]));
+        publish(&farthing, org, "ranking: []\n").await;
+        farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
+        assert_eq!(spend(&farthing, org, Dimension::Team).await, told(&[("core", "2", 2)]));
+        farthing.verify(org, |_, _| {}).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn accounts_are_made_as_the_rules_say_and_made_again_when_they_say_otherwise() {
+    both(async |database| {
+        let (farthing, org) = book(database).await;
+        let used = format!(r#"{USED},"team":"core","user":"ann","project":"p/1""#);
+        send(&farthing, org, "gw", "a", &used).await;
+        publish(&farthing, org, "accounts:\n  cost: [project, team]\n").await;
+        send(&farthing, org, "gw", "b", &used).await;
+        assert_eq!(borne(&farthing, org).await.0, ["cost:core/ann 1", "cost:p%2F1/core 1"]);
+        let dry = rerate::Wish { dry_run: true, ..rerate::Wish::default() };
+        let dry = farthing.rerate(org, &dry, |_| {}).await.unwrap();
+        assert_eq!((dry.examined, dry.changed, dry.reattributed), (2, 1, 0), "past events are looked at first");
+        let wish = rerate::Wish { reason: "by project".to_owned(), ..rerate::Wish::default() };
+        assert_eq!(farthing.rerate(org, &wish, |_| {}).await.unwrap().posted, 2);
+        assert_eq!(borne(&farthing, org).await.0, ["cost:p%2F1/core 2"]);
+        // An adjustment has to name an account of the same make.
+        let adjustment = |debit: &str| farthing::flow::adjust::Wish {
+            adjustment: farthing::ledger::decision::Adjustment {
+                id: Text::known("fee"),
+                amount: farthing::money::Amount::parse("1").unwrap(),
+                currency: farthing::money::Currency::USD,
+                debit: farthing::ledger::Account::parse(debit).unwrap(),
+                credit: farthing::ledger::Account::parse("payable:acme").unwrap(),
+                reason: Text::known("agreed"),
+                author: Text::known("ann"),
+                occurred_at: now(),
+                model: None,
+            },
+            with_time: false,
+        };
+        let said = farthing.adjust(org, &adjustment("cost:core")).await.unwrap_err().to_string();
+        assert!(said.contains("write cost:project/team"), "{said}");
+        farthing.adjust(org, &adjustment("cost:p%2F1/core")).await.unwrap();
+        assert_eq!(spend(&farthing, org, Dimension::Project).await, told(&[("p/1", "3", 2)]));
+    });
+}
+
+#[test]
+fn a_rule_that_cannot_be_meant_is_refused_with_its_line() {
+    let said = |yaml: &str| own::read(yaml).unwrap_err()[0].to_string();
+    assert!(said("shares:\n  - team: a\n    among: [{team: b, share: 1}]\n").contains("shared by two or more"));
+    assert!(said("shares:\n  - among: [{team: b, share: 0}, {share: 1}]\n").contains("whole number from 1 to 1000000"));
+    assert!(said("shares:\n  - among: [{team: b, share: 1}, {team: b, share: 1}]\n").contains("has two shares"));
+    assert!(said("accounts:\n  cost: [team, teem]\n").contains("`teem` is unknown or there twice"));
+    let rules = "shares:\n  - source: gw-*\n    app: x\n    among: [{team: b, share: 2}, {share: 1}]\n    note: agreed\naccounts: {cost: [team]}\n";
+    let once = own::read(rules).unwrap().remove(0);
+    let text = own::write(&once);
+    assert_eq!(own::write(&own::read(&text).unwrap().remove(0)), text, "{text}");
+    assert!(text.contains("{team: b, share: 2}"), "{text}");
 }

@@ -1,6 +1,10 @@
 -- What people decided: adjustments, closings and reopenings are records among the events, in states of their own.
 CREATE INDEX events_decided ON events (org, state, record) WHERE state >= 6;
 
+-- Several owners may share a charge; each has one of its own in every turn.
+DROP INDEX entries_by_event;
+CREATE UNIQUE INDEX entries_by_event ON entries (org, event, turn, kind, owner, debit, credit);
+
 -- An entry takes away from a cost when it moves something from an owner's account to another.
 DROP VIEW readable_entries;
 CREATE VIEW readable_entries AS

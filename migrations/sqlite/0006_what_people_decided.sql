@@ -1,8 +1,14 @@
 -- What people decided: adjustments, closings and reopenings are records among the events, in states of their own.
 CREATE INDEX events_decided ON events (org, state, record) WHERE state >= 6;
 
+-- Several owners may share a charge; each has one of its own in every turn.
+DROP INDEX entries_by_event;
+CREATE UNIQUE INDEX entries_by_event ON entries (org, event, turn, kind, owner, debit, credit);
+
 ANALYZE sqlite_schema;
-INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('events', 'events_decided', '1000 1000 300 1');
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES 
+  ('events', 'events_decided', '1000 1000 300 1'),
+  ('entries', 'entries_by_event', '1000000 1000000 2 1 1 1 1 1 1');
 ANALYZE sqlite_schema;
 
 -- An entry takes away from a cost when it moves something from an owner's account to another.

@@ -11,6 +11,10 @@ use std::fmt;
 pub struct Rules {
     /// For each dimension the first that fits an event and finds something decides; where none does, the producer's own word.
     pub attribution: Vec<Attribution>,
+    /// The first that fits an event divides its cost.
+    pub shares: Vec<Sharing>,
+    /// What the accounts of owners' costs are made of; team and user where nothing is said.
+    pub cost: Option<Vec<OwnerDimension>>,
     /// Sources whose word counts for more than that of all further down; those that are not named share the last place.
     pub ranking: Vec<Pattern>,
 }
@@ -23,6 +27,24 @@ pub struct Attribution {
     /// Of several takings the first that is there.
     pub takes: Vec<(OwnerDimension, Vec<Taking>)>,
     pub note: Option<Text>,
+}
+
+/// Who bears together what certain owners use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sharing {
+    pub source: Pattern,
+    /// Only what is borne by an owner of whom these are true.
+    pub of: Vec<(OwnerDimension, Text)>,
+    /// Whose part is how large: the owner of the event, but for what is named.
+    pub among: Vec<(Vec<(OwnerDimension, Text)>, u32)>,
+    pub note: Option<Text>,
+}
+
+/// An owner's part of a cost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Share {
+    pub owner: Owner,
+    pub parts: u32,
 }
 
 /// Where a dimension is taken from.
@@ -42,7 +64,28 @@ pub enum Taking {
 
 impl Rules {
     pub fn is_empty(&self) -> bool {
-        self.attribution.is_empty() && self.ranking.is_empty()
+        *self == Rules::default()
+    }
+
+    /// What accounts of owners' costs are made of.
+    pub fn cost(&self) -> &[OwnerDimension] {
+        self.cost.as_deref().unwrap_or(&[OwnerDimension::Team, OwnerDimension::User])
+    }
+
+    /// Who bears an event together, if several do; it is attributed already.
+    pub fn share(&self, event: &UsageEvent) -> Vec<Share> {
+        let Some(sharing) = self.shares.iter().find(|sharing| sharing.fits(event)) else { return Vec::new() };
+        let mut shares: Vec<Share> = Vec::with_capacity(sharing.among.len());
+        for (named, parts) in &sharing.among {
+            let mut owner = event.owner.clone();
+            named.iter().for_each(|(dimension, text)| owner.set(*dimension, Some(text.clone())));
+            // Two that come to be the same owner are one.
+            match shares.iter_mut().find(|share| share.owner == owner) {
+                Some(same) => same.parts += parts,
+                None => shares.push(Share { owner, parts: *parts }),
+            }
+        }
+        shares
     }
 
     /// Who bears an event, where that is not whom its producer names.
@@ -68,7 +111,35 @@ impl Rules {
     pub fn lines(&self) -> Vec<String> {
         let ranking: Vec<_> = self.ranking.iter().map(Pattern::to_string).collect();
         let ranking = Some(format!("ranking: {}", ranking.join(" before "))).filter(|_| !self.ranking.is_empty());
-        self.attribution.iter().map(Attribution::to_string).chain(ranking).collect()
+        let cost = self.cost.as_ref().map(|_| {
+            let parts: Vec<_> = self.cost().iter().map(|dimension| dimension.name()).collect();
+            format!("accounts of costs: {}", parts.join("/"))
+        });
+        let shares = self.shares.iter().map(Sharing::to_string);
+        self.attribution.iter().map(Attribution::to_string).chain(shares).chain(cost).chain(ranking).collect()
+    }
+}
+
+impl Sharing {
+    fn fits(&self, event: &UsageEvent) -> bool {
+        self.source.fits(&event.source) && self.of.iter().all(|(dimension, text)| event.owner.get(*dimension) == Some(text))
+    }
+}
+
+impl fmt::Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = |named: &[(OwnerDimension, Text)]| {
+            let words: Vec<_> = named.iter().map(|(dimension, text)| format!("{} {text}", dimension.name())).collect();
+            if words.is_empty() { "its own owner".to_owned() } else { words.join(" and ") }
+        };
+        write!(f, "shares of {}", self.source)?;
+        if !self.of.is_empty() {
+            write!(f, " for {}", words(&self.of))?;
+        }
+        for (place, (named, parts)) in self.among.iter().enumerate() {
+            write!(f, "{} {parts} for {}", if place == 0 { ":" } else { ";" }, words(named))?;
+        }
+        Ok(())
     }
 }
 

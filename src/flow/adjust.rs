@@ -37,6 +37,8 @@ impl Farthing {
                 return Ok((true, EventNumber(known)));
             }
             let in_force = self.load_version(org, head.version).await?;
+            let cost = in_force.catalog.rules().cost();
+            adjustment.fits(cost).map_err(|wrong| FlowError::Refused(format!("{}: {}", wrong.field, wrong.why)))?;
             let mut booking = Booking::new(head, in_force, cache);
             let number = booking.decide(&mut write, State::Adjusted, &adjustment.id, adjustment.body(), key).await?;
             booking.adjust(&mut write, adjustment, number).await?;

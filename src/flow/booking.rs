@@ -4,11 +4,12 @@
 use crate::bytes::Writer;
 use crate::catalog::resolution::Layer;
 use crate::flow::{FlowError, InForce};
-use crate::id::{EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
+use crate::id::{EventNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::decision::{Adjustment, SOURCE};
 use crate::ledger::items::Item;
 use crate::ledger::seal::{self, BlockHash, Dimensions, EventRow, Header, Sealer, State};
 use crate::ledger::{self, Entry, EntryKind, Posting};
+use crate::rating::share::Portion;
 use crate::rating::{Party, RATER, Rated};
 use crate::store::{
     Block, Conflict, Head, HeldEvent, NameKind, NewName, OWNER_KINDS, OnceKey, PRODUCT_KINDS, Store, StoreError, Suspect, Write,
@@ -24,6 +25,8 @@ use hashbrown::{Equivalent, HashMap, HashSet};
 #[derive(Default)]
 pub struct NameCache {
     unsettled: bool,
+    /// The rules under which the accounts in it were made.
+    version: Option<Version>,
     names: HashMap<NameKey, NameId>,
     owners: HashMap<Owner, Borne>,
     products: HashMap<Product, Bought>,
@@ -78,10 +81,14 @@ impl NameCache {
         self.names.get(&NameText { kind, text }).copied()
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, version: Version) {
         let too_large = self.names.len() > MOST || self.owners.len() > MOST || self.products.len() > MOST;
         if self.unsettled || too_large {
             self.forget();
+        }
+        // Another version may make other accounts.
+        if self.version.replace(version) != Some(version) {
+            self.owners.clear();
         }
         self.unsettled = true;
     }
@@ -117,7 +124,7 @@ pub struct Booking<'c> {
 
 impl<'c> Booking<'c> {
     pub fn new(head: Head, in_force: InForce, cache: &'c mut NameCache) -> Booking<'c> {
-        cache.begin();
+        cache.begin(in_force.version);
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).expect("the operating system has random numbers");
         Booking {
@@ -150,14 +157,17 @@ impl<'c> Booking<'c> {
         events: impl Iterator<Item = (&'e UsageEvent, Option<&'e Rated>)> + Clone,
     ) -> Result<(), FlowError> {
         let mut accounts: HashSet<String> = HashSet::new();
-        let account_of_owner = |owner: &Owner, event: &UsageEvent| ledger::account(Party::Owner, owner, &event.product);
+        let rules = self.in_force.catalog.clone();
+        let cost = rules.rules().cost();
+        let account_of_owner = |owner: &Owner, event: &UsageEvent| ledger::account(Party::Owner, cost, owner, &event.product);
         let mut texts: HashSet<(NameKind, &str)> = HashSet::new();
         // In the order in which they first appear, so that the same events give the same numbers.
         let (mut owners, mut products) = (Vec::new(), Vec::new());
         let (mut seen_owners, mut seen_products) = (HashSet::new(), HashSet::new());
         for (event, rated) in events.clone() {
             // Whom the producer names, and who bears it by rule.
-            for owner in std::iter::once(&event.owner).chain(rated.and_then(|rated| rated.owner.as_deref())) {
+            let shares = rated.map_or(&[][..], |rated| &rated.shares).iter().map(|share| &share.owner);
+            for owner in std::iter::once(&event.owner).chain(rated.and_then(|rated| rated.owner.as_deref())).chain(shares) {
                 if self.cache.owners.contains_key(owner) || !seen_owners.insert(owner) {
                     continue;
                 }
@@ -168,7 +178,7 @@ impl<'c> Booking<'c> {
             }
             if !self.cache.products.contains_key(&event.product) && seen_products.insert(&event.product) {
                 products.push(event);
-                accounts.insert(ledger::account(Party::Provider, &event.owner, &event.product));
+                accounts.insert(ledger::account(Party::Provider, cost, &event.owner, &event.product));
                 let parts = event.product.dimensions().into_iter().zip(PRODUCT_KINDS);
                 texts.extend(parts.filter_map(|((_, text), kind)| Some((kind, &**text?))));
             }
@@ -179,7 +189,7 @@ impl<'c> Booking<'c> {
             texts.extend(rated.above.as_deref().map(|ceiling| (NameKind::Ceiling, ceiling)));
             for party in rated.charges.iter().flat_map(|charge| [charge.debit, charge.credit]) {
                 if matches!(party, Party::Upstream | Party::Margin) {
-                    accounts.insert(ledger::account(party, rated.owner(event), &event.product));
+                    accounts.insert(ledger::account(party, cost, rated.owner(event), &event.product));
                 }
             }
         }
@@ -194,7 +204,7 @@ impl<'c> Booking<'c> {
         for event in products {
             let product = &event.product;
             let number = self.product_number(write, product.dimensions().map(|(_, text)| text)).await?;
-            let account = self.name(NameKind::Account, &ledger::account(Party::Provider, &event.owner, &event.product));
+            let account = self.name(NameKind::Account, &ledger::account(Party::Provider, cost, &event.owner, &event.product));
             self.cache.products.insert(product.clone(), Bought { product: number, account });
         }
         Ok(())
@@ -232,6 +242,10 @@ impl<'c> Booking<'c> {
         body: String,
         key: OnceKey,
     ) -> Result<EventNumber, FlowError> {
+        // Also so that the memory of keys knows what another process wrote meanwhile.
+        if write.find_once(self.org(), &[key]).await?[0].is_some() {
+            return Err(FlowError::Refused(format!("{id} was decided already")));
+        }
         self.intern_names(write, HashSet::from([(NameKind::Source, SOURCE)])).await?;
         let number = EventNumber(self.head.next_record);
         self.head.next_record += 1;
@@ -246,7 +260,7 @@ impl<'c> Booking<'c> {
 
     /// Posts what an adjustment moves.
     pub async fn adjust(&mut self, write: &mut Write, adjustment: &Adjustment, number: EventNumber) -> Result<(), FlowError> {
-        let (provider, parts) = (adjustment.provider(), adjustment.parts());
+        let (provider, parts) = (adjustment.provider(), adjustment.parts(self.in_force.catalog.rules().cost()));
         let mut texts: HashSet<(NameKind, &str)> = HashSet::from([(NameKind::Reason, &*adjustment.reason)]);
         texts.extend(provider.as_deref().map(|provider| (NameKind::Provider, provider)));
         texts.extend(adjustment.model.as_deref().map(|model| (NameKind::Model, model)));
@@ -377,18 +391,34 @@ impl<'c> Booking<'c> {
         rated: &Rated,
         turn: u32,
     ) -> Result<Vec<Entry>, ledger::NoPosting> {
+        let mut entries = Vec::with_capacity(rated.charges.len());
+        for portion in rated.portions(event) {
+            self.charge_portion(number, event, &portion, turn, &mut entries)?;
+        }
+        Ok(entries)
+    }
+
+    /// What one owner bears of it.
+    fn charge_portion(
+        &self,
+        number: EventNumber,
+        event: &UsageEvent,
+        portion: &Portion<'_>,
+        turn: u32,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), ledger::NoPosting> {
+        let (owner, rated) = (portion.owner, &*portion.rated);
         let bought = self.cache.products[&event.product];
-        let owner = rated.owner(event);
         let borne = self.cache.owners[owner];
+        let cost = self.in_force.catalog.rules().cost();
         let source = self.name(NameKind::Source, &event.source);
         let card = |label: &str| self.name(NameKind::Card, label);
         let account = |party| match party {
             Party::Owner => borne.account,
             Party::Provider => bought.account,
-            Party::Upstream | Party::Margin => self.name(NameKind::Account, &ledger::account(party, owner, &event.product)),
+            Party::Upstream | Party::Margin => self.name(NameKind::Account, &ledger::account(party, cost, owner, &event.product)),
         };
         let period = ledger::landing(event.occurred_at, self.head.first_open);
-        let mut entries = Vec::with_capacity(rated.charges.len());
         for (place, charge) in rated.charges.iter().enumerate() {
             let posting = Posting::new(account(charge.debit), account(charge.credit), charge.amount, rated.currency)?;
             let items = charge.items.iter().map(|item| Item {
@@ -414,7 +444,7 @@ impl<'c> Booking<'c> {
                 product: bought.product,
                 posting,
                 outcome: event.outcome,
-                calls: if first { event.calls } else { 0 },
+                calls: if first { portion.calls } else { 0 },
                 estimated: event.estimated,
                 rated: rated.rated.filter(|_| first),
                 reported: rated.reported.filter(|_| first),
@@ -426,7 +456,7 @@ impl<'c> Booking<'c> {
                 items: items.collect(),
             });
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Takes entries into the block, in this order; answers the number of the first.

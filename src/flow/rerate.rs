@@ -8,10 +8,10 @@ use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, InForce, now};
 use crate::id::{EventNumber, Org, Version};
 use crate::ledger::seal::{EventRow, State, decides};
-use crate::ledger::{Entry, book_again, says_the_same};
+use crate::ledger::{COST, Entry, account, book_again, says_the_same};
 use crate::money::{Amount, Currency};
 use crate::rating::{Rated, Rating, rate};
-use crate::store::{EntryFilter, Names, Write};
+use crate::store::{EntryFilter, Names, StoreError, Write};
 use crate::time::Instant;
 use crate::usage::{Owner, UsageEvent};
 use std::collections::{BTreeMap, HashMap};
@@ -78,8 +78,15 @@ struct Booked {
     record: i64,
     event: UsageEvent,
     standing: Vec<Entry>,
-    /// Who bears what stands.
+    /// Of each charge that stands who bears it, and between which accounts.
+    sides: Vec<Side>,
+}
+
+#[derive(PartialEq)]
+struct Side {
     owner: Owner,
+    debit: String,
+    credit: String,
 }
 
 /// Entries that one step reads, and so the most events that one commit books again.
@@ -120,13 +127,23 @@ impl Farthing {
         let mut entries = by_event(self.store.entries_of_events(org, events).await?);
         entries.values_mut().for_each(|entries| *entries = standing(entries));
         let owners: Vec<_> = entries.values().flatten().map(|entry| entry.owner).collect();
+        let accounts: Vec<_> =
+            entries.values().flatten().flat_map(|entry| [entry.posting.debit(), entry.posting.credit()]).collect();
         let mut names = Names::default();
-        names.learn(&self.store, org, &owners, &[], &[]).await?;
+        names.learn(&self.store, org, &owners, &[], &accounts).await?;
         let mut booked = Vec::with_capacity(events.len());
         for stored in self.store.standing_events(org, events).await? {
             let Some(standing) = entries.remove(&stored.row.event).filter(|standing| !standing.is_empty()) else { continue };
-            let owner = names.owner(standing[0].owner)?;
-            booked.push(Booked { number: stored.row.event, record: stored.row.record, event: stored.event, standing, owner });
+            let side = |entry: &Entry| {
+                let (debit, credit) = (names.text(entry.posting.debit())?, names.text(entry.posting.credit())?);
+                Ok::<Side, StoreError>(Side {
+                    owner: names.owner(entry.owner)?,
+                    debit: debit.to_owned(),
+                    credit: credit.to_owned(),
+                })
+            };
+            let sides = standing.iter().map(side).collect::<Result<_, _>>()?;
+            booked.push(Booked { number: stored.row.event, record: stored.row.record, event: stored.event, standing, sides });
         }
         Ok(booked)
     }
@@ -143,7 +160,7 @@ impl Farthing {
         for booked in page {
             total.examined += 1;
             match rate(&booked.event, &in_force.catalog) {
-                Rating::Rated(rated) if booked.is_as(&rated) => {}
+                Rating::Rated(rated) if booked.is_as(&rated, in_force) => {}
                 Rating::Rated(rated) => changed.push((booked, rated)),
                 Rating::Unpriced(unpriced) => total.leave(&booked.event, unpriced.to_string()),
             }
@@ -179,7 +196,7 @@ impl Farthing {
             changed.retain_mut(|(booked, rated)| match rate(&booked.event, &in_force.catalog) {
                 Rating::Rated(again) => {
                     *rated = again;
-                    !booked.is_as(rated)
+                    !booked.is_as(rated, &in_force)
                 }
                 Rating::Unpriced(unpriced) => {
                     total.leave(&booked.event, unpriced.to_string());
@@ -217,9 +234,42 @@ impl Farthing {
 }
 
 impl Booked {
-    /// Whether what stands says the same as a rating: the same money for the same things, borne by the same.
-    fn is_as(&self, rated: &Rated) -> bool {
-        says_the_same(&self.standing, rated) && self.owner == *rated.owner(&self.event)
+    /// Whether what stands says the same as a rating: the same money for the same things, borne by the same, between the same
+    /// accounts.
+    fn is_as(&self, rated: &Rated, in_force: &InForce) -> bool {
+        if !says_the_same(&self.standing, &self.event, rated) {
+            return false;
+        }
+        let cost = in_force.catalog.rules().cost();
+        let mut sides = self.sides.iter();
+        rated.portions(&self.event).iter().all(|portion| {
+            let account = |party| account(party, cost, portion.owner, &self.event.product);
+            portion.rated.charges.iter().all(|charge| {
+                let is_as = |side: &Side| {
+                    side.owner == *portion.owner && side.debit == account(charge.debit) && side.credit == account(charge.credit)
+                };
+                sides.next().is_some_and(is_as)
+            })
+        })
+    }
+
+    /// What owners bear of it: a margin that pays gives some of it back.
+    fn borne(&self) -> Amount {
+        let sides = self.standing.iter().zip(&self.sides);
+        let amounts = sides.map(|(entry, side)| match side.debit.starts_with(COST) {
+            true => entry.posting.amount(),
+            false => -entry.posting.amount(),
+        });
+        amounts.sum()
+    }
+
+    /// Whether others bear it than before.
+    fn moves(&self, rated: &Rated) -> bool {
+        let portions = rated.portions(&self.event);
+        let now = portions.iter().map(|portion| portion.owner);
+        let mut before: Vec<&Owner> = self.sides.iter().map(|side| &side.owner).collect();
+        before.dedup();
+        !now.eq(before)
     }
 }
 
@@ -293,21 +343,12 @@ impl Rerated {
 
     fn moved(&mut self, booked: &Booked, rated: &Rated) {
         self.changed += 1;
-        self.reattributed += u64::from(booked.owner != *rated.owner(&booked.event));
+        self.reattributed += u64::from(booked.moves(rated));
         let product = &booked.event.product;
         let (provider, model) = (product.provider.to_string(), product.model.to_string());
         let moved = self.changes.entry(Bought { provider, model, currency: rated.currency }).or_default();
         moved.events += 1;
-        moved.before += borne(&booked.standing);
+        moved.before += booked.borne();
         moved.after += rated.amount;
     }
-}
-
-/// What the owner bears of an event's charges: the first one is the owner's, a margin may give some of it back.
-fn borne(standing: &[Entry]) -> Amount {
-    let Some(owner) = standing.first().map(|entry| entry.posting.debit()) else { return Amount::ZERO };
-    standing.iter().fold(Amount::ZERO, |sum, entry| match entry.posting.debit() == owner {
-        true => sum + entry.posting.amount(),
-        false => sum - entry.posting.amount(),
-    })
 }

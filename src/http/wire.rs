@@ -2,8 +2,8 @@
 
 use crate::flow::ingest::Outcome;
 use crate::flow::quote::Quote;
-use crate::ledger;
 use crate::ledger::items::Item;
+use crate::money::Amount;
 use crate::rating::{LineItem, Rating};
 use crate::store::{BookedEntry, Decision, Names, StoreError};
 use crate::usage::dialect::native;
@@ -219,7 +219,7 @@ impl EntryBody {
     /// `names` knows everything that the entry refers to.
     pub fn new(booked: &BookedEntry, event: Option<EventRef>, names: &Names) -> std::result::Result<EntryBody, StoreError> {
         let entry = &booked.entry;
-        let money = |amount: Option<crate::money::Amount>| amount.map(|amount| amount.to_string());
+        let money = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
         let name = |name: Option<crate::id::NameId>| name.map(|name| names.text(name).map(str::to_owned)).transpose();
         let items = entry.items.iter().map(|item| stored_item(item, names));
         Ok(EntryBody {
@@ -371,8 +371,7 @@ impl QuoteBody {
                 body.detail = Some(unpriced.to_string());
             }
             Rating::Rated(rated) => {
-                let money = |amount: Option<crate::money::Amount>| amount.map(|amount| amount.to_string());
-                let owner = rated.owner(&quote.event);
+                let money = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
                 body.outcome = "rated";
                 body.amount = Some(rated.amount.to_string());
                 body.rated_amount = money(rated.rated);
@@ -381,15 +380,12 @@ impl QuoteBody {
                 body.currency = Some(rated.currency.to_string());
                 body.layer = Some(rated.layer.name());
                 body.card = rated.card.as_deref().map(str::to_owned);
-                body.charges = rated
-                    .charges
-                    .iter()
-                    .map(|charge| ChargeBody {
-                        owner: ledger::account(charge.debit, owner, &quote.event.product),
-                        payee: ledger::account(charge.credit, owner, &quote.event.product),
-                        amount: charge.amount.to_string(),
-                    })
-                    .collect();
+                let posting = |(owner, payee, amount): &(String, String, Amount)| ChargeBody {
+                    owner: owner.clone(),
+                    payee: payee.clone(),
+                    amount: amount.to_string(),
+                };
+                body.charges = quote.postings.iter().map(posting).collect();
                 body.line_items = rated.charges.iter().flat_map(|charge| &charge.items).map(quoted_item).collect();
             }
         }

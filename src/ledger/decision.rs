@@ -5,7 +5,7 @@
 use crate::ledger::{self, Account};
 use crate::money::{Amount, Currency};
 use crate::time::{Instant, Month};
-use crate::usage::{Owner, Text};
+use crate::usage::{Owner, OwnerDimension, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,15 +55,27 @@ impl Adjustment {
         Ok(())
     }
 
+    /// Whether its accounts of costs are made as the rules in force make them.
+    pub fn fits(&self, cost: &[OwnerDimension]) -> Result<(), Wrong> {
+        for (field, account) in [("debit", &self.debit), ("credit", &self.credit)] {
+            if account.is_a_cost() && account.owner(cost).is_none() {
+                let parts: Vec<&str> = cost.iter().map(|dimension| dimension.name()).collect();
+                let how = format!("cost:{}, with - for what is not known", parts.join("/"));
+                return Err(Wrong { field, why: format!("`{}` is nobody's cost; write {how}", account.as_str()) });
+            }
+        }
+        Ok(())
+    }
+
     /// From one owner to another it takes two steps, so that each sees its own in its own reports.
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self, cost: &[OwnerDimension]) -> Vec<Part> {
         let part = |debit: &str, credit: &str, owner: Option<Owner>| Part {
             debit: debit.to_owned(),
             credit: credit.to_owned(),
             owner: owner.unwrap_or_default(),
         };
         let (debit, credit) = (self.debit.as_str(), self.credit.as_str());
-        match (self.debit.owner(), self.credit.owner()) {
+        match (self.debit.owner(cost), self.credit.owner(cost)) {
             (Some(to), Some(from)) => vec![part(debit, BETWEEN, Some(to)), part(BETWEEN, credit, Some(from))],
             (to, from) => vec![part(debit, credit, to.or(from))],
         }
@@ -238,6 +250,8 @@ pub fn trial(balances: &Balances) -> Result<BTreeMap<Currency, Balance>, ledger:
 mod tests {
     use super::*;
 
+    const TEAM_USER: &[OwnerDimension] = &[OwnerDimension::Team, OwnerDimension::User];
+
     fn adjustment(debit: &str, credit: &str) -> Adjustment {
         Adjustment {
             id: Text::known("fee-1"),
@@ -264,12 +278,12 @@ mod tests {
     #[test]
     fn between_two_owners_each_sees_its_own_part() {
         let moved = adjustment("cost:search/ann", "cost:labs/-");
-        let parts = moved.parts();
+        let parts = moved.parts(TEAM_USER);
         let told: Vec<_> = parts.iter().map(|part| (part.debit.as_str(), part.credit.as_str())).collect();
         assert_eq!(told, [("cost:search/ann", "transfer:cost"), ("transfer:cost", "cost:labs/-")]);
         assert_eq!(parts[0].owner.user, Text::new("ann"));
         assert_eq!((parts[1].owner.team.clone(), parts[1].owner.user.clone()), (Text::new("labs"), None));
-        assert_eq!(adjustment("cost:search/ann", "payable:openrouter").parts().len(), 1);
+        assert_eq!(adjustment("cost:search/ann", "payable:openrouter").parts(TEAM_USER).len(), 1);
         assert_eq!(adjustment("expense:fees", "prepaid:openrouter").provider(), Text::new("openrouter"));
     }
 
@@ -281,5 +295,10 @@ mod tests {
         };
         assert_eq!((wrong("0"), wrong("-1")), ("amount", "amount"));
         assert_eq!(adjustment("cost:-/-", "cost:-/-").check().unwrap_err().field, "credit");
+        let said = adjustment("expense:fees", "cost:ann").fits(TEAM_USER).unwrap_err();
+        assert_eq!(
+            (said.field, said.why.as_str()),
+            ("credit", "`cost:ann` is nobody's cost; write cost:team/user, with - for what is not known")
+        );
     }
 }

@@ -501,7 +501,7 @@ mod tests {
     fn a_wrong_question_gets_an_answer_that_helps() {
         let said = Dimension::named("teams").unwrap_err();
         assert!(said.starts_with("`teams` is no dimension; known are hour, day, week,") && said.ends_with("label:KEY"), "{said}");
-        assert!(Measure::named("cost").unwrap_err().contains("known are amount, calls"));
+        assert!(Measure::named("cost").unwrap_err().contains("known are amount, posted"));
         assert_eq!(Dimension::named("label:feature").unwrap().to_string(), "label:feature");
         let ask = |change: fn(&mut Query)| {
             let mut query = Query { by: vec![Dimension::Team], ..Query::default() };
