@@ -27,6 +27,7 @@ mod refresh;
 mod replay;
 mod reports;
 mod rules;
+mod statements;
 mod store;
 mod stories;
 mod support;
