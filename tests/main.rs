@@ -18,6 +18,7 @@ mod http;
 mod importers;
 mod jobs;
 mod notations;
+mod openrouter;
 #[cfg(feature = "polars")]
 mod parquet;
 mod peers;
