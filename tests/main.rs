@@ -24,6 +24,7 @@ mod parquet;
 mod peers;
 mod prices;
 mod pull;
+mod reconcile;
 mod refresh;
 mod replay;
 mod reports;

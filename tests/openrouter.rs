@@ -212,6 +212,29 @@ fn a_missing_or_wrong_key_is_told_by_its_name() {
     });
 }
 
+#[test]
+fn keys_are_found_in_the_environment_or_in_a_file_that_it_names() {
+    let file = std::env::temp_dir().join(format!("farthing-management-{}", std::process::id()));
+    std::fs::write(&file, format!("{MANAGEMENT}\n")).unwrap();
+    let variable = |name: &str| match name {
+        "OPENROUTER_MANAGEMENT_KEY_FILE" => Some(file.display().to_string()),
+        "OPENROUTER_API_KEY" => Some(INFERENCE.to_owned()),
+        _ => None,
+    };
+    let keys = Keys::gather(variable).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    block_on(async {
+        let provider = Provider::start();
+        let client = Openrouter::new(&provider.url, keys, Patience::default()).unwrap();
+        provider.will_say([json(r#"{"data":{"total_credits":1,"total_usage":0}}"#), json(r#"{"data":{"usage":0}}"#)]);
+        client.credits().await.unwrap();
+        client.key().await.unwrap();
+        let sent: Vec<bool> =
+            provider.asked().iter().zip([MANAGEMENT, INFERENCE]).map(|(asked, key)| asked.contains(key)).collect();
+        assert_eq!(sent, [true, true]);
+    });
+}
+
 /// Everything that is logged while something is done, at every level.
 fn logged(act: impl FnOnce()) -> String {
     #[derive(Clone)]

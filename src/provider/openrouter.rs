@@ -6,7 +6,7 @@
 mod account;
 mod ask;
 
-use super::secret::Secret;
+use super::secret::{NoSecret, Secret};
 use super::{FIRST_PAUSE, FetchError, TIMEOUT, in_full, shown};
 use crate::reconcile::statement::{Statement, Unreadable, activity, analytics, generation};
 use crate::time::{Instant, Period};
@@ -14,6 +14,7 @@ pub use account::{Credits, Key};
 use ask::Question;
 use reqwest::{Method, Url};
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where OpenRouter is, unless configured otherwise.
@@ -45,6 +46,17 @@ pub struct Patience {
     pub first_pause: Duration,
     /// For a record that is not there yet: OpenRouter knows of a generation only some time after it has answered.
     pub record: Duration,
+}
+
+impl Keys {
+    /// The keys as the environment names them, themselves or in files: `variable` answers what one is set to.
+    pub fn gather(variable: impl Fn(&str) -> Option<String>) -> Result<Keys, NoSecret> {
+        let secret = |name: &str| {
+            let file = variable(&format!("{name}_FILE")).filter(|file| !file.is_empty()).map(PathBuf::from);
+            Secret::gather(name, variable(name).as_deref(), file.as_deref())
+        };
+        Ok(Keys { management: secret(MANAGEMENT.1)?, inference: secret(INFERENCE.1)? })
+    }
 }
 
 impl Default for Patience {
@@ -156,14 +168,14 @@ impl Openrouter {
             Some(hash) => question.with("api_key_hash", hash),
             None => question,
         };
-        let received = self.ask(&question.as_management()).await?;
+        let received = self.ask(&question.by_management()).await?;
         let read = activity::read(&received.text, key_hash).and_then(|statement| only_of(day, statement));
         answered(vec![received], read)
     }
 
     /// The record of one generation. While it is not there yet it is asked for again, later and later.
     pub async fn generation(&self, id: &str) -> Result<Answered<Statement>, OpenrouterError> {
-        let question = self.get(&["generation"]).with("id", id).as_inference();
+        let question = self.get(&["generation"]).with("id", id).by_inference();
         let started = tokio::time::Instant::now();
         let mut pause = self.patience.first_pause;
         loop {
@@ -213,19 +225,19 @@ impl Openrouter {
             "time_range": {"start": from.to_string(), "end": until.to_string()},
             "limit": LIMIT,
         });
-        self.question(Method::POST, &["analytics", "query"]).with_body(body.to_string()).as_management()
+        self.question(Method::POST, &["analytics", "query"]).with_body(body.to_string()).by_management()
     }
 
     /// What was ever bought and used, of which the difference is the balance.
     pub async fn credits(&self) -> Result<Answered<Credits>, OpenrouterError> {
-        let received = self.ask(&self.get(&["credits"]).as_management()).await?;
+        let received = self.ask(&self.get(&["credits"]).by_management()).await?;
         let read = Credits::read(&received.text);
         answered(vec![received], read)
     }
 
     /// What the inference key says of itself.
     pub async fn key(&self) -> Result<Answered<Key>, OpenrouterError> {
-        let received = self.ask(&self.get(&["key"]).as_inference()).await?;
+        let received = self.ask(&self.get(&["key"]).by_inference()).await?;
         let read = Key::read(&received.text);
         answered(vec![received], read)
     }
@@ -235,7 +247,7 @@ impl Openrouter {
         let (mut received, mut keys) = (Vec::new(), Vec::<Key>::new());
         for _ in 0..PAGES {
             let page = self.get(&["keys"]).with("include_disabled", "true").with("offset", &keys.len().to_string());
-            let answer = self.ask(&page.as_management()).await?;
+            let answer = self.ask(&page.by_management()).await?;
             let more = Key::read_all(&answer.text).map_err(|why| unread(&answer, why))?;
             received.push(answer);
             // A server that knows no pages answers with the first one again.
@@ -262,9 +274,7 @@ impl Openrouter {
 fn answered<T>(received: Vec<Received>, read: Result<T, Unreadable>) -> Result<Answered<T>, OpenrouterError> {
     match read {
         Ok(read) => Ok(Answered { received, read }),
-        Err(why) => {
-            Err(received.first().map_or_else(|| OpenrouterError::TooMany { at: Instant::from_micros(0) }, |r| unread(r, why)))
-        }
+        Err(why) => Err(unread(received.first().expect("only what was received is read"), why)),
     }
 }
 

@@ -14,6 +14,7 @@ mod table;
 use crate::money::{Amount, Currency};
 use crate::reconcile::texts::{Id, Ids, Name, Names};
 use crate::time::{Instant, Period};
+use crate::usage::{Meter, Quantities};
 pub use table::Table;
 
 /// A provider's claim.
@@ -124,6 +125,12 @@ impl Flags {
         self.0 & flag.0 != 0
     }
 
+    /// What either has.
+    #[must_use]
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
     #[must_use]
     pub const fn with(self, flag: Flags, set: bool) -> Flags {
         if set { Flags(self.0 | flag.0) } else { self }
@@ -150,6 +157,14 @@ impl Tokens {
     pub fn disjoint(prompt: u64, cached: u64, completion: u64, reasoning: u64) -> Option<Tokens> {
         let (input, output) = (prompt.checked_sub(cached)?, completion.checked_sub(reasoning)?);
         Some(Tokens { input, cache_read: cached, output, reasoning })
+    }
+
+    /// The same of what was counted in finer meters.
+    pub fn of(quantities: &Quantities) -> Tokens {
+        let of = |meters: &[Meter]| meters.iter().map(|meter| quantities.get(*meter)).sum::<u64>();
+        let cache_read = of(&[Meter::CacheRead, Meter::AudioCacheRead]);
+        let output = of(&[Meter::Output, Meter::AudioOutput, Meter::ImageOutput]);
+        Tokens { input: quantities.prompt_tokens() - cache_read, cache_read, output, reasoning: quantities.get(Meter::Reasoning) }
     }
 
     pub const fn prompt(self) -> u64 {
@@ -207,8 +222,7 @@ impl Statement {
     /// The shortest run of whole UTC days that has all its lines.
     pub fn days(&self) -> Option<Period> {
         let (first, last) = (self.lines.iter().map(|line| line.at).min()?, self.lines.iter().map(|line| line.at).max()?);
-        let day = |at: Instant| at.micros().div_euclid(DAY);
-        Some(Period { from: Instant::from_micros(day(first) * DAY), until: Instant::from_micros((day(last) + 1) * DAY) })
+        Some(Period { from: first.day(), until: Instant::from_micros(last.day().micros() + DAY) })
     }
 
     /// Places of the lines that are generations, in the order of their ids.

@@ -44,17 +44,17 @@ impl Names {
         &self.texts[name.0.get() as usize - 1]
     }
 
-    /// For every text of others, in their order, its number here, if it has one.
-    pub fn numbers_of(&self, others: &Names) -> Translation {
-        Translation(others.texts.iter().map(|text| self.find(text)).collect())
+    /// Takes in the texts of others, and answers what these are called here.
+    pub fn take_in(&mut self, others: &Names) -> Translation {
+        Translation(others.texts.iter().map(|text| self.name(text)).collect())
     }
 }
 
 /// What the names of one table are called in another.
-pub struct Translation(Vec<Option<Name>>);
+pub struct Translation(Vec<Name>);
 
 impl Translation {
-    pub fn get(&self, name: Name) -> Option<Name> {
+    pub fn get(&self, name: Name) -> Name {
         self.0[name.0.get() as usize - 1]
     }
 }

@@ -30,11 +30,11 @@ impl Question {
         Question { body: Some(body), ..self }
     }
 
-    pub(super) fn as_management(self) -> Question {
+    pub(super) fn by_management(self) -> Question {
         Question { key: Some(MANAGEMENT), ..self }
     }
 
-    pub(super) fn as_inference(self) -> Question {
+    pub(super) fn by_inference(self) -> Question {
         Question { key: Some(INFERENCE), ..self }
     }
 
