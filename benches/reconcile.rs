@@ -1,5 +1,5 @@
-//! How long a million lines take against a million calls, and how much memory: `cargo bench --bench reconcile [-- LINES]`. Every
-//! seventh line differs in one way or another.
+//! How long a million lines take against a million calls, and how much memory: `cargo bench --bench reconcile [-- LINES]
+//! [guess]`, the latter without a single id in the book. Every seventh line differs in one way or another.
 
 use farthing::id::Sequence;
 use farthing::money::Amount;
@@ -15,6 +15,7 @@ const REST: &str = "false,true,,completed,tool_calls,12034,1034,An Agent,sample-
 fn main() {
     let asked = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let lines: u64 = asked.unwrap_or(1_000_000);
+    let with_ids = std::env::args().all(|argument| argument != "guess");
     println!("a line has {} bytes in memory, a call {}", size_of::<farthing::reconcile::statement::Line>(), size_of::<Booked>());
 
     let text = csv(lines);
@@ -25,14 +26,14 @@ fn main() {
     println!("now {} MB", resident());
 
     let started = Moment::now();
-    let book = book(lines);
+    let book = book(lines, with_ids);
     println!("{} calls made in {:.2?}; now {} MB, peak {} MB", book.calls.len(), started.elapsed(), resident(), peak());
 
     let started = Moment::now();
     let period = statement.days().expect("there are lines");
     let comparison = compare(&book, &statement, period, &Tolerance::default()).expect("it fits");
     println!("compared in {:.2?}; peak {} MB", started.elapsed(), peak());
-    println!("matched {}", comparison.matched.count);
+    println!("guessed {}, matched {}", comparison.guesses.len(), comparison.matched.count);
     for class in Class::ALL {
         println!("{} {}", class.name(), comparison.of(class).count);
     }
@@ -62,7 +63,7 @@ fn csv(lines: u64) -> String {
     text
 }
 
-fn book(calls: u64) -> Book {
+fn book(calls: u64, with_ids: bool) -> Book {
     let mut book = Book { calls: Vec::with_capacity(calls as usize), ..Book::default() };
     let azure = book.names.name("Azure");
     for number in 0..calls {
@@ -72,10 +73,10 @@ fn book(calls: u64) -> Book {
         if number % 1_000 == 1 {
             continue;
         }
-        let generation = book.ids.keep(&id(number));
+        let generation = with_ids.then(|| book.ids.keep(&id(number)));
         book.calls.push(Booked {
             sequence: Sequence(number as i64),
-            generation: Some(generation),
+            generation,
             at: Instant::from_micros((1_787_000_000 + number as i64 / 12) * 1_000_000),
             model: Some(model),
             served_by: Some(azure),

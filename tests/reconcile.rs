@@ -309,6 +309,16 @@ fn a_guess_says_how_far_apart_its_times_are_and_who_else_it_could_have_been() {
     assert_eq!(classes, [(Class::MissingHere, Cause::NeverSent), (Class::Quantity, Cause::CountsDifferForNothing)]);
 }
 
+#[test]
+fn calls_that_are_all_alike_and_all_at_once_each_get_a_line() {
+    let mut book = Book::default();
+    book.calls = (0..200).map(|sequence| call(&mut book, sequence, "")).collect();
+    let rows: Vec<String> = (0..200).map(|row| format!("g{row},NOW,0.005,1000,400,100,a/b,Azure,,,false,k")).collect();
+    let comparison = compared(&book, &export(&rows.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert_eq!((comparison.guesses.len(), comparison.variances.len()), (200, 0));
+    assert_eq!(comparison.guesses[0].margin, Some(0), "it could have been any other");
+}
+
 /// How many of the guesses are right is printed and must not fall. All share one model; counts repeat every few hundred calls.
 #[test]
 fn guesses_are_right_nearly_always() {
@@ -341,8 +351,8 @@ fn guesses_are_right_nearly_always() {
         all += book.calls.iter().filter(|call| lines.contains(&call.sequence.0)).count();
     }
     println!("{right} of {made} guesses are right, of {all} that could be made");
-    assert!(right * 100 >= made * 97, "precision fell: {right} of {made}");
-    assert!(right * 100 >= all * 98, "recall fell: {right} of {all}");
+    assert!(right * 100 >= made * 99, "precision fell: {right} of {made}");
+    assert!(right * 100 >= all * 99, "recall fell: {right} of {all}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What OpenRouter's books say, read from every form they come in: each test is a text and what is understood of it.
 
 use farthing::money::{Amount, Currency};
-use farthing::reconcile::purchases::{PurchaseKind, Purchases};
+use farthing::reconcile::purchases::{Closing, DoubtfulFee, FeeRule, PurchaseKind, Purchases};
 use farthing::reconcile::statement::{
     Flags, Form, Line, Precision, Statement, Tokens, activity, analytics, chart_csv, cut_to_micros, generation, generations_csv,
 };
@@ -251,6 +251,30 @@ fn purchases_move_credits_by_what_is_left_of_them() {
     assert_eq!(usd.credits(), money("143.5"));
     let eur = purchases.movement("EUR".parse().unwrap());
     assert_eq!((eur.invoices, eur.credits()), (money("300"), Amount::ZERO));
+}
+
+#[test]
+fn a_month_of_purchases_closes_and_each_error_in_it_is_named_with_its_amount() {
+    let october = |purchases: &str| {
+        let purchases = Purchases::read(purchases).unwrap();
+        let movement = purchases.movement(Currency::USD);
+        let closing = Closing { before: money("20"), movement, usage: money("41.2345678901"), after: money("122.2654321099") };
+        let fees = purchases.doubtful_fees(&FeeRule::default(), Currency::USD);
+        let told = |fee: &DoubtfulFee| format!("{} {:?} {} -> {}", fee.invoice_id, fee.lines, fee.expected, fee.observed);
+        (closing.unexplained(), fees.iter().map(told).collect::<Vec<_>>())
+    };
+    assert_eq!(october(PURCHASES), (Amount::ZERO, vec![]));
+    for (right, wrong, unexplained, fee) in [
+        ("fee,5.50,", "fee,5.60,", "0.1", Some("in_1 [2, 3, 4] 5.5 -> 5.6")),
+        ("fee,0.80,", "fee,0.55,", "-0.25", Some("in_2 [5, 6, 7] 0.8 -> 0.55")),
+        ("tax,20.05,", "tax,21.05,", "1", Some("in_1 [2, 3, 4] 5.45 -> 5.5")),
+        ("refund,10,", "refund,1,", "-9", None),
+        ("expiry,1.5,", "expiry,15,", "13.5", None),
+        ("transfer,-5,", "transfer,5,", "-10", None),
+    ] {
+        let (left, fees) = october(&PURCHASES.replace(right, wrong));
+        assert_eq!((left, fees), (money(unexplained), fee.map(str::to_owned).into_iter().collect()), "{wrong}");
+    }
 }
 
 #[test]

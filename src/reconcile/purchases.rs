@@ -6,6 +6,7 @@ use crate::money::{Amount, Currency};
 use crate::reconcile::statement::{Table, Unreadable};
 use crate::time::Instant;
 use crate::usage::Text;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 pub struct Purchases {
@@ -54,6 +55,34 @@ pub struct Movement {
     pub transfers: Amount,
     pub invoices: Amount,
 }
+
+/// What is asked for a purchase on top of the credits, as a share of these in thousandths, and at least this much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FeeRule {
+    pub thousandths: u16,
+    pub minimum: Amount,
+}
+
+/// A purchase whose fee is not what the rule asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DoubtfulFee {
+    pub invoice_id: Text,
+    /// The lines of its top-up, fee and tax.
+    pub lines: Vec<u32>,
+    pub expected: Amount,
+    pub observed: Amount,
+}
+
+/// A month's credits from one look at the balance to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Closing {
+    pub before: Amount,
+    pub movement: Movement,
+    pub usage: Amount,
+    pub after: Amount,
+}
+
+const CENT: i128 = 10_i128.pow(22);
 
 const COLUMNS: [&str; 6] = ["date", "kind", "amount", "currency", "invoice_id", "note"];
 
@@ -120,6 +149,53 @@ impl Purchases {
             } += row.amount;
         }
         movement
+    }
+}
+
+impl Default for FeeRule {
+    /// By card: 5.5%, at least 0.80.
+    fn default() -> FeeRule {
+        FeeRule { thousandths: 55, minimum: Amount::from_units(80 * CENT) }
+    }
+}
+
+impl FeeRule {
+    /// The fee within what was paid without tax, to the nearest cent: the share is one of the credits, and these are what is
+    /// left of the payment.
+    pub fn fee_within(&self, paid: Amount) -> Amount {
+        let (share, whole) = (i128::from(self.thousandths), 1_000 + i128::from(self.thousandths));
+        // Cents first: a payment is a whole number of them, and the product stays small.
+        let cents = (paid.units() / CENT * share * 2 + whole).div_euclid(2 * whole);
+        Amount::from_units(cents * CENT).max(self.minimum)
+    }
+}
+
+impl Purchases {
+    /// The purchases of one currency whose fees are others than the rule asks. Only what has an invoice's id can be told
+    /// apart.
+    pub fn doubtful_fees(&self, rule: &FeeRule, currency: Currency) -> Vec<DoubtfulFee> {
+        let parts = [PurchaseKind::TopUp, PurchaseKind::Fee, PurchaseKind::Tax];
+        let mut invoices: BTreeMap<&Text, Vec<&Purchase>> = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.currency == currency && parts.contains(&row.kind)) {
+            if let Some(id) = &row.invoice_id {
+                invoices.entry(id).or_default().push(row);
+            }
+        }
+        let doubtful = invoices.into_iter().filter_map(|(id, rows)| {
+            let [paid, observed, tax] =
+                parts.map(|kind| rows.iter().filter(|row| row.kind == kind).map(|row| row.amount).sum::<Amount>());
+            let expected = rule.fee_within(paid - tax);
+            let lines = rows.iter().map(|row| row.line).collect();
+            (!paid.is_zero() && expected != observed).then(|| DoubtfulFee { invoice_id: id.clone(), lines, expected, observed })
+        });
+        doubtful.collect()
+    }
+}
+
+impl Closing {
+    /// The change of the balance that neither purchases nor usage explain: zero where nothing was forgotten.
+    pub fn unexplained(&self) -> Amount {
+        (self.after - self.before) - (self.movement.credits() - self.usage)
     }
 }
 

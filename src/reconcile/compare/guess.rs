@@ -3,9 +3,8 @@
 //! next candidate was, so that a person can see what it is worth.
 
 use super::Findings;
-use super::weigh::{Scales, Side};
 use crate::id::Sequence;
-use crate::reconcile::statement::Flags;
+use crate::reconcile::statement::{Flags, Precision, cut_to_micros};
 use std::collections::HashSet;
 
 /// A pair that was guessed.
@@ -27,8 +26,10 @@ pub(super) struct Guessed {
     pub lines: Vec<u32>,
 }
 
-/// Neighbours in time that are looked at on either side: enough for any real density, and an end for any other.
-const NEIGHBOURS: usize = 256;
+/// Candidates of one call that are looked at in one round, and rounds: calls that are all alike and all at once have the same
+/// few lines nearest to them, and whoever goes away empty is asked again about those that are left.
+const NEAREST: usize = 16;
+const ROUNDS: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
@@ -40,34 +41,42 @@ struct Candidate {
 }
 
 pub(super) fn pairs(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Guessed {
-    let candidates = candidates(findings, calls, lines);
-    let (mut taken_calls, mut taken_lines) = (HashSet::new(), HashSet::new());
-    let mut pairs = Vec::new();
-    for candidate in &candidates {
-        if taken_calls.contains(&candidate.call) || taken_lines.contains(&candidate.line) {
-            continue;
+    let mut guessed = Guessed { pairs: Vec::new(), calls: calls.to_vec(), lines: lines.to_vec() };
+    for _ in 0..ROUNDS {
+        let candidates = candidates(findings, &guessed.calls, &guessed.lines);
+        if candidates.is_empty() {
+            break;
         }
-        taken_calls.insert(candidate.call);
-        taken_lines.insert(candidate.line);
-        pairs.push(*candidate);
+        guessed.take(findings, &candidates);
     }
-    let rivals = Rivals::of(&candidates);
-    let pairs = pairs.into_iter().map(|pair| {
-        let guess = Guess {
-            sequence: findings.call(pair.call).sequence,
-            line: findings.line(pair.line).number,
-            apart: pair.apart,
-            margin: rivals.margin(&pair),
-        };
-        (guess, pair.call, pair.line)
-    });
-    Guessed {
-        pairs: pairs.collect(),
-        calls: calls.iter().copied().filter(|call| !taken_calls.contains(call)).collect(),
-        lines: lines.iter().copied().filter(|line| !taken_lines.contains(line)).collect(),
+    guessed
+}
+
+impl Guessed {
+    /// Takes the best pairs first, and each call and line once.
+    fn take(&mut self, findings: &Findings<'_>, candidates: &[Candidate]) {
+        let rivals = Rivals::of(candidates);
+        let (mut calls, mut lines) = (HashSet::new(), HashSet::new());
+        for pair in candidates {
+            if calls.contains(&pair.call) || lines.contains(&pair.line) {
+                continue;
+            }
+            calls.insert(pair.call);
+            lines.insert(pair.line);
+            let guess = Guess {
+                sequence: findings.call(pair.call).sequence,
+                line: findings.line(pair.line).number,
+                apart: pair.apart,
+                margin: rivals.margin(pair),
+            };
+            self.pairs.push((guess, pair.call, pair.line));
+        }
+        self.calls.retain(|call| !calls.contains(call));
+        self.lines.retain(|line| !lines.contains(line));
     }
 }
 
+/// For each call the candidates that are best, all of them in the order from good to bad.
 fn candidates(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Vec<Candidate> {
     let key = |line: u32| {
         let line = findings.line(line);
@@ -75,15 +84,26 @@ fn candidates(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Vec<Cand
     };
     let mut by_time = lines.to_vec();
     by_time.sort_unstable_by_key(|line| (key(*line), *line));
-    let mut candidates = Vec::new();
+    let (mut candidates, mut near) = (Vec::new(), Vec::new());
     for call in calls {
         let booked = findings.call(*call);
         if booked.model.is_none() {
             continue;
         }
+        let is_near = |line: &&u32| {
+            let (model, at) = key(**line);
+            model == booked.model && (at.micros() - booked.at.micros()).abs() <= findings.tolerance.window
+        };
         let middle = by_time.partition_point(|line| key(*line) < (booked.model, booked.at));
-        let near = middle.saturating_sub(NEIGHBOURS)..(middle + NEIGHBOURS).min(by_time.len());
-        candidates.extend(by_time[near].iter().filter_map(|line| candidate(findings, *call, *line)));
+        let (before, after) = by_time.split_at(middle);
+        let lines = before.iter().rev().take_while(is_near).chain(after.iter().take_while(is_near));
+        near.clear();
+        near.extend(lines.filter_map(|line| candidate(findings, *call, *line)));
+        if near.len() > NEAREST {
+            near.select_nth_unstable(NEAREST);
+            near.truncate(NEAREST);
+        }
+        candidates.extend_from_slice(&near);
     }
     candidates.sort_unstable();
     candidates
@@ -91,22 +111,18 @@ fn candidates(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Vec<Cand
 
 fn candidate(findings: &Findings<'_>, call: u32, line: u32) -> Option<Candidate> {
     let (booked, claimed) = (findings.call(call), findings.line(line));
-    let apart = (booked.at.micros() - claimed.at.micros()).abs();
-    if apart > findings.tolerance.window || findings.translated(claimed.model) != booked.model {
-        return None;
-    }
-    let (ours, theirs) = (Side::of_call(booked), Side::of_line(findings, claimed));
     let counted =
         !booked.flags.has(Flags::COUNTS_UNTOLD) && !claimed.flags.has(Flags::COUNTS_UNTOLD) && !booked.tokens.is_empty();
     let counts = counted && booked.tokens == claimed.tokens;
-    let cost = !claimed.amount.is_zero() && Scales::new(findings, &ours, &theirs).same_amount();
+    let printed = if claimed.precision == Precision::Truncated { cut_to_micros(booked.amount) } else { booked.amount };
+    let cost = !claimed.amount.is_zero() && printed == claimed.amount;
     let level = match (counts, cost) {
         (true, true) => 0,
         (true, false) => 1,
         (false, true) => 2,
         (false, false) => return None,
     };
-    Some(Candidate { level, apart, call, line })
+    Some(Candidate { level, apart: (booked.at.micros() - claimed.at.micros()).abs(), call, line })
 }
 
 /// The candidates by either end, to see who else there was.

@@ -122,11 +122,6 @@ impl<'s> Scales<'s> {
         Some(self.byok().or_else(|| self.tools()).or_else(by_counts).or_else(|| self.tier()).unwrap_or_else(|| self.price()))
     }
 
-    /// Whether the amounts are the same but for how they are printed.
-    pub(super) fn same_amount(&self) -> bool {
-        self.explains(self.ours.amount)
-    }
-
     /// Whether the difference would be gone if our amount were this one.
     fn explains(&self, amount: Amount) -> bool {
         (self.theirs.truncated && cut_to_micros(amount) == self.theirs.amount) || self.is_near(amount, self.noise)
