@@ -1,5 +1,6 @@
 //! What OpenRouter's books say, read from every form they come in: each test is a text and what is understood of it.
 
+use crate::support::random::Random;
 use farthing::money::{Amount, Currency};
 use farthing::reconcile::purchases::{Closing, DoubtfulFee, FeeRule, PurchaseKind, Purchases};
 use farthing::reconcile::statement::{
@@ -294,4 +295,40 @@ fn a_bad_purchase_is_refused_by_line_column_and_fix() {
     ] {
         assert_eq!(Purchases::read(&text).unwrap_err().to_string(), said);
     }
+}
+
+/// Broken in a thousand ways: cut, doubled, overwritten.
+#[test]
+fn no_text_makes_a_reader_panic() {
+    let day = r#"{"data":[{"date":"2026-11-20 00:00:00","model_permaslug":"a/b","usage":0.1369135,"requests":"1523","prompt_tokens":"24794","completion_tokens":7493}]}"#;
+    let record = r#"{"data":{"id":"gen-1","created_at":"2026-02-24T21:19:33.705Z","total_cost":3.452e-5,"native_tokens_prompt":64,"provider_responses":[{"status":200}]}}"#;
+    let analysed =
+        r#"{"data":{"data":[{"date__day":"2026-11-20","generation_id":"g","credits_usage":1}],"metadata":{"truncated":false}}}"#;
+    let mut random = Random::new(7);
+    let (mut read, mut refused) = (0, 0);
+    for text in [GENERATIONS, PURCHASES, day, record, analysed] {
+        for _ in 0..1_000 {
+            let mut broken: Vec<char> = text.chars().collect();
+            for _ in 0..1 + random.below(3) {
+                let place = random.below(broken.len() as u64) as usize;
+                match random.below(4) {
+                    0 => broken.truncate(place + 1),
+                    1 => broken[place] = *random.pick(&['"', ',', '\n', '\r', '\0', 'é', '-', '9', 'e', '{', '\u{feff}']),
+                    2 if broken.len() > 1 => drop(broken.remove(place)),
+                    _ => broken.extend_from_within(place..),
+                }
+            }
+            let broken: String = broken.into_iter().collect();
+            let answers = [
+                generations_csv::read(&broken).is_ok(),
+                chart_csv::read(&broken).is_ok(),
+                activity::read(&broken, None).is_ok(),
+                generation::read(&[&broken]).is_ok(),
+                analytics::read(&[&broken, &broken]).is_ok(),
+                Purchases::read(&broken).is_ok(),
+            ];
+            *(if answers.contains(&true) { &mut read } else { &mut refused }) += 1;
+        }
+    }
+    assert!(read > 100 && refused > 1_000, "{read} read, {refused} refused");
 }

@@ -1,5 +1,5 @@
-//! A key that opens a door. It can be sent, and that is all: it prints as nothing, is not compared, and is wiped from no log
-//! because it never gets into one.
+//! A key that opens a door. It can be sent and that is all: it prints as nothing, so it gets into no log and no message by
+//! accident, and errors about it name where it came from instead of what it is.
 
 use std::fmt;
 use std::path::Path;

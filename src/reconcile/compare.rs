@@ -129,7 +129,11 @@ pub enum CannotCompare {
 /// Compares what both sides say of a period. What lies outside of it is looked at too, to tell what is missing from what is
 /// only on another day, and adds nothing to any sum.
 pub fn compare(book: &Book, statement: &Statement, period: Period, tolerance: &Tolerance) -> Result<Comparison, CannotCompare> {
-    let sizes = book.calls.iter().flat_map(|call| [call.amount, call.tools, call.upstream]).map(Amount::abs);
+    let sizes = book
+        .calls
+        .iter()
+        .flat_map(|call| [call.amount, call.tools, call.upstream, call.reported.unwrap_or_default()])
+        .map(Amount::abs);
     let mut size = Amount::ZERO;
     for amount in sizes {
         size = size.checked_add(amount).filter(|size| size.fits()).ok_or(CannotCompare::TooLarge)?;

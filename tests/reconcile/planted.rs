@@ -332,8 +332,7 @@ fn every_planted_difference_of_a_day_is_found_and_nothing_else_is() {
         let mut random = Random::new(seed);
         let (mut book, mut rows, mut expected) = (Book::default(), Vec::new(), Vec::new());
         let (mut rounding, mut sequence) = (0, 0);
-        for model in 0..13 {
-            let plant = DAY_PLANTS[model];
+        for (model, plant) in DAY_PLANTS.into_iter().enumerate() {
             let day = 5 + random.below(15);
             let mut late = Day::default();
             for date in [day - 5, day, day + 1] {

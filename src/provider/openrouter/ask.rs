@@ -69,12 +69,8 @@ impl Openrouter {
 
     fn authorization(&self, question: &Question) -> Result<Option<HeaderValue>, OpenrouterError> {
         let Some((kind, variable)) = question.key else { return Ok(None) };
-        // Records are the account's: a management key is let in where no other is there.
-        let secret = match (kind, &self.keys.management, &self.keys.inference) {
-            ("inference", management, inference) => inference.as_ref().or(management.as_ref()),
-            (_, management, _) => management.as_ref(),
-        };
-        let secret = secret.ok_or(OpenrouterError::NoKey { kind, variable })?;
+        let secret = if kind == MANAGEMENT.0 { &self.keys.management } else { &self.keys.inference };
+        let secret = secret.as_ref().ok_or(OpenrouterError::NoKey { kind, variable })?;
         let mut header = HeaderValue::from_str(&format!("Bearer {}", secret.revealed())).expect("a key is visible ASCII");
         header.set_sensitive(true);
         Ok(Some(header))

@@ -88,6 +88,5 @@ fn at(row: &mut Object<'_>) -> Result<Instant, Rejected> {
     let Some(name) = row.names().find(is_time).map(str::to_owned) else {
         return Err(row.wrong("created_at__minute", Problem::Missing));
     };
-    let text = row.required_text(&name)?;
-    Instant::parse_any(&text).map_err(|e| row.wrong(&name, Problem::Date(e)))
+    rows::instant(row, &name)
 }

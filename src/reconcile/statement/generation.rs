@@ -27,8 +27,7 @@ fn line(record: &mut Object<'_>, draft: &mut Draft, number: u32) -> Result<Line,
         Some(id) => id,
         None => record.required_text("id")?,
     };
-    let created = record.required_text("created_at")?;
-    let at = crate::time::Instant::parse_any(&created).map_err(|e| record.wrong("created_at", Problem::Date(e)))?;
+    let at = rows::instant(record, "created_at")?;
     let served = served(record, draft);
     let mut name = |record: &mut Object<'_>, field: &str| record.loose(field).map(|text| draft.names.name(&text));
     let (model, provider, tier) = (name(record, "model"), name(record, "provider_name"), name(record, "service_tier"));

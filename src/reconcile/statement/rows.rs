@@ -3,7 +3,7 @@
 
 use super::Unreadable;
 use crate::money::Amount;
-use crate::time::Instant;
+use crate::time::{Instant, TimeError};
 use crate::usage::reading::{Object, Problem, Rejected, kind, string};
 use serde_json::value::RawValue;
 use std::str::FromStr;
@@ -47,6 +47,14 @@ pub(super) fn amount(row: &mut Object<'_>, name: &str) -> Result<Option<Amount>,
 
 pub(super) fn required_amount(row: &mut Object<'_>, name: &str) -> Result<Amount, Rejected> {
     amount(row, name)?.ok_or_else(|| row.wrong(name, Problem::Missing))
+}
+
+/// An instant in any of the ways that programs print one, when there was something to pay for.
+pub(super) fn instant(row: &mut Object<'_>, name: &str) -> Result<Instant, Rejected> {
+    let text = row.required_text(name)?;
+    let at =
+        Instant::parse_any(&text).and_then(|at| if at < Instant::EARLIEST_USAGE { Err(TimeError::TooEarly(at)) } else { Ok(at) });
+    at.map_err(|e| row.wrong(name, Problem::Date(e)))
 }
 
 /// `2026-06-12` as the schema says, or `2026-06-12 00:00:00` as it comes.
