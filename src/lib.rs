@@ -2,8 +2,9 @@
 //!
 //! A usage event comes in from a gateway, in that gateway's words. It is normalised into disjoint meters
 //! ([`usage`]), rated by a versioned catalog ([`catalog`], [`rating`]) and posted to an append-only ledger ([`ledger`]),
-//! from which reports are folded ([`report`]) and exports are written ([`export`], and [`focus`] in other people's words). All
-//! of that is values in, values out. Around it stands the code that waits:
+//! which is held against the provider's own books ([`reconcile`]), and from which reports are folded ([`report`]) and exports
+//! are written ([`export`], and [`focus`] in other people's words). All of that is values in, values out. Around it stands
+//! the code that waits:
 //! the [`store`] that speaks SQL, the [`flow`] of each verb, and the doors ([`http`], [`cli`]).
 //!
 //! The modules below are in the order in which data flows; each imports only from those above it.
@@ -20,6 +21,7 @@ pub mod usage;
 pub mod catalog;
 pub mod rating;
 pub mod ledger;
+pub mod reconcile;
 pub mod report;
 pub mod export;
 pub mod focus;

@@ -1,5 +1,9 @@
-//! What is fetched from others over HTTP: public price lists now. A request has an end (timeouts), a size (a list is no
-//! film) and manners: it asks again only after a pause, for what may pass, and as late as the other side wishes.
+//! What is fetched from others over HTTP: public price lists here, a provider's books in a module of its own. A request has
+//! an end (timeouts), a size (a list is no film) and manners: it asks again only after a pause, for what may pass, and as
+//! late as the other side wishes.
+
+pub mod openrouter;
+pub mod secret;
 
 use std::time::Duration;
 

@@ -131,6 +131,11 @@ impl Instant {
         Month(date.year() * 12 + date.month0() as i32)
     }
 
+    /// The first instant of its UTC day.
+    pub const fn day(self) -> Instant {
+        Instant(self.0 - self.0.rem_euclid(MICROS_PER_DAY))
+    }
+
     /// Minutes since midnight on the UTC clock.
     pub const fn minute_of_day(self) -> u16 {
         (self.0.rem_euclid(MICROS_PER_DAY) / MICROS_PER_MINUTE) as u16
