@@ -16,6 +16,7 @@ mod orgs;
 mod pull;
 mod quote;
 mod rebuild;
+mod reconcile;
 mod rejected;
 mod report;
 mod rerate;
@@ -89,6 +90,11 @@ enum Command {
     Close(books::Close),
     /// Open a closed month again, and those after it
     Reopen(books::Reopen),
+    /// What the provider claims, kept as it was received
+    #[command(subcommand)]
+    Statement(reconcile::Statement),
+    /// Compare the book with what the provider claims, and say why they differ
+    Reconcile(reconcile::Reconcile),
     /// Make what is derived from the book again
     #[command(subcommand)]
     Rebuild(rebuild::Rebuild),
@@ -183,6 +189,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Periods(periods) => periods.run(&settings).await,
             Command::Close(close) => close.run(&settings).await,
             Command::Reopen(reopen) => reopen.run(&settings).await,
+            Command::Statement(statement) => statement.run(&settings).await,
+            Command::Reconcile(reconcile) => reconcile.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Jobs(jobs) => jobs.run(&settings).await,

@@ -4,10 +4,13 @@
 use crate::flow::import::Source;
 use crate::flow::notices::Webhook;
 use crate::flow::publish::CatalogFiles;
+use crate::flow::reconcile::scheduled::{self, TrueUps};
 use crate::flow::refresh::{Policy, Refresh};
 use crate::flow::segments::SegmentPlan;
 use crate::http::Limits;
-use crate::jobs::Plan;
+use crate::jobs::{Plan, Reconcile};
+use crate::provider::openrouter;
+use crate::reconcile::Asked;
 use crate::schedule::Schedule;
 use crate::store::{RUN_KEYS, StoreOptions};
 use clap::Args;
@@ -83,6 +86,19 @@ pub struct ServeFlags {
     /// Where the list is fetched from [default: where OpenRouter publishes it]
     #[arg(long, env = "FARTHING_REFRESH_URL", hide_env_values = true, value_name = "URL")]
     refresh_url: Option<String>,
+    /// When days of OpenRouter's own books are fetched and compared, in UTC; needs OPENROUTER_MANAGEMENT_KEY, or
+    /// OPENROUTER_MANAGEMENT_KEY_FILE [default: 30 2 * * *]
+    #[arg(long, env = "FARTHING_RECONCILE_SCHEDULE", value_name = "CRON")]
+    reconcile_schedule: Option<String>,
+    /// A variance up to this amount is nothing to act upon [default: 0]
+    #[arg(long, env = "FARTHING_RECONCILE_TOLERANCE", value_name = "AMOUNT")]
+    reconcile_tolerance: Option<String>,
+    /// Which true-ups are posted without asking: never, always, or those up to an amount [default: never]
+    #[arg(long, env = "FARTHING_TRUE_UPS", value_name = "POLICY")]
+    true_ups: Option<String>,
+    /// Where OpenRouter's API is [default: where it is]
+    #[arg(long, env = "FARTHING_OPENROUTER_URL", hide_env_values = true, value_name = "URL")]
+    openrouter_url: Option<String>,
     /// Where notices are posted to
     #[arg(long, env = "FARTHING_WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
     webhook_url: Option<String>,
@@ -113,6 +129,10 @@ struct File {
     refresh: Option<String>,
     refresh_schedule: Option<String>,
     refresh_url: Option<String>,
+    reconcile_schedule: Option<String>,
+    reconcile_tolerance: Option<String>,
+    true_ups: Option<String>,
+    openrouter_url: Option<String>,
     webhook_url: Option<String>,
     webhook_secret_file: Option<PathBuf>,
 }
@@ -167,6 +187,16 @@ impl Settings {
             return Err(ConfigError::Value { name: "queue_mb", why });
         }
         let url = database.unwrap_or_else(|| "sqlite://farthing.db".to_owned());
+        let org = flags.org.clone().or(file.org).unwrap_or_else(|| crate::flow::FIRST_ORG.to_owned());
+        let reconcile = Reconcile {
+            org: org.clone(),
+            url: serve.openrouter_url.clone().or(file.openrouter_url).unwrap_or_else(|| openrouter::BASE.to_owned()),
+            schedule: schedule("reconcile_schedule", serve.reconcile_schedule.clone().or(file.reconcile_schedule), "30 2 * * *")?,
+            policy: policy(
+                serve.reconcile_tolerance.clone().or(file.reconcile_tolerance),
+                serve.true_ups.clone().or(file.true_ups),
+            )?,
+        };
         Ok(Settings {
             segments: segments(flags.segments.clone().or(file.segments), &url),
             store: StoreOptions {
@@ -177,7 +207,7 @@ impl Settings {
             },
             catalogs: flags.catalogs.clone().or(file.catalogs).map_or(CatalogFiles::Shipped, CatalogFiles::At),
             reports: flags.reports.clone().or(file.reports),
-            org: flags.org.clone().or(file.org).unwrap_or_else(|| crate::flow::FIRST_ORG.to_owned()),
+            org,
             log: flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_json: log_format == "json",
             listen: serve.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787))),
@@ -191,7 +221,12 @@ impl Settings {
                 // A month and some, so that a monthly report survives whatever happens on its day.
                 catch_up_days: serve.catch_up_days.or(file.catch_up_days).unwrap_or(35),
                 refresh: refresh(serve.refresh.clone().or(file.refresh), serve.refresh_url.clone().or(file.refresh_url))?,
-                refresh_schedule: schedule(serve.refresh_schedule.clone().or(file.refresh_schedule))?,
+                refresh_schedule: schedule(
+                    "refresh_schedule",
+                    serve.refresh_schedule.clone().or(file.refresh_schedule),
+                    "17 * * * *",
+                )?,
+                reconcile,
                 webhook: webhook(
                     serve.webhook_url.clone().or(file.webhook_url),
                     serve.webhook_secret_file.clone().or(file.webhook_secret_file),
@@ -219,9 +254,15 @@ fn refresh(policy: Option<String>, url: Option<String>) -> Result<Refresh, Confi
     Ok(Refresh { source, url, policy: Policy::named(&name).ok_or_else(unknown)? })
 }
 
-fn schedule(cron: Option<String>) -> Result<Schedule, ConfigError> {
-    let cron = cron.unwrap_or_else(|| "17 * * * *".to_owned());
-    Schedule::in_utc(&cron).map_err(|why| ConfigError::Value { name: "refresh_schedule", why })
+fn schedule(name: &'static str, cron: Option<String>, default: &str) -> Result<Schedule, ConfigError> {
+    Schedule::in_utc(cron.as_deref().unwrap_or(default)).map_err(|why| ConfigError::Value { name, why })
+}
+
+fn policy(tolerance: Option<String>, true_ups: Option<String>) -> Result<scheduled::Policy, ConfigError> {
+    let asked = Asked { tolerance, ..Asked::default() };
+    asked.tolerance().map_err(|why| ConfigError::Value { name: "reconcile_tolerance", why })?;
+    let true_ups = TrueUps::named(true_ups.as_deref().unwrap_or("never"));
+    Ok(scheduled::Policy { asked, true_ups: true_ups.map_err(|why| ConfigError::Value { name: "true_ups", why })? })
 }
 
 /// An address without a secret would tell whoever listens, and nobody could tell who spoke.

@@ -20,6 +20,7 @@ pub mod publish;
 pub mod periods;
 pub mod pull;
 pub mod quote;
+pub mod reconcile;
 pub mod refresh;
 pub mod rejected;
 pub mod report;

@@ -21,6 +21,7 @@ mod periods;
 mod problem;
 mod quote;
 mod receive;
+mod reconciliations;
 mod rejected;
 mod reports;
 mod rerate;
@@ -119,6 +120,12 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/periods", get(periods::list))
         .route("/v1/periods/{period}/close", post(periods::close))
         .route("/v1/periods/{period}/reopen", post(periods::reopen))
+        .route("/v1/statements", get(reconciliations::statements).post(reconciliations::import))
+        .route("/v1/statements/{id}", get(reconciliations::statement))
+        .route("/v1/reconciliations", get(reconciliations::list).post(reconciliations::create))
+        .route("/v1/reconciliations/{id}", get(reconciliations::show))
+        .route("/v1/reconciliations/{id}/variances", get(reconciliations::variances))
+        .route("/v1/reconciliations/{id}/true-ups", post(reconciliations::true_ups))
         .route("/v1/notices", get(notices::list))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys", get(keys::list).post(keys::create))

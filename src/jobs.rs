@@ -4,9 +4,11 @@
 
 use crate::flow::deliver::{Job, jobs};
 use crate::flow::notices::Webhook;
+use crate::flow::reconcile::scheduled;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
+use crate::provider::openrouter::{Keys, Openrouter, Patience};
 use crate::provider::{self, Client};
 use crate::report::named::Named;
 use crate::schedule::Schedule;
@@ -21,9 +23,19 @@ pub struct Plan {
     pub rejected_days: u32,
     pub refresh: Refresh,
     pub refresh_schedule: Schedule,
+    pub reconcile: Reconcile,
     pub webhook: Option<Webhook>,
     /// Days for which missed runs are made up for.
     pub catch_up_days: u32,
+}
+
+/// Whose book is compared with OpenRouter's, and how. Without a management key nothing is.
+#[derive(Clone, Debug)]
+pub struct Reconcile {
+    pub org: String,
+    pub url: String,
+    pub schedule: Schedule,
+    pub policy: scheduled::Policy,
 }
 
 /// Starts every job on its schedule.
@@ -33,6 +45,11 @@ pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
     tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
         tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
+    }
+    match Keys::gather(|name| std::env::var(name).ok()) {
+        Ok(keys) if keys.management.is_some() => drop(tokio::spawn(reconcile(farthing.clone(), plan.reconcile, keys))),
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "the book is not compared with OpenRouter's"),
     }
     let jobs = jobs(reports);
     if !jobs.is_empty() {
@@ -153,6 +170,33 @@ async fn refresh(farthing: Arc<Farthing>, refresh: Refresh, schedule: Schedule) 
     })
     .await;
 }
+
+/// Compares the book with OpenRouter's: once at the start, for what was missed while nothing ran, and then on its schedule.
+async fn reconcile(farthing: Arc<Farthing>, plan: Reconcile, keys: Keys) {
+    let books = match Openrouter::new(&plan.url, keys, Patience::default()) {
+        Ok(books) => Arc::new(books),
+        Err(error) => return tracing::error!(%error, "the book is not compared with OpenRouter's"),
+    };
+    let work = || {
+        let (farthing, plan, books) = (farthing.clone(), plan.clone(), books.clone());
+        async move {
+            if !leased(&farthing, RECONCILE, Duration::from_secs(3_600)).await {
+                return Ok("another process does it".to_owned());
+            }
+            let org = farthing.store.org(&plan.org).await.map_err(|e| e.in_full())?;
+            let done = farthing.reconcile_days(org, &books, &plan.policy).await;
+            leased(&farthing, RECONCILE, Duration::ZERO).await;
+            done.map(|lines| lines.join("; ")).map_err(|e| e.to_string())
+        }
+    };
+    match work().await {
+        Ok(done) => tracing::info!(done, "the book was compared with OpenRouter's"),
+        Err(error) => tracing::error!(error, "the book could not be compared with OpenRouter's"),
+    }
+    run_on(&plan.schedule, RECONCILE, work).await;
+}
+
+const RECONCILE: &str = "reconcile with openrouter";
 
 const REFRESH: &str = "refresh prices";
 

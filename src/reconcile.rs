@@ -8,3 +8,68 @@ pub mod compare;
 pub mod purchases;
 pub mod statement;
 pub mod texts;
+
+use crate::money::Amount;
+use crate::reconcile::compare::Tolerance;
+use crate::time::{Instant, Period};
+use serde::{Deserialize, Serialize};
+
+/// What a book records of a statement: a hash of what was received, and what it says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stated {
+    pub statement: String,
+    pub provider: String,
+    pub form: String,
+    /// The key or account it is of; empty where it is of all.
+    pub account: String,
+    pub from: String,
+    pub until: String,
+    pub lines: u64,
+    pub amount: String,
+    pub currency: String,
+    /// The file or the question it answers.
+    pub asked: String,
+    pub received_at: String,
+}
+
+impl Stated {
+    pub fn read(body: &[u8]) -> Result<Stated, String> {
+        serde_json::from_slice(body).map_err(|e| e.to_string())
+    }
+}
+
+/// What of a statement is compared, and what is still the same; what is not said is as [`Tolerance`] has it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// A variance up to this is nothing to act upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<String>,
+}
+
+impl Asked {
+    /// The days that are compared: those of the statement where nothing is said.
+    pub fn period(&self, stated: &Stated) -> Result<Period, String> {
+        let end = |name: &str, said: &Option<String>, of_statement: &str| match said {
+            Some(said) => Instant::parse_date_or_instant(said).map_err(|e| format!("{name}: {e}")),
+            None => Instant::parse(of_statement).map_err(|e| format!("the statement's {name}: {e}")),
+        };
+        let (from, until) = (end("from", &self.from, &stated.from)?, end("until", &self.until, &stated.until)?);
+        if from >= until {
+            return Err(format!("until: the range ends ({until}) before it begins ({from}); turn it around"));
+        }
+        Ok(Period { from, until })
+    }
+
+    pub fn tolerance(&self) -> Result<Tolerance, String> {
+        let accepted = self.tolerance.as_deref().map(Amount::parse).transpose().map_err(|e| format!("tolerance: {e}"))?;
+        if accepted.is_some_and(Amount::is_negative) {
+            return Err("tolerance: an amount from 0 on".to_owned());
+        }
+        Ok(Tolerance { accepted: accepted.unwrap_or(Amount::ZERO), ..Tolerance::default() })
+    }
+}

@@ -17,6 +17,7 @@ mod pulled;
 mod rejected;
 mod runs;
 mod sql;
+mod statements;
 mod waiting;
 
 pub use access::AccessKey;
@@ -31,6 +32,7 @@ pub use once::OnceKey;
 pub use pulled::{OceansTable, Place, PulledRow};
 pub use rejected::RejectedBody;
 pub use runs::{Claim, JobRun, RunState};
+pub use statements::Reconciliation;
 pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 
 use crate::id::Org;
@@ -314,6 +316,7 @@ const SQLITE: &[(&str, &str)] = &[
     ("what the planner is told", include_str!("../migrations/sqlite/0004_what_the_planner_is_told.sql")),
     ("what jobs did", include_str!("../migrations/sqlite/0005_what_jobs_did.sql")),
     ("what people decided", include_str!("../migrations/sqlite/0006_what_people_decided.sql")),
+    ("what providers claim", include_str!("../migrations/sqlite/0007_what_providers_claim.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
@@ -321,6 +324,7 @@ const POSTGRES: &[(&str, &str)] = &[
     ("what was pulled", include_str!("../migrations/postgres/0003_what_was_pulled.sql")),
     ("what jobs did", include_str!("../migrations/postgres/0004_what_jobs_did.sql")),
     ("what people decided", include_str!("../migrations/postgres/0005_what_people_decided.sql")),
+    ("what providers claim", include_str!("../migrations/postgres/0006_what_providers_claim.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

@@ -9,7 +9,7 @@ use farthing::flow::ingest::Prepared;
 use farthing::flow::publish::{CatalogFiles, Wish as Publish};
 use farthing::flow::{Farthing, FlowError, adjust, now, periods, rerate};
 use farthing::id::Org;
-use farthing::ledger::decision::{Adjustment, Closing, trial};
+use farthing::ledger::decision::{About, Adjustment, Closing, trial};
 use farthing::ledger::{Account, EntryKind};
 use farthing::money::{Amount, Currency};
 use farthing::report::{Cell, Dimension, Measure, Query};
@@ -81,7 +81,7 @@ fn adjustment(id: &str, amount: &str, debit: &str, credit: &str) -> adjust::Wish
         reason: Text::known("agreed"),
         author: Text::known("ann"),
         occurred_at: Instant::parse("2026-02-10T00:00:00Z").unwrap(),
-        model: None,
+        about: About::default(),
     };
     adjust::Wish { adjustment, with_time: true }
 }

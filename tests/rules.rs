@@ -600,7 +600,7 @@ fn accounts_are_made_as_the_rules_say_and_made_again_when_they_say_otherwise() {
                 reason: Text::known("agreed"),
                 author: Text::known("ann"),
                 occurred_at: now(),
-                model: None,
+                about: farthing::ledger::decision::About::default(),
             },
             with_time: false,
         };

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::flow::accounts::Wanted;
 use crate::flow::{adjust, now, periods};
 use crate::ledger::Account;
-use crate::ledger::decision::{Adjustment, Balance, trial};
+use crate::ledger::decision::{About, Adjustment, Balance, trial};
 use crate::money::{Amount, Currency};
 use crate::report::{AsOf, Cells, Clock, Column, Table, as_of};
 use crate::time::{Instant, Month};
@@ -80,7 +80,7 @@ impl Adjust {
                 Some(at) => Instant::parse_date_or_instant(at).map_err(|e| usage("at")(e.to_string()))?,
                 None => now(),
             },
-            model: self.model.as_deref().map(|model| text("model", model)).transpose()?,
+            about: About { model: self.model.as_deref().map(|model| text("model", model)).transpose()?, ..About::default() },
         };
         adjustment.check().map_err(|wrong| usage(wrong.field)(wrong.why))?;
         Ok(adjust::Wish { adjustment, with_time: self.at.is_some() })

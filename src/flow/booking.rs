@@ -263,14 +263,16 @@ impl<'c> Booking<'c> {
         let (provider, parts) = (adjustment.provider(), adjustment.parts(self.in_force.catalog.rules().cost()));
         let mut texts: HashSet<(NameKind, &str)> = HashSet::from([(NameKind::Reason, &*adjustment.reason)]);
         texts.extend(provider.as_deref().map(|provider| (NameKind::Provider, provider)));
-        texts.extend(adjustment.model.as_deref().map(|model| (NameKind::Model, model)));
+        let about = &adjustment.about;
+        texts.extend(about.model.as_deref().map(|model| (NameKind::Model, model)));
+        texts.extend(about.served_by.as_deref().map(|name| (NameKind::ServedBy, name)));
         for part in &parts {
             texts.extend([(NameKind::Account, part.debit.as_str()), (NameKind::Account, part.credit.as_str())]);
             let named = part.owner.dimensions().into_iter().zip(OWNER_KINDS);
             texts.extend(named.filter_map(|((_, text), kind)| Some((kind, &**text?))));
         }
         self.intern_names(write, texts).await?;
-        let bought = [provider.as_ref(), adjustment.model.as_ref(), None, None, None, None, None];
+        let bought = [provider.as_ref(), about.model.as_ref(), None, about.served_by.as_ref(), None, None, None];
         let product = self.product_number(write, bought).await?;
         let mut entries = Vec::with_capacity(parts.len());
         for part in &parts {

@@ -37,6 +37,10 @@ pub enum Kind {
     RefreshFailed,
     /// A run of a job was given up.
     JobFailed,
+    /// A provider's statement and the book differ by more than is tolerated.
+    Variance,
+    /// A provider's books could not be fetched or compared.
+    ReconciliationFailed,
 }
 
 impl Kind {
@@ -47,6 +51,8 @@ impl Kind {
             Kind::PricesToReview => "prices.to_review",
             Kind::RefreshFailed => "refresh.failed",
             Kind::JobFailed => "job.failed",
+            Kind::Variance => "reconciliation.variance",
+            Kind::ReconciliationFailed => "reconciliation.failed",
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::flow::access::Scope;
 use crate::flow::adjust::Wish;
 use crate::flow::now;
 use crate::ledger::Account;
-use crate::ledger::decision::Adjustment;
+use crate::ledger::decision::{About, Adjustment};
 use crate::money::{Amount, Currency};
 use crate::time::Instant;
 use crate::usage::Text;
@@ -103,7 +103,7 @@ impl Asked {
                 Some(at) => Instant::parse_date_or_instant(at).map_err(|e| wrong("occurred_at")(e.to_string()))?,
                 None => now(),
             },
-            model: self.model.as_deref().map(|model| text("model", model)).transpose()?,
+            about: About { model: self.model.as_deref().map(|model| text("model", model)).transpose()?, ..About::default() },
         };
         adjustment.check().map_err(|found| Problem::bad_request(found.why).field(found.field))?;
         Ok(Wish { adjustment, with_time: self.occurred_at.is_some() })
@@ -122,7 +122,7 @@ impl AdjustmentBody {
             reason: adjustment.reason.to_string(),
             author: adjustment.author.to_string(),
             occurred_at: adjustment.occurred_at.to_string(),
-            model: adjustment.model.as_ref().map(Text::to_string),
+            model: adjustment.about.model.as_ref().map(Text::to_string),
             entries: None,
         }
     }

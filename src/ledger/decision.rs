@@ -2,6 +2,7 @@
 //! that a month is over and what it came to; a reopening takes that back. Each is a record of the book in canonical JSON,
 //! with who decided and why, so the chain covers it like everything else.
 
+use crate::id::Sequence;
 use crate::ledger::{self, Account};
 use crate::money::{Amount, Currency};
 use crate::time::{Instant, Month};
@@ -24,8 +25,18 @@ pub struct Adjustment {
     pub reason: Text,
     pub author: Text,
     pub occurred_at: Instant,
-    /// What it is about, where that is known.
+    pub about: About,
+}
+
+/// What an adjustment is about, where that is known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct About {
     pub model: Option<Text>,
+    pub served_by: Option<Text>,
+    /// The provider's own id of the call.
+    pub call: Option<Text>,
+    /// The entry whose amount it corrects.
+    pub entry: Option<Sequence>,
 }
 
 /// One amount between two accounts, and whose cost it changes.
@@ -97,7 +108,10 @@ impl Adjustment {
             reason: self.reason.to_string(),
             author: self.author.to_string(),
             occurred_at: self.occurred_at.to_string(),
-            model: self.model.as_ref().map(Text::to_string),
+            model: self.about.model.as_ref().map(Text::to_string),
+            served_by: self.about.served_by.as_ref().map(Text::to_string),
+            call: self.about.call.as_ref().map(Text::to_string),
+            entry: self.about.entry.map(|entry| entry.0),
         };
         canonical(&told)
     }
@@ -114,7 +128,12 @@ impl Adjustment {
             reason: text("reason", &told.reason)?,
             author: text("author", &told.author)?,
             occurred_at: Instant::parse(&told.occurred_at).map_err(|e| e.to_string())?,
-            model: told.model.as_deref().map(|model| text("model", model)).transpose()?,
+            about: About {
+                model: told.model.as_deref().map(|model| text("model", model)).transpose()?,
+                served_by: told.served_by.as_deref().map(|name| text("served_by", name)).transpose()?,
+                call: told.call.as_deref().map(|call| text("call", call)).transpose()?,
+                entry: told.entry.map(Sequence),
+            },
         })
     }
 
@@ -127,7 +146,7 @@ impl Adjustment {
             ("credit", self.credit == other.credit),
             ("reason", self.reason == other.reason),
             ("occurred_at", !with_time || self.occurred_at == other.occurred_at),
-            ("model", self.model == other.model),
+            ("model", self.about == other.about),
         ];
         same.into_iter().filter(|(_, same)| !same).map(|(field, _)| field).collect()
     }
@@ -149,6 +168,12 @@ struct Told {
     occurred_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    served_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    call: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<i64>,
 }
 
 /// What a month came to, said when it was closed.
@@ -262,7 +287,7 @@ mod tests {
             reason: Text::known("an agreed fee"),
             author: Text::known("ann"),
             occurred_at: Instant::parse("2026-02-03T10:00:00Z").unwrap(),
-            model: None,
+            about: About { model: Text::new("m"), call: Text::new("gen-1"), entry: Some(Sequence(7)), served_by: None },
         }
     }
 

@@ -45,6 +45,8 @@ pub enum State {
     Adjusted = 6,
     Closed = 7,
     Reopened = 8,
+    /// A statement that was received.
+    Stated = 9,
 }
 
 /// An event as a book keeps it, apart from its dimensions by name.
@@ -68,7 +70,7 @@ pub struct EventRow {
 /// what is mere evidence decides nothing while another word does.
 pub fn decides<'r>(event: EventNumber, rows: impl IntoIterator<Item = &'r EventRow>) -> Option<&'r EventRow> {
     let rank = |row: &EventRow| match row.state {
-        State::Conflict | State::Adjusted | State::Closed | State::Reopened => None,
+        State::Conflict | State::Adjusted | State::Closed | State::Reopened | State::Stated => None,
         State::Evidence => (row.event == event).then_some((0, row.record)),
         State::Posted | State::Held => (row.event == event).then_some((1, row.record)),
         State::Promoted if row.event == event => Some((0, row.record)),
@@ -230,7 +232,7 @@ impl State {
     }
 
     pub const fn is_a_decision(self) -> bool {
-        matches!(self, State::Adjusted | State::Closed | State::Reopened)
+        matches!(self, State::Adjusted | State::Closed | State::Reopened | State::Stated)
     }
 
     pub const fn name(self) -> &'static str {
@@ -243,12 +245,13 @@ impl State {
             State::Adjusted => "adjusted",
             State::Closed => "closed",
             State::Reopened => "reopened",
+            State::Stated => "stated",
         }
     }
 
     pub fn from_number(number: u8) -> Option<State> {
-        use State::{Adjusted, Closed, Conflict, Evidence, Held, Posted, Promoted, Reopened};
-        let all = [Posted, Held, Evidence, Conflict, Promoted, Adjusted, Closed, Reopened];
+        use State::{Adjusted, Closed, Conflict, Evidence, Held, Posted, Promoted, Reopened, Stated};
+        let all = [Posted, Held, Evidence, Conflict, Promoted, Adjusted, Closed, Reopened, Stated];
         all.into_iter().find(|state| *state as u8 == number)
     }
 }

@@ -207,6 +207,11 @@ impl Form {
         }
     }
 
+    pub fn named(name: &str) -> Option<Form> {
+        let all = [Form::GenerationsCsv, Form::ChartCsv, Form::Activity, Form::Generation, Form::Analytics];
+        all.into_iter().find(|form| form.name() == name)
+    }
+
     /// Whether its lines are single generations.
     pub const fn is_by_generation(self) -> bool {
         matches!(self, Form::GenerationsCsv | Form::Generation | Form::Analytics)

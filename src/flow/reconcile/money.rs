@@ -1,0 +1,92 @@
+//! Purchases: top-ups, fees, taxes, refunds and invoices become adjustments between the bank, the credits and expenses. They
+//! are nobody's usage. A row is known by what it says, so the same file again posts nothing.
+
+use super::PROVIDER;
+use crate::flow::adjust::Wish;
+use crate::flow::{Farthing, FlowError};
+use crate::id::Org;
+use crate::ledger::Account;
+use crate::ledger::decision::{About, Adjustment};
+use crate::money::Amount;
+use crate::reconcile::purchases::{Purchase, PurchaseKind, Purchases};
+use crate::usage::Text;
+use std::collections::HashMap;
+
+/// What came of a file of purchases.
+#[derive(Clone, Debug, Default)]
+pub struct Bought {
+    pub posted: u64,
+    pub were_there: u64,
+    /// What the rows do to the credits.
+    pub credits: Amount,
+    /// Fees that are not what the rule asks, in words.
+    pub doubtful: Vec<String>,
+}
+
+impl Farthing {
+    pub async fn import_purchases(&self, org: Org, text: &str, author: &str) -> Result<Bought, FlowError> {
+        let purchases = Purchases::read(text).map_err(|e| FlowError::Refused(e.to_string()))?;
+        let mut bought = Bought::default();
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        let mut wishes = Vec::with_capacity(purchases.rows.len());
+        for row in &purchases.rows {
+            // Two rows that say the same are two purchases.
+            let content = format!("{row:?}").replace(&format!("line: {}, ", row.line), "");
+            let number = seen.entry(content.clone()).and_modify(|times| *times += 1).or_insert(1);
+            let id = format!("purchase/{}", &blake3::hash(format!("{content}\n{number}").as_bytes()).to_hex()[..32]);
+            wishes.push(wish(row, &id, author).map_err(|why| FlowError::Refused(format!("line {}: {why}", row.line)))?);
+        }
+        for wish in wishes.into_iter().flatten() {
+            let adjusted = self.adjust(org, &wish).await?;
+            bought.posted += u64::from(!adjusted.was_there);
+            bought.were_there += u64::from(adjusted.was_there);
+        }
+        let currencies: std::collections::BTreeSet<_> = purchases.rows.iter().map(|row| row.currency).collect();
+        for currency in currencies {
+            bought.credits += purchases.movement(currency).credits();
+            for fee in purchases.doubtful_fees(&Default::default(), currency) {
+                bought.doubtful.push(format!(
+                    "invoice {}: a fee of {} was expected and {} is there, a difference of {}",
+                    fee.invoice_id,
+                    fee.expected,
+                    fee.observed,
+                    fee.observed - fee.expected
+                ));
+            }
+        }
+        Ok(bought)
+    }
+}
+
+fn wish(row: &Purchase, id: &str, author: &str) -> Result<Option<Wish>, String> {
+    if row.amount.is_zero() {
+        return Ok(None);
+    }
+    let account = |root: &str, whose: &str| Account::parse(&format!("{root}:{whose}"));
+    let credits = account("prepaid", PROVIDER)?;
+    let (debit, credit) = match row.kind {
+        PurchaseKind::TopUp => (credits, account("cash", "bank")?),
+        PurchaseKind::Fee => (account("expense", "fees")?, credits),
+        PurchaseKind::Tax => (account("expense", "tax")?, credits),
+        PurchaseKind::Refund => (account("cash", "bank")?, credits),
+        PurchaseKind::Expiry => (account("expense", "expired")?, credits),
+        PurchaseKind::Transfer if row.amount.is_negative() => (account("transfer", "credits")?, credits),
+        PurchaseKind::Transfer => (credits, account("transfer", "credits")?),
+        PurchaseKind::Invoice => (account("payable", PROVIDER)?, account("cash", "bank")?),
+    };
+    let said = [row.invoice_id.as_deref().map(|id| format!("invoice {id}")), row.note.as_deref().map(str::to_owned)];
+    let reason = [Some(row.kind.name().to_owned())].into_iter().chain(said).flatten().collect::<Vec<_>>().join(", ");
+    let text = |text: &str| Text::new(text).ok_or_else(|| format!("`{text}` is no text"));
+    let adjustment = Adjustment {
+        id: text(id)?,
+        amount: row.amount.abs(),
+        currency: row.currency,
+        debit,
+        credit,
+        reason: text(&reason)?,
+        author: text(author)?,
+        occurred_at: row.on,
+        about: About::default(),
+    };
+    Ok(Some(Wish { adjustment, with_time: true }))
+}

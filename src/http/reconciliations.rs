@@ -1,0 +1,159 @@
+//! Statements, and what comparing the book with them comes to.
+
+use super::answer::{Json, Page, Parameters, number, to_the_end};
+use super::caller::Known;
+use super::{App, Problem};
+use crate::flow::access::Scope;
+use crate::flow::reconcile::{Origin, Reconciled, TruedUp, Wish, told};
+use crate::id::BlockNumber;
+use crate::money::Amount;
+use crate::reconcile::statement::Form;
+use crate::reconcile::{Asked, Stated};
+use crate::store::Reconciliation;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Serialize)]
+pub struct StatementBody {
+    id: String,
+    #[serde(flatten)]
+    stated: Stated,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    statement: String,
+    block: Option<i64>,
+    from: Option<String>,
+    until: Option<String>,
+    tolerance: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct RunBody {
+    id: String,
+    statement: String,
+    block: i64,
+    asked: Value,
+    summary: Value,
+    made_at: String,
+}
+
+#[derive(Serialize)]
+pub struct TruedUpBody {
+    posted: u64,
+    already_present: u64,
+    left: u64,
+    amount: String,
+}
+
+pub async fn import(
+    State(service): App,
+    known: Known,
+    RawQuery(query): RawQuery,
+    body: String,
+) -> Result<(StatusCode, Json<StatementBody>), Problem> {
+    let caller = known.may_everywhere(Scope::Reconcile)?;
+    let mut parameters = Parameters::of(query.as_deref())?;
+    let unknown = |name: String| Problem::parameter("form", format!("`{name}` is no form of a statement"));
+    let form = parameters.take("form").map(|name| Form::named(&name).ok_or_else(|| unknown(name))).transpose()?;
+    let origin = Origin {
+        form,
+        account: parameters.take("account"),
+        asked: parameters.take("name").unwrap_or_else(|| format!("sent by {}", caller.key)),
+        days: None,
+    };
+    parameters.nothing_else()?;
+    let farthing = service.farthing.clone();
+    let imported = to_the_end(async move { farthing.import_statement(caller.org, &body, &origin).await }).await?;
+    let status = if imported.was_there { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(StatementBody { id: imported.statement.to_string(), stated: imported.stated })))
+}
+
+pub async fn statements(
+    State(service): App,
+    known: Known,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<StatementBody>>, Problem> {
+    let caller = known.may_everywhere(Scope::Read)?;
+    Parameters::of(query.as_deref())?.nothing_else()?;
+    let statements = service.farthing.statements(caller.org).await?;
+    let body = |(number, stated): (i64, Stated)| StatementBody { id: number.to_string(), stated };
+    Ok(Json(Page { items: statements.into_iter().map(body).collect(), next: None }))
+}
+
+pub async fn statement(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<StatementBody>, Problem> {
+    let caller = known.may_everywhere(Scope::Read)?;
+    let stated = service.farthing.stated(caller.org, number(&id, "statement")?).await?;
+    Ok(Json(StatementBody { id, stated }))
+}
+
+pub async fn create(State(service): App, known: Known, body: String) -> Result<Json<RunBody>, Problem> {
+    let caller = known.may_everywhere(Scope::Reconcile)?;
+    let order: Order = serde_json::from_str(&body).map_err(|e| Problem::bad_request(e.to_string()))?;
+    let statement = number(&order.statement, "statement")?;
+    let asked = Asked { from: order.from, until: order.until, tolerance: order.tolerance };
+    let wish = Wish { statement, block: order.block.map(BlockNumber), asked };
+    let farthing = service.farthing.clone();
+    let run = to_the_end(async move { farthing.reconcile(caller.org, &wish).await }).await?;
+    Ok(Json(RunBody::of(&run.kept)))
+}
+
+pub async fn list(State(service): App, known: Known, RawQuery(query): RawQuery) -> Result<Json<Page<RunBody>>, Problem> {
+    let caller = known.may_everywhere(Scope::Read)?;
+    let mut parameters = Parameters::of(query.as_deref())?;
+    let limit = parameters.limit()?;
+    parameters.nothing_else()?;
+    let runs = service.farthing.store.reconciliations(caller.org, limit).await?;
+    Ok(Json(Page { items: runs.iter().map(RunBody::of).collect(), next: None }))
+}
+
+pub async fn show(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<RunBody>, Problem> {
+    let caller = known.may_everywhere(Scope::Read)?;
+    let run = service.farthing.store.reconciliation(caller.org, &id).await?;
+    run.as_ref().map(|run| Json(RunBody::of(run))).ok_or_else(|| Problem::not_found(format!("there is no reconciliation {id}")))
+}
+
+pub async fn variances(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<Page<Value>>, Problem> {
+    let caller = known.may_everywhere(Scope::Read)?;
+    let run = service.farthing.reconciled(caller.org, &id).await?;
+    let items = run.comparison.variances.iter().map(|variance| told(&run, variance)).collect();
+    Ok(Json(Page { items, next: None }))
+}
+
+pub async fn true_ups(
+    State(service): App,
+    known: Known,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<TruedUpBody>, Problem> {
+    let caller = known.may_everywhere(Scope::Reconcile)?;
+    let mut parameters = Parameters::of(query.as_deref())?;
+    let within = parameters.take("within").map(|amount| Amount::parse(&amount)).transpose();
+    let within = within.map_err(|e| Problem::parameter("within", e.to_string()))?;
+    parameters.nothing_else()?;
+    let farthing = service.farthing.clone();
+    let done = to_the_end(async move {
+        let run: Reconciled = farthing.reconciled(caller.org, &id).await?;
+        farthing.true_up(caller.org, &run, within, &caller.key).await
+    });
+    let TruedUp { posted, were_there, amount, left } = done.await?;
+    Ok(Json(TruedUpBody { posted, already_present: were_there, left, amount: amount.to_string() }))
+}
+
+impl RunBody {
+    fn of(run: &Reconciliation) -> RunBody {
+        let value = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        RunBody {
+            id: run.run.clone(),
+            statement: run.statement.to_string(),
+            block: run.block.0,
+            asked: value(&run.asked),
+            summary: value(&run.summary),
+            made_at: run.made_at.to_string(),
+        }
+    }
+}
