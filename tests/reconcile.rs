@@ -277,6 +277,27 @@ fn what_one_day_lacks_and_another_has_is_late_and_not_lost() {
 }
 
 #[test]
+fn of_two_bookings_of_one_generation_the_nearer_one_stands() {
+    let mut book = Book::default();
+    book.calls = vec![Booked { amount: money("0.9"), ..call(&mut book, 1, "g1") }, call(&mut book, 2, "g1")];
+    let comparison = compared(&book, &export(&["g1,NOW,0.005,1000,400,100,a/b,Azure,,,false,k"]));
+    assert_eq!(found(&comparison), ["duplicate_here SameGeneration 0.9 -> 0 [1, 2] []"]);
+    assert_eq!(comparison.of(Class::Truncated).count, 1);
+}
+
+#[test]
+fn a_day_of_a_key_that_sends_nothing_here_is_not_missing() {
+    let mut book = Book::default();
+    book.metered = Some(vec![book.names.name("prod")]);
+    let answer = r#"{"data":[{"date":"2026-11-20","model_permaslug":"a/b","usage":0.5,"requests":1}]}"#;
+    let of_key = |key: &str| found(&compared(&book, &activity::read(answer, Some(key)).unwrap()));
+    assert_eq!(of_key("laptop"), ["unmetered AnotherKey 0 -> 0.5 [] [1]"]);
+    assert_eq!(of_key("prod"), ["missing_here NeverSent 0 -> 0.5 [] [1]"]);
+    let chart = chart_csv::read("date,api_key_name,credits_usage\n2026-11-20,,0.5\n").unwrap();
+    assert_eq!(found(&compared(&book, &chart)), ["unmetered WithoutKey 0 -> 0.5 [] [2]"]);
+}
+
+#[test]
 fn a_chart_with_estimates_of_upstreams_is_not_mistaken_for_a_charge() {
     let mut book = Book::default();
     let byok = Booked { amount: money("0.01"), upstream: money("0.2"), flags: Flags::BYOK, ..call(&mut book, 1, "g1") };

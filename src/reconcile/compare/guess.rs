@@ -5,7 +5,6 @@
 use super::Findings;
 use crate::id::Sequence;
 use crate::reconcile::statement::{Flags, Precision, cut_to_micros};
-use std::collections::HashSet;
 
 /// A pair that was guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,13 +55,14 @@ impl Guessed {
     /// Takes the best pairs first, and each call and line once.
     fn take(&mut self, findings: &Findings<'_>, candidates: &[Candidate]) {
         let rivals = Rivals::of(candidates);
-        let (mut calls, mut lines) = (HashSet::new(), HashSet::new());
+        let mut calls = vec![false; findings.book.calls.len()];
+        let mut lines = vec![false; findings.statement.lines.len()];
         for pair in candidates {
-            if calls.contains(&pair.call) || lines.contains(&pair.line) {
+            let (call, line) = (&mut calls[pair.call as usize], &mut lines[pair.line as usize]);
+            if *call || *line {
                 continue;
             }
-            calls.insert(pair.call);
-            lines.insert(pair.line);
+            (*call, *line) = (true, true);
             let guess = Guess {
                 sequence: findings.call(pair.call).sequence,
                 line: findings.line(pair.line).number,
@@ -71,8 +71,8 @@ impl Guessed {
             };
             self.pairs.push((guess, pair.call, pair.line));
         }
-        self.calls.retain(|call| !calls.contains(call));
-        self.lines.retain(|line| !lines.contains(line));
+        self.calls.retain(|call| !calls[*call as usize]);
+        self.lines.retain(|line| !lines[*line as usize]);
     }
 }
 
