@@ -186,6 +186,13 @@ async fn open(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
     Ok((farthing, org))
 }
 
+/// The same, only to look: nothing is made and nobody who writes is disturbed.
+async fn open_read_only(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
+    let farthing = Arc::new(Farthing::open_read_only(&settings.store).await?);
+    let org = farthing.store.org(&settings.org).await?;
+    Ok((farthing, org))
+}
+
 /// A file's bytes, standard input for `-`; what is gzip is unzipped.
 fn read_input(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
@@ -226,7 +233,9 @@ impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Failure {
         match e {
             StoreError::Url(_) => Failure::Usage(e.to_string()),
-            StoreError::NoOrg(_) | StoreError::OrgExists(_) | StoreError::FsyncOff => Failure::Refused(e.to_string()),
+            StoreError::NoOrg(_) | StoreError::OrgExists(_) | StoreError::FsyncOff | StoreError::OtherSchema { .. } => {
+                Failure::Refused(e.to_string())
+            }
             StoreError::Damaged { .. } => Failure::Findings(e.to_string()),
             StoreError::Database { .. } | StoreError::Migrate(_) => Failure::Io(e.in_full()),
         }

@@ -95,6 +95,11 @@ pub enum StoreError {
         "PostgreSQL runs with fsync = off and would lose what it acknowledged; turn it on, or allow it by FARTHING_ALLOW_FSYNC_OFF=true"
     )]
     FsyncOff,
+    #[error(
+        "the schema has {applied} steps and this program knows {known}; whoever only reads does not change that: start \
+         `farthing serve` of this version once"
+    )]
+    OtherSchema { applied: usize, known: usize },
     #[error("{what} is damaged: {why}")]
     Damaged { what: String, why: String },
     #[error("no org is called `{0}`; `farthing orgs create` makes one")]
@@ -124,6 +129,21 @@ impl Store {
         let secret = match &databases {
             Either::Sqlite(sqlite) => once::sqlite_secret(&sqlite.writer).await?,
             Either::Postgres(pool) => once::postgres_secret(pool).await?,
+        };
+        Ok(Store { databases: Arc::new(databases), secret })
+    }
+
+    /// Opens a database that is there, only to look: nothing is made, migrated or written, and whoever writes is not waited
+    /// for. On PostgreSQL every statement is a read-only transaction of its own.
+    pub async fn open_read_only(options: &StoreOptions) -> Result<Store, StoreError> {
+        let databases = match options.url.split_once(':') {
+            Some(("sqlite", _)) => Either::Sqlite(look_at_sqlite(options).await?),
+            Some(("postgres" | "postgresql", _)) => Either::Postgres(look_at_postgres(options).await?),
+            _ => return Err(StoreError::Url(without_password(&options.url))),
+        };
+        let secret = match &databases {
+            Either::Sqlite(sqlite) => once::known_sqlite_secret(&sqlite.readers).await?,
+            Either::Postgres(pool) => once::known_postgres_secret(pool).await?,
         };
         Ok(Store { databases: Arc::new(databases), secret })
     }
@@ -286,6 +306,52 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
     Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
 }
 
+/// The same file through connections that cannot write.
+async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
+    let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
+    let sqlite = sqlite
+        .read_only(true)
+        .create_if_missing(false)
+        .busy_timeout(Duration::from_secs(30))
+        .pragma("temp_store", "memory")
+        .pragma("cache_size", "-16384")
+        .pragma("query_only", "on")
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let readers = SqlitePoolOptions::new().max_connections(options.connections).connect_with(sqlite).await;
+    let readers = readers.doing("open the database to read")?;
+    must_be_current(applied(Either::Sqlite(&readers)).await?, SQLITE.len())?;
+    let once = OnceIndex::load(&readers, options.run_keys).await?;
+    Ok(SqliteStore { writer: readers.clone(), readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
+}
+
+async fn look_at_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
+    let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
+    let postgres = postgres
+        .application_name("farthing, reading")
+        .options([("default_transaction_read_only", "on")])
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(options.connections.max(2)).acquire_timeout(Duration::from_secs(10));
+    let pool = pool.connect_with(postgres).await.doing("connect to PostgreSQL")?;
+    must_be_current(applied(Either::Postgres(&pool)).await?, POSTGRES.len())?;
+    Ok(pool)
+}
+
+/// How many steps of the schema a database has.
+async fn applied(db: Either<&SqlitePool, &PgPool>) -> Result<usize, StoreError> {
+    const APPLIED: &str = "SELECT COUNT(*) FROM _sqlx_migrations";
+    on!(db, db => {
+        let row = sqlx::query(APPLIED).fetch_one(db).await.doing("read which schema the database has")?;
+        row.int(0).map(|steps| steps as usize).doing("read which schema the database has")
+    })
+}
+
+/// Whoever only looks cannot bring a schema up to date.
+fn must_be_current(applied: usize, known: usize) -> Result<(), StoreError> {
+    if applied == known { Ok(()) } else { Err(StoreError::OtherSchema { applied, known }) }
+}
+
 async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
     let postgres = postgres
@@ -313,12 +379,14 @@ const SQLITE: &[(&str, &str)] = &[
     ("what was pulled", include_str!("../migrations/sqlite/0003_what_was_pulled.sql")),
     ("what the planner is told", include_str!("../migrations/sqlite/0004_what_the_planner_is_told.sql")),
     ("what jobs did", include_str!("../migrations/sqlite/0005_what_jobs_did.sql")),
+    ("who published what", include_str!("../migrations/sqlite/0010_who_published_what.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
     ("who tells of a call", include_str!("../migrations/postgres/0002_who_tells_of_a_call.sql")),
     ("what was pulled", include_str!("../migrations/postgres/0003_what_was_pulled.sql")),
     ("what jobs did", include_str!("../migrations/postgres/0004_what_jobs_did.sql")),
+    ("who published what", include_str!("../migrations/postgres/0010_who_published_what.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.
@@ -354,8 +422,15 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
                 end_after_failed_fsync(doing, &source);
             }
             match source {
+                sqlx::Error::RowNotFound => StoreError::damaged(format!("what it takes to {doing}"), "it is not there"),
                 // A row that was written whole and cannot be read back has been changed since.
-                sqlx::Error::Decode(why) => StoreError::damaged(format!("what it takes to {doing}"), why),
+                sqlx::Error::Decode(why) | sqlx::Error::ColumnDecode { source: why, .. } => {
+                    StoreError::damaged(format!("what it takes to {doing}"), why)
+                }
+                // The file itself is not what SQLite wrote.
+                source if is_damaged_file(&source) => {
+                    StoreError::damaged(format!("the database file, as it shows when asked to {doing},"), source)
+                }
                 source => StoreError::Database { doing, source },
             }
         })
@@ -366,6 +441,14 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
 fn is_failed_fsync(e: &sqlx::Error) -> bool {
     let code = e.as_database_error().and_then(|e| e.code());
     matches!(code.as_deref(), Some("1034" | "1290"))
+}
+
+/// SQLite's codes for a file whose structure does not fit, by their primary code: corrupt, no database.
+fn is_damaged_file(e: &sqlx::Error) -> bool {
+    let code = e.as_database_error().and_then(|e| e.code());
+    // PostgreSQL's codes have five places.
+    let code = code.filter(|code| code.len() < 5).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
 /// A kernel that could not write a page may drop it and say nothing the next time. So this process can neither believe what

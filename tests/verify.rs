@@ -84,9 +84,13 @@ fn whatever_is_changed_is_found_and_named() {
         ("UPDATE books SET hash = zeroblob(32)", 3, None),
         ("UPDATE books SET next_sequence = 9", 3, None),
         ("UPDATE books SET block = 2, hash = (SELECT hash FROM blocks WHERE block = 2)", 2, None),
-        ("UPDATE catalog_parts SET text = replace(text, '0.15', '0.16') WHERE text LIKE 'provider: openai%'", 0, None),
-        ("UPDATE catalog_versions SET hash = zeroblob(32)", 0, None),
-        ("UPDATE catalog_contents SET part = 'other' WHERE part = 'openai'", 0, None),
+        (
+            "UPDATE catalog_parts SET text = replace(text, '0.15', '0.16') WHERE text LIKE 'provider: openai%'",
+            1,
+            Some("catalog version 1"),
+        ),
+        ("UPDATE catalog_versions SET hash = zeroblob(32)", 1, Some("catalog version 1")),
+        ("UPDATE catalog_contents SET part = 'other' WHERE part = 'openai'", 1, Some("catalog version 1")),
     ] {
         let broken = after(statement).expect_err(statement);
         assert_eq!(broken.block.0, block, "{statement}: {broken:?}");
@@ -99,5 +103,5 @@ fn whatever_is_changed_is_found_and_named() {
 /// Personal data can go: the text of a name is erased, its salted hash stays and the chain is whole.
 #[test]
 fn an_erased_name_breaks_nothing() {
-    assert_eq!(after("UPDATE names SET text = NULL WHERE text = 'user-b'"), Ok(()));
+    assert_eq!(after("UPDATE names SET text = NULL, salt = zeroblob(16) WHERE text = 'user-b'"), Ok(()));
 }
