@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command talks to the database directly, through the same flows as the
 //! service. Exit codes: 0 done, 1 something refused, 2 findings, 64 usage, 74 input or output.
 
+mod backup;
 mod bench;
 mod catalog;
 mod conflicts;
@@ -11,6 +12,7 @@ mod held;
 mod ingest;
 mod jobs;
 mod keys;
+mod names;
 mod orgs;
 mod pull;
 mod quote;
@@ -83,12 +85,17 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Check every block of the book against its hash
     Verify(verify::Verify),
+    /// Copy an embedded database while a server writes to it
+    Backup(backup::Backup),
     /// Reports that are written by themselves
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     /// Access keys for the service
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The names that people, teams and programs have in the book
+    #[command(subcommand)]
+    Names(names::Names),
     /// Tenants, each with a book of its own
     #[command(subcommand)]
     Orgs(orgs::Orgs),
@@ -169,8 +176,10 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Rerate(rerate) => rerate.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
+            Command::Backup(backup) => backup.run(&settings).await,
             Command::Jobs(jobs) => jobs.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
+            Command::Names(names) => names.run(&settings).await,
             Command::Orgs(orgs) => orgs.run(&settings).await,
             Command::Demo(demo) => demo.run(&settings).await,
             Command::Bench(bench) => bench.run(&settings).await,
@@ -233,7 +242,8 @@ impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Failure {
         match e {
             StoreError::Url(_) => Failure::Usage(e.to_string()),
-            StoreError::NoOrg(_) | StoreError::OrgExists(_) | StoreError::FsyncOff | StoreError::OtherSchema { .. } => {
+            StoreError::NoOrg(_) | StoreError::OrgExists(_) | StoreError::FsyncOff => Failure::Refused(e.to_string()),
+            StoreError::OtherSchema { .. } | StoreError::NetworkFile { .. } | StoreError::NotAFile => {
                 Failure::Refused(e.to_string())
             }
             StoreError::Damaged { .. } => Failure::Findings(e.to_string()),

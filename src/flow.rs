@@ -2,9 +2,11 @@
 //! service and the jobs all come through here, so a verb means the same behind every door.
 
 pub mod access;
+pub mod backup;
 pub mod booking;
 pub mod conflicts;
 pub mod deliver;
+pub mod erase;
 pub mod explain;
 pub mod export;
 pub mod focus;

@@ -222,6 +222,12 @@ pub fn payee_of(account: &str) -> Option<String> {
     account.strip_prefix("payable:").filter(|part| *part != "-").map(decoded)
 }
 
+/// Whom an account of costs names: the parts of `cost:search/alice` as they were before they were encoded.
+pub fn bearers_of(account: &str) -> Option<Vec<String>> {
+    let parts = account.strip_prefix("cost:")?.split('/');
+    Some(parts.map(|part| if part == "-" { String::new() } else { decoded(part) }).collect())
+}
+
 /// The text that [`encoded`] made this of.
 fn decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());

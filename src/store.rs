@@ -5,14 +5,17 @@
 //! There is no statement in here that changes or deletes an entry, an event or a block, and none without its org.
 
 mod access;
+mod backup;
 mod blocks;
 mod catalogs;
 mod entries;
+mod erasing;
 mod events;
 mod fetches;
 mod names;
 mod notices;
 mod once;
+mod place;
 mod pulled;
 mod rejected;
 mod runs;
@@ -23,6 +26,7 @@ pub use access::AccessKey;
 pub use blocks::{Block, Head};
 pub use catalogs::{ContentHash, PublishedVersion, StoredPart, VersionNote};
 pub use entries::{BookedEntry, EntryFilter, Line, Span, Wanted};
+pub use erasing::Remains;
 pub use events::StoredEvent;
 pub use fetches::{Fetch, FetchOutcome};
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
@@ -100,6 +104,13 @@ pub enum StoreError {
          `farthing serve` of this version once"
     )]
     OtherSchema { applied: usize, known: usize },
+    #[error(
+        "{path} is on a file system of the network ({kind}), where SQLite loses what two processes write; name a place on a \
+         local disk, or use PostgreSQL"
+    )]
+    NetworkFile { path: String, kind: String },
+    #[error("only SQLite has a file that can be copied")]
+    NotAFile,
     #[error("{what} is damaged: {why}")]
     Damaged { what: String, why: String },
     #[error("no org is called `{0}`; `farthing orgs create` makes one")]
@@ -276,6 +287,7 @@ impl Write {
 
 async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
+    place::must_be_local(sqlite.get_filename())?;
     let sqlite = sqlite
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -309,6 +321,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
 /// The same file through connections that cannot write.
 async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
+    place::must_be_local(sqlite.get_filename())?;
     let sqlite = sqlite
         .read_only(true)
         .create_if_missing(false)
@@ -379,14 +392,14 @@ const SQLITE: &[(&str, &str)] = &[
     ("what was pulled", include_str!("../migrations/sqlite/0003_what_was_pulled.sql")),
     ("what the planner is told", include_str!("../migrations/sqlite/0004_what_the_planner_is_told.sql")),
     ("what jobs did", include_str!("../migrations/sqlite/0005_what_jobs_did.sql")),
-    ("who published what", include_str!("../migrations/sqlite/0010_who_published_what.sql")),
+    ("what is proved", include_str!("../migrations/sqlite/0010_what_is_proved.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
     ("who tells of a call", include_str!("../migrations/postgres/0002_who_tells_of_a_call.sql")),
     ("what was pulled", include_str!("../migrations/postgres/0003_what_was_pulled.sql")),
     ("what jobs did", include_str!("../migrations/postgres/0004_what_jobs_did.sql")),
-    ("who published what", include_str!("../migrations/postgres/0010_who_published_what.sql")),
+    ("what is proved", include_str!("../migrations/postgres/0010_what_is_proved.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

@@ -22,6 +22,8 @@ use hashbrown::{Equivalent, HashMap, HashSet};
 #[derive(Default)]
 pub struct NameCache {
     unsettled: bool,
+    /// How many names of the book had been erased when these were learned.
+    erased_names: i64,
     names: HashMap<NameKey, NameId>,
     owners: HashMap<Owner, Borne>,
     products: HashMap<Product, Bought>,
@@ -76,11 +78,13 @@ impl NameCache {
         self.names.get(&NameText { kind, text }).copied()
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, erased_names: i64) {
         let too_large = self.names.len() > MOST || self.owners.len() > MOST || self.products.len() > MOST;
-        if self.unsettled || too_large {
+        // What another process erased must not be booked under the number that it had.
+        if self.unsettled || too_large || self.erased_names != erased_names {
             self.forget();
         }
+        self.erased_names = erased_names;
         self.unsettled = true;
     }
 }
@@ -115,7 +119,7 @@ pub struct Booking<'c> {
 
 impl<'c> Booking<'c> {
     pub fn new(head: Head, in_force: InForce, cache: &'c mut NameCache) -> Booking<'c> {
-        cache.begin();
+        cache.begin(head.erased_names);
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).expect("the operating system has random numbers");
         Booking {

@@ -11,7 +11,7 @@ mod lists;
 
 pub use deep::{Deepened, Otherwise};
 
-use crate::catalog::source::own;
+use crate::flow::publish::hash_of;
 use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::Entry;
@@ -83,7 +83,13 @@ impl Farthing {
         org: Org,
         progress: impl Fn(BlockNumber, BlockNumber),
     ) -> Result<Result<Verified, Broken>, FlowError> {
-        told(self.walk(org, None, progress).await)
+        told(self.walk(org, BlockNumber(0), None, progress).await)
+    }
+
+    /// Whether the hashes of the newest blocks fit.
+    pub async fn verify_newest(&self, org: Org, blocks: i64) -> Result<Result<Verified, Broken>, FlowError> {
+        let head = self.store.head(org).await?;
+        told(self.walk(org, BlockNumber((head.block.0 - blocks).max(0)), None, |_, _| {}).await)
     }
 
     /// Whether every hash fits, and whether what was sealed is what the catalog and the events say.
@@ -94,7 +100,7 @@ impl Farthing {
     ) -> Result<Result<Verified, Broken>, FlowError> {
         let walk = async {
             let mut deep = Deep::new(self, org);
-            let verified = self.walk(org, Some(&mut deep), progress).await?;
+            let verified = self.walk(org, BlockNumber(0), Some(&mut deep), progress).await?;
             self.verify_lists(org).await?;
             let deepened = deep.finish(verified.entries).await?;
             Ok(Verified { deep: Some(deepened), ..verified })
@@ -105,14 +111,19 @@ impl Farthing {
     async fn walk(
         &self,
         org: Org,
+        from: BlockNumber,
         mut deep: Option<&mut Deep<'_>>,
         progress: impl Fn(BlockNumber, BlockNumber),
     ) -> Result<Verified, Stop> {
         let name = self.store.org_name(org).await?;
         let (head, versions) = self.settled(org).await?;
-        let versions = self.verify_catalogs(org, &versions).await?;
-        let mut before = (BlockNumber(0), BlockHash::of_empty_book(&name));
-        let (mut place, mut sealed_at) = (START, None);
+        let versions = self.verify_catalogs(org, versions).await?;
+        let (mut before, mut place) = ((BlockNumber(0), BlockHash::of_empty_book(&name)), START);
+        if from > before.0 {
+            let start = self.blocks_before(org, BlockNumber(from.0 - 1), &head).await?.remove(0);
+            (before, place) = ((start.header.block, start.hash), after(&start));
+        }
+        let mut sealed_at = None;
         while before.0 < head.block {
             let blocks = self.blocks_before(org, before.0, &head).await?;
             for run in runs(&blocks, place, before.0)? {
@@ -140,10 +151,10 @@ impl Farthing {
     }
 
     /// The head and the versions that are there with it; others may be published at any moment.
-    async fn settled(&self, org: Org) -> Result<(Head, Vec<PublishedVersion>), Stop> {
+    async fn settled(&self, org: Org) -> Result<(Head, Vec<(Version, Result<PublishedVersion, String>)>), Stop> {
         loop {
             let before = self.store.head(org).await?;
-            let versions = self.store.versions(org).await?;
+            let versions = self.store.versions_one_by_one(org).await?;
             let head = self.store.head(org).await?;
             if before.version == head.version {
                 return Ok((head, versions));
@@ -189,38 +200,51 @@ impl Farthing {
     }
 
     /// Every version's parts have the hashes it names, and the version has the hash of those.
-    async fn verify_catalogs(&self, org: Org, versions: &[PublishedVersion]) -> Result<Versions, Stop> {
+    async fn verify_catalogs(
+        &self,
+        org: Org,
+        versions: Vec<(Version, Result<PublishedVersion, String>)>,
+    ) -> Result<Versions, Stop> {
         let mut hashes = HashMap::new();
         // Most parts are in most versions; each is looked at once.
         let mut whole: HashSet<ContentHash> = HashSet::new();
         let seals: HashMap<_, _> = self.store.version_seals(org).await?.into_iter().collect();
-        for version in versions {
-            let parts = match self.store.contents(org, version.version).await {
-                Ok(parts) => parts,
-                Err(StoreError::Damaged { why, .. }) => {
-                    hashes.insert(version.version, Err(why));
-                    continue;
-                }
-                Err(e) => return Err(e.into()),
+        for (number, version) in versions {
+            let seal = seals.get(&number).copied().flatten();
+            let verdict = match version {
+                Ok(version) => self.verify_version(org, &version, seal, &mut whole).await?,
+                Err(why) => Err(why),
             };
-            let mut verdict = Ok(version.hash);
-            for part in &parts {
-                if !whole.contains(&part.hash) && !self.has_its_hash(&part.hash).await? {
-                    verdict = Err(format!("part {} does not have its hash", part.name));
-                    break;
-                }
-                whole.insert(part.hash);
-            }
-            if verdict.is_ok() && crate::flow::publish::hash_of(&parts) != version.hash {
-                verdict = Err("its parts are not those that it was published with".to_owned());
-            }
-            // Versions of before there were such seals have none.
-            if verdict.is_ok() && seals.get(&version.version).copied().flatten().is_some_and(|seal| seal != version.seal()) {
-                verdict = Err("who published it, when or why is not what was written down then".to_owned());
-            }
-            hashes.insert(version.version, verdict);
+            hashes.insert(number, verdict);
         }
         Ok(hashes)
+    }
+
+    async fn verify_version(
+        &self,
+        org: Org,
+        version: &PublishedVersion,
+        seal: Option<ContentHash>,
+        whole: &mut HashSet<ContentHash>,
+    ) -> Result<Result<ContentHash, String>, Stop> {
+        let parts = match self.store.contents(org, version.version).await {
+            Err(StoreError::Damaged { why, .. }) => return Ok(Err(why)),
+            parts => parts?,
+        };
+        for part in &parts {
+            if !whole.contains(&part.hash) && !self.has_its_hash(&part.hash).await? {
+                return Ok(Err(format!("part {} does not have its hash", part.name)));
+            }
+            whole.insert(part.hash);
+        }
+        Ok(if hash_of(&parts) != version.hash {
+            Err("its parts are not those that it was published with".to_owned())
+        } else if seal.is_some_and(|seal| seal != version.seal()) {
+            // Versions of before there were such seals have none.
+            Err("who published it, when or why is not what was written down then".to_owned())
+        } else {
+            Ok(version.hash)
+        })
     }
 
     async fn has_its_hash(&self, hash: &ContentHash) -> Result<bool, Stop> {
@@ -228,7 +252,7 @@ impl Farthing {
             Err(StoreError::Damaged { .. }) => return Ok(false),
             texts => texts?.pop(),
         };
-        Ok(text.is_some_and(|(_, text)| blake3::hash(text.as_bytes()) == *hash && own::read(&text).is_ok()))
+        Ok(text.is_some_and(|(_, text)| blake3::hash(text.as_bytes()) == *hash))
     }
 
     /// Nothing lies outside of what the blocks cover. Whatever is there when it is asked is covered by a head that is read

@@ -21,6 +21,8 @@ pub struct Head {
     pub next_product: ProductId,
     pub version: Version,
     pub first_open: Month,
+    /// How many of its names were erased.
+    pub erased_names: i64,
 }
 
 /// A sealed block: its header, its hash and the ranges of rows it covers.
@@ -39,7 +41,7 @@ pub struct Block {
 }
 
 const HEAD: &str = "SELECT org, block, hash, sealed_at, next_record, next_sequence, next_name, next_owner, next_product,
-                           catalog_version, first_open_period
+                           catalog_version, first_open_period, erased_names
                       FROM books WHERE org = $1";
 
 impl Write {
@@ -243,6 +245,7 @@ fn head(row: &impl Columns) -> Result<Head, sqlx::Error> {
         next_product: ProductId(row.int(8)?),
         version: Version(row.int(9)?),
         first_open: Month::from_number(narrow(row.int(10)?)?),
+        erased_names: row.int(11)?,
     })
 }
 

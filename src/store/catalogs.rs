@@ -89,6 +89,7 @@ impl PublishedVersion {
     }
 }
 
+const VERSIONS: &str = "SELECT version, hash, author, note, published_at FROM catalog_versions WHERE org = $1 ORDER BY version";
 const VERSION_HASH: &str = "SELECT hash FROM catalog_versions WHERE org = $1 AND version = $2";
 
 impl Store {
@@ -100,11 +101,22 @@ impl Store {
     }
 
     pub async fn versions(&self, org: Org) -> Result<Vec<PublishedVersion>, StoreError> {
-        let text = "SELECT version, hash, author, note, published_at FROM catalog_versions WHERE org = $1 ORDER BY version";
         on!(self.reader(), db => {
-            let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
+            let rows = sqlx::query(VERSIONS).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
             let read = |row| published_version(row);
             rows.iter().map(read).collect::<Result<_, sqlx::Error>>().doing("list catalog versions")
+        })
+    }
+
+    /// The same where some of it may be unreadable: why it is.
+    pub async fn versions_one_by_one(&self, org: Org) -> Result<Vec<(Version, Result<PublishedVersion, String>)>, StoreError> {
+        let read = |row: &dyn Columns, version: Result<PublishedVersion, sqlx::Error>| {
+            Ok::<_, sqlx::Error>((Version(row.int(0)?), version.map_err(|e| e.to_string())))
+        };
+        on!(self.reader(), db => {
+            let rows = sqlx::query(VERSIONS).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
+            let versions = rows.iter().map(|row| read(row, published_version(row)));
+            versions.collect::<Result<_, sqlx::Error>>().doing("list catalog versions")
         })
     }
 

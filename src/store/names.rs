@@ -66,6 +66,25 @@ pub struct StoredName {
     pub hash: [u8; 32],
 }
 
+impl NameKind {
+    /// The kinds under which a person may be named, as they are called at the doors.
+    pub const OF_PERSONS: [(&'static str, NameKind); 8] = [
+        ("user", NameKind::User),
+        ("team", NameKind::Team),
+        ("project", NameKind::Project),
+        ("key", NameKind::Key),
+        ("app", NameKind::App),
+        ("agent", NameKind::Agent),
+        ("environment", NameKind::Environment),
+        ("source", NameKind::Source),
+    ];
+
+    /// The kind under which a person may be named.
+    pub fn of_person(name: &str) -> Option<NameKind> {
+        NameKind::OF_PERSONS.into_iter().find(|(other, _)| *other == name).map(|(_, kind)| kind)
+    }
+}
+
 impl NewName {
     pub fn hash(&self) -> [u8; 32] {
         name_hash(&self.salt, self.kind as u8, &self.text)

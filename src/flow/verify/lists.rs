@@ -73,6 +73,13 @@ impl Farthing {
                 return broken(BlockNumber(0), record, "no event in the book contradicts another so");
             }
         }
+        // An erasure in between counts in both.
+        let (before, erased) = (self.store.head(org).await?.erased_names, self.store.erased_names(org).await?);
+        let now = self.store.head(org).await?.erased_names;
+        if !(before..=now).contains(&erased) {
+            let why = format!("the head of the book counts {now} erased names and {erased} are there");
+            return broken(BlockNumber(0), None, why);
+        }
         let damage = self.store.damage().await?;
         if damage.is_empty() { Ok(()) } else { broken(BlockNumber(0), None, damage.join("; ")) }
     }
