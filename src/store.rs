@@ -43,7 +43,7 @@ use crate::store::sql::{Columns, Either, on};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -302,6 +302,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
+        .after_release(|connection, _| Box::pin(is_done(connection)))
         .connect_with(sqlite.clone().pragma("cache_size", "-65536").thread_name(|_| "sqlite-writer".to_owned()))
         .await
         .doing("open the database")?;
@@ -316,6 +317,14 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .doing("open the database")?;
     let once = OnceIndex::load(&writer, options.run_keys).await?;
     Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
+}
+
+/// Whether a connection may be used again. Where a write fails for want of room SQLite ends the transaction by itself, and
+/// the driver, which rolls it back once more and is refused, takes it to go on for ever: such a connection is closed.
+async fn is_done(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What was to be rolled back is rolled back when this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// The same file through connections that cannot write.

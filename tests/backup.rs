@@ -92,7 +92,7 @@ fn a_backup_under_load_is_a_prefix_of_the_book_and_has_what_was_acknowledged_bef
 fn a_restored_backup_serves_and_books_nothing_twice() {
     let database = TestDatabase::sqlite();
     let service = Service::start(&database);
-    assert_eq!(service.post("/v1/events", event("a").to_string()).status, 200);
+    assert_eq!(service.post("/v1/events", event("a").to_string()).status, 201);
     let key = service.key.clone();
     let path = database.directory().join("backup.db");
     assert!(backup(&database.url, &path).status.success());

@@ -157,7 +157,7 @@ fn a_clock_that_jumps_back_changes_no_order() {
     let machine = Machine::new();
     let service = machine.service();
     let mut expected = 0;
-    for jump in [0, 86_400, -31_536_000, 0] {
+    for jump in [0, 86_400, -864_000, 0] {
         machine.begin("clock", &jump.to_string());
         assert_eq!(service.post("/v1/events", events(expected..expected + 5)).status, 200);
         expected += 5;
