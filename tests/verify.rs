@@ -2,6 +2,7 @@
 //! can. The triggers that would refuse the change are taken away first, as somebody who tampers would.
 
 use crate::support::database::{Kind, TestDatabase, block_on};
+use crate::support::service::{Request, Service};
 use crate::support::small;
 use farthing::flow::ingest::Outcome;
 use farthing::flow::publish::CatalogFiles;
@@ -14,6 +15,10 @@ use farthing::report::{Dimension, Query};
 use farthing::store::{EntryFilter, RejectedBody, Remains};
 use farthing::usage::dialect::{Context, native};
 use sqlx::{AssertSqlSafe, Connection, Executor};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A book of three blocks: two events, one event, one that is held.
 async fn book(database: &TestDatabase) -> (Farthing, Org) {
@@ -377,4 +382,78 @@ async fn spend(farthing: &Farthing, org: Org) -> Vec<String> {
     let query = Query { by: vec![Dimension::User], ..Query::default() };
     let report = farthing.report(org, &query).await.unwrap();
     report.table.to_csv().lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_name_is_erased_over_http_by_an_admin_alone() {
+    let database = TestDatabase::sqlite();
+    let service = Service::start(&database);
+    let event = r#"{"id":"a","source":"s","occurred_at":"2026-10-01T00:00:00Z","provider":"openai","model":"gpt-4o-mini",
+                    "usage":{"input":1},"user":"ann/a b","team":"t"}"#;
+    assert_eq!(service.post("/v1/events", event).status, 201);
+    let erase = |key: &str, text: &str| service.send(Request::new("DELETE", &format!("/v1/names/user/{text}")).key(key));
+    for wish in [r#"{"scopes":["ingest","read","catalog"]}"#, r#"{"scopes":["read"],"team":"t"}"#] {
+        assert_eq!(erase(&service.new_key(wish), "ann%2Fa%20b").status, 403);
+    }
+    let erased = erase(&service.key, "ann%2Fa%20b");
+    assert_eq!(erased.status, 200, "{}", erased.text());
+    assert_eq!(erased.json()["accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(erase(&service.key, "ann%2Fa%20b").status, 404);
+    let shown = service.get("/v1/events/s/a").text();
+    assert!(!shown.contains("ann") && shown.contains("erased #"), "{shown}");
+    assert_eq!(service.get("/v1/verify?deep=true").json()["deep"]["erased"], 1);
+    assert_eq!(service.get("/v1/verify?deep=perhaps").status, 400);
+}
+
+/// From a process of its own, which only reads, while clients send: no lock is waited for and nothing is found that was only
+/// on its way.
+#[test]
+fn a_deep_look_beside_a_server_finds_nothing_that_is_only_on_its_way() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        let service = Service::start(&database);
+        let enough = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..3)
+            .map(|client| {
+                let (enough, address, key) = (enough.clone(), service.address.clone(), service.key.clone());
+                std::thread::spawn(move || {
+                    for round in 0.. {
+                        if enough.load(Ordering::SeqCst) {
+                            break;
+                        }
+                        // Some wait for a rate, some of them are completed later, some contradict what was said.
+                        let batch = (0..10).map(|n| {
+                            let (id, model) = (round / 2 * 10 + n, if n % 3 == 0 { "nobody-knows" } else { "gpt-4o-mini" });
+                            let reported =
+                                if n % 3 == 0 && round % 2 == 1 { r#","reported":{"by":"provider","amount":"1"}"# } else { "" };
+                            let input = 1 + n + u32::from(n == 7) * (round % 2);
+                            format!(
+                                r#"{{"id":"{client}-{id}","source":"s","occurred_at":"2026-10-01T00:00:00Z","provider":"openai",
+                                    "model":"{model}","usage":{{"input":{input}}},"user":"u{n}"{reported}}}"#
+                            )
+                        });
+                        let body = format!("[{}]", batch.collect::<Vec<_>>().join(","));
+                        let request = Request::new("POST", "/v1/events").key(&key).body(body);
+                        assert!(matches!(request.send(&address).status, 200 | 207));
+                    }
+                })
+            })
+            .collect();
+        let mut last = 0;
+        for _ in 0..6 {
+            std::thread::sleep(Duration::from_millis(100));
+            let output =
+                Command::new(env!("CARGO_BIN_EXE_farthing")).args(["verify", "--deep", "--database", &database.url]).output();
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+            assert!(output.status.success(), "{said}");
+            let blocks: u64 = said.split_whitespace().next().unwrap().parse().unwrap();
+            assert!(blocks >= last, "{said}");
+            last = blocks;
+        }
+        enough.store(true, Ordering::SeqCst);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        assert!(last > 3, "hardly anything was written meanwhile: {last} blocks");
+        assert_eq!(service.get("/v1/verify?deep=true").json()["ok"], true);
+    }
 }

@@ -163,8 +163,7 @@ impl Store {
 
     /// Those of the records that are on the list of conflicts, each with the event that it contradicts.
     pub async fn conflicts_among(&self, org: Org, records: &[i64]) -> Result<Vec<(i64, EventNumber)>, StoreError> {
-        let listed = |row: &dyn Columns| Ok::<_, sqlx::Error>((row.int(0)?, EventNumber(row.int(1)?)));
-        rows_in!(self.reader(), db => db, CONFLICTS_AMONG, org, records, |row| listed(row), "read conflicts").await
+        rows_in!(self.reader(), db => db, CONFLICTS_AMONG, org, records, contradicted, "read conflicts").await
     }
 
     /// Whether a person said that this event tells of a call that another one was charged for.
@@ -226,6 +225,10 @@ impl Store {
             sqlx::query(text).bind(org.0).fetch_one(db).await.and_then(|row| row.int(0)).doing("count conflicts")
         })
     }
+}
+
+fn contradicted(row: &impl Columns) -> Result<(i64, EventNumber), sqlx::Error> {
+    Ok((row.int(0)?, EventNumber(row.int(1)?)))
 }
 
 fn reason(row: &impl Columns, place: usize) -> Result<HeldReason, sqlx::Error> {
