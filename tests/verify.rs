@@ -457,3 +457,20 @@ fn a_deep_look_beside_a_server_finds_nothing_that_is_only_on_its_way() {
         assert_eq!(service.get("/v1/verify?deep=true").json()["ok"], true);
     }
 }
+
+/// Damage of several kinds at once: the first block is the one that is named, whatever is wrong with those after it.
+#[test]
+fn of_several_broken_blocks_the_first_is_named() {
+    let in_the_first = "UPDATE entries SET micro = micro + 1 WHERE sequence = 1";
+    for later in [
+        "UPDATE blocks SET sequence_until = 90 WHERE block = 2",
+        "DELETE FROM blocks WHERE block = 2",
+        "UPDATE blocks SET occurred_last = NULL WHERE block = 2",
+        "UPDATE events SET state = 9 WHERE record = 3",
+        "UPDATE entries SET kind = 9 WHERE sequence = 3",
+        "UPDATE books SET next_record = 90",
+    ] {
+        let broken = after(&format!("{in_the_first}; {later}")).expect_err(later);
+        assert_eq!((broken.block.0, broken.record.as_deref()), (1, Some("entry 1")), "{later}: {broken:?}");
+    }
+}

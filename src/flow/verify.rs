@@ -18,7 +18,7 @@ use crate::ledger::Entry;
 use crate::ledger::seal::{BlockHash, Dimensions, EventRow, FORMAT, Header, MARK, Sealer, name_hash};
 use crate::store::{Block, ContentHash, Head, PublishedVersion, StoreError, StoredName};
 use deep::Deep;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 /// What a book holds, if everything fits.
@@ -126,10 +126,14 @@ impl Farthing {
         let mut sealed_at = None;
         while before.0 < head.block {
             let blocks = self.blocks_before(org, before.0, &head).await?;
-            for run in runs(&blocks, place, before.0)? {
-                let run = &blocks[run];
-                let rows = self.rows_of(org, place, run).await?;
-                let from = place;
+            let (mut runs, ends) = runs(&blocks, place, before.0);
+            while let Some(run) = runs.pop_front() {
+                let Some(rows) = self.rows_of(org, place, &blocks[run.clone()]).await? else {
+                    // One of them cannot be read; those before it are checked first.
+                    run.rev().for_each(|one| runs.push_front(one..one + 1));
+                    continue;
+                };
+                let (run, from) = (&blocks[run], place);
                 for block in run {
                     check(block, before, &mut place, &rows, &versions)?;
                     before = (block.header.block, block.hash);
@@ -140,6 +144,7 @@ impl Farthing {
                 }
                 progress(before.0, head.block);
             }
+            ends?;
         }
         check_head(&head, before, place)?;
         if sealed_at.is_some_and(|sealed_at| sealed_at != head.sealed_at) {
@@ -175,18 +180,14 @@ impl Farthing {
         if blocks.is_empty() { broken(after.next(), None, "the block is missing") } else { Ok(blocks) }
     }
 
-    /// The rows that a run of blocks covers. Where one of them cannot even be read, its block is found block by block.
-    async fn rows_of(&self, org: Org, from: Place, run: &[Block]) -> Result<Rows, Stop> {
-        let whole = self.rows_between(org, from, after(&run[run.len() - 1])).await;
-        let Err(e @ StoreError::Damaged { .. }) = whole else { return Ok(whole?) };
-        let mut place = from;
-        for block in run {
-            if let Err(StoreError::Damaged { why, .. }) = self.rows_between(org, place, after(block)).await {
-                return broken(block.header.block, record_in(&why), why);
-            }
-            place = after(block);
+    /// The rows that a run of blocks covers; nothing where one of them cannot even be read and it may be in any of several.
+    async fn rows_of(&self, org: Org, from: Place, run: &[Block]) -> Result<Option<Rows>, Stop> {
+        let last = &run[run.len() - 1];
+        match self.rows_between(org, from, after(last)).await {
+            Err(StoreError::Damaged { .. }) if run.len() > 1 => Ok(None),
+            Err(StoreError::Damaged { why, .. }) => broken(last.header.block, record_in(&why), why),
+            rows => Ok(Some(rows?)),
         }
-        Err(e.into())
     }
 
     async fn rows_between(&self, org: Org, from: Place, until: Place) -> Result<Rows, StoreError> {
@@ -321,29 +322,41 @@ fn rows_from(from: Place, until: Place) -> Option<i64> {
     steps.into_iter().try_fold(0_i64, |sum, step| if step < 0 { None } else { sum.checked_add(step) })
 }
 
-/// Cuts blocks into runs of bounded size. A block says how many rows it covers twice, by its ranges and by its marks; one
-/// that contradicts itself must not decide how much is read.
-fn runs(blocks: &[Block], mut place: Place, mut before: BlockNumber) -> Result<Vec<Range<usize>>, Stop> {
-    let (mut runs, mut rows): (Vec<Range<usize>>, i64) = (Vec::new(), 0);
+/// Cuts blocks into runs of bounded size, and says whether they end before a block that does not fit. A block says how many
+/// rows it covers twice, by its ranges and by its marks; one that contradicts itself must not decide how much is read.
+fn runs(blocks: &[Block], mut place: Place, mut before: BlockNumber) -> (VecDeque<Range<usize>>, Result<(), Stop>) {
+    let (mut runs, mut rows): (VecDeque<Range<usize>>, i64) = (VecDeque::new(), 0);
     for (number, block) in blocks.iter().enumerate() {
-        let at = block.header.block;
-        if at != before.next() {
-            return broken(at, None, format!("it follows block {before}; the blocks between are missing"));
-        }
-        if (block.records.0, block.sequences.0) != (place.record, place.sequence) {
-            return broken(at, None, "its rows do not follow those of the block before");
-        }
-        let covered = rows_from(place, after(block));
-        let Some(covered) = covered.filter(|covered| usize::try_from(*covered).ok() == marks_of(block)) else {
-            return broken(at, None, "its ranges do not cover as many rows as were sealed");
+        let covered = match covered(block, place, before) {
+            Ok(covered) => covered,
+            Err(stop) => return (runs, Err(stop)),
         };
-        match runs.last_mut() {
-            Some(run) if rows + covered <= ROWS_AT_ONCE => (run.end, rows) = (number + 1, rows + covered),
-            _ => (runs.push(number..number + 1), rows = covered).0,
+        rows += covered;
+        match runs.back_mut() {
+            Some(run) if rows <= ROWS_AT_ONCE => run.end = number + 1,
+            _ => {
+                runs.push_back(number..number + 1);
+                rows = covered;
+            }
         }
-        (place, before) = (after(block), at);
+        (place, before) = (after(block), block.header.block);
     }
-    Ok(runs)
+    (runs, Ok(()))
+}
+
+/// How many rows a block covers after the one before.
+fn covered(block: &Block, place: Place, before: BlockNumber) -> Result<i64, Stop> {
+    let at = block.header.block;
+    if at != before.next() {
+        return broken(at, None, format!("it follows block {before}; the blocks between are missing"));
+    }
+    if (block.records.0, block.sequences.0) != (place.record, place.sequence) {
+        return broken(at, None, "its rows do not follow those of the block before");
+    }
+    match rows_from(place, after(block)).filter(|covered| usize::try_from(*covered).ok() == marks_of(block)) {
+        Some(covered) => Ok(covered),
+        None => broken(at, None, "its ranges do not cover as many rows as were sealed"),
+    }
 }
 
 fn marks_of(block: &Block) -> Option<usize> {

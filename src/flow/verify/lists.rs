@@ -49,19 +49,30 @@ impl Farthing {
 
     /// Whatever the lists and the keys of a book say beyond what its records say of them.
     pub(super) async fn verify_lists(&self, org: Org) -> Result<(), Stop> {
+        self.verify_held(org).await?;
+        self.verify_conflicts(org).await?;
+        self.verify_erased(org).await?;
+        let damage = self.store.damage().await?;
+        if damage.is_empty() { Ok(()) } else { broken(BlockNumber(0), None, damage.join("; ")) }
+    }
+
+    async fn verify_held(&self, org: Org) -> Result<(), Stop> {
         let mut after = EventNumber(0);
         loop {
             let page = self.store.held(org, None, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else { return Ok(()) };
             after = last.event;
             if let Some((event, why)) = self.misplaced(org, page.iter().map(|held| held.event).collect()).await? {
                 return broken(BlockNumber(0), Some(format!("held event {event}")), why);
             }
         }
+    }
+
+    async fn verify_conflicts(&self, org: Org) -> Result<(), Stop> {
         let mut after = 0;
         loop {
             let page = self.store.conflicts(org, false, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else { return Ok(()) };
             after = last.conflict;
             let records: Vec<i64> = page.iter().map(|conflict| conflict.conflict).collect();
             let rows = self.store.records(org, &records).await?;
@@ -73,15 +84,18 @@ impl Farthing {
                 return broken(BlockNumber(0), record, "no event in the book contradicts another so");
             }
         }
-        // An erasure in between counts in both.
+    }
+
+    /// The head counts the names that were erased, so that every process learns of one.
+    async fn verify_erased(&self, org: Org) -> Result<(), Stop> {
+        // It is asked before and after: there may be an erasure in between.
         let (before, erased) = (self.store.head(org).await?.erased_names, self.store.erased_names(org).await?);
         let now = self.store.head(org).await?.erased_names;
         if !(before..=now).contains(&erased) {
             let why = format!("the head of the book counts {now} erased names and {erased} are there");
             return broken(BlockNumber(0), None, why);
         }
-        let damage = self.store.damage().await?;
-        if damage.is_empty() { Ok(()) } else { broken(BlockNumber(0), None, damage.join("; ")) }
+        Ok(())
     }
 
     /// The first of these events that is on the list of what waits and should not be, or the other way round.
