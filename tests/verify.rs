@@ -244,7 +244,9 @@ fn a_damaged_run_of_keys_is_found() {
             let done = tampering(&database).await.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
             assert!(done.rows_affected() > 0, "{statement}");
             let broken = farthing.verify_deep(org, |_, _| {}).await.unwrap().expect_err(statement);
-            assert!(broken.why.contains("run 1 of keys"), "{statement}: {broken:?}");
+            // One of the lost keys may be that of an event of the book, which is looked for first.
+            let found = ["run 1 of keys", "its key leads to another event or to none"].iter().any(|why| broken.why.contains(why));
+            assert!(found, "{statement}: {broken:?}");
         });
     }
 }

@@ -123,7 +123,7 @@ impl Farthing {
             let start = self.blocks_before(org, BlockNumber(from.0 - 1), &head).await?.remove(0);
             (before, place) = ((start.header.block, start.hash), after(&start));
         }
-        let mut sealed_at = None;
+        let (mut sealed_at, mut judged) = (None, None);
         while before.0 < head.block {
             let blocks = self.blocks_before(org, before.0, &head).await?;
             let (mut runs, ends) = runs(&blocks, place, before.0);
@@ -139,8 +139,9 @@ impl Farthing {
                     before = (block.header.block, block.hash);
                     sealed_at = Some(block.header.sealed_at);
                 }
-                if let Some(deep) = deep.as_deref_mut() {
-                    deep.look_at(run, from, &rows).await?;
+                if let (Some(deep), None) = (deep.as_deref_mut(), &judged) {
+                    // A deep look reads what is said of an event later on too: whether that is whole shows first.
+                    judged = deep.look_at(run, from, &rows).await.err();
                 }
                 progress(before.0, head.block);
             }
@@ -152,6 +153,9 @@ impl Farthing {
         }
         check_versions(&head, &versions)?;
         self.verify_ends(org).await?;
+        if let Some(stop) = judged {
+            return Err(stop);
+        }
         Ok(Verified { blocks: head.block.0, events: place.record - 1, entries: place.sequence - 1, head: head.hash, deep: None })
     }
 
