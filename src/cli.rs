@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command talks to the database directly, through the same flows as the
 //! service. Exit codes: 0 done, 1 something refused, 2 findings, 64 usage, 74 input or output.
 
+mod backup;
 mod bench;
 mod books;
 mod catalog;
@@ -12,6 +13,7 @@ mod held;
 mod ingest;
 mod jobs;
 mod keys;
+mod names;
 mod orgs;
 mod pull;
 mod quote;
@@ -100,12 +102,17 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Check every block of the book against its hash
     Verify(verify::Verify),
+    /// Copy an embedded database while a server writes to it
+    Backup(backup::Backup),
     /// Reports that are written by themselves
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     /// Access keys for the service
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The names that people, teams and programs have in the book
+    #[command(subcommand)]
+    Names(names::Names),
     /// Tenants, each with a book of its own
     #[command(subcommand)]
     Orgs(orgs::Orgs),
@@ -193,8 +200,10 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Reconcile(reconcile) => reconcile.run(&settings).await,
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
+            Command::Backup(backup) => backup.run(&settings).await,
             Command::Jobs(jobs) => jobs.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
+            Command::Names(names) => names.run(&settings).await,
             Command::Orgs(orgs) => orgs.run(&settings).await,
             Command::Demo(demo) => demo.run(&settings).await,
             Command::Bench(bench) => bench.run(&settings).await,
@@ -206,6 +215,13 @@ fn dispatch(arguments: Arguments) -> Outcome {
 async fn open(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
     let farthing = Farthing::open(&settings.store, &settings.catalogs).await?;
     let farthing = Arc::new(farthing.with_segments(settings.segments.clone()));
+    let org = farthing.store.org(&settings.org).await?;
+    Ok((farthing, org))
+}
+
+/// The same, only to look: nothing is made and nobody who writes is disturbed.
+async fn open_read_only(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
+    let farthing = Arc::new(Farthing::open_read_only(&settings.store).await?);
     let org = farthing.store.org(&settings.org).await?;
     Ok((farthing, org))
 }
@@ -251,6 +267,9 @@ impl From<StoreError> for Failure {
         match e {
             StoreError::Url(_) => Failure::Usage(e.to_string()),
             StoreError::NoOrg(_) | StoreError::OrgExists(_) | StoreError::FsyncOff => Failure::Refused(e.to_string()),
+            StoreError::OtherSchema { .. } | StoreError::NetworkFile { .. } | StoreError::NotAFile => {
+                Failure::Refused(e.to_string())
+            }
             StoreError::Damaged { .. } => Failure::Findings(e.to_string()),
             StoreError::Database { .. } | StoreError::Migrate(_) => Failure::Io(e.in_full()),
         }

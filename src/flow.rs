@@ -4,9 +4,11 @@
 pub mod access;
 pub mod accounts;
 pub mod adjust;
+pub mod backup;
 pub mod booking;
 pub mod conflicts;
 pub mod deliver;
+pub mod erase;
 pub mod explain;
 pub mod export;
 pub mod focus;
@@ -126,6 +128,12 @@ impl Farthing {
         Ok(farthing)
     }
 
+    /// Opens a store that is there, only to look at it; whoever writes to it meanwhile is not disturbed.
+    pub async fn open_read_only(options: &StoreOptions) -> Result<Farthing, FlowError> {
+        let store = Store::open_read_only(options).await?;
+        Ok(Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None })
+    }
+
     /// The same, with a place for segments.
     pub fn with_segments(self, plan: Option<segments::SegmentPlan>) -> Farthing {
         Farthing { segments: plan.map(|plan| Arc::new(segments::Segments::new(plan))), ..self }
@@ -166,14 +174,18 @@ impl Farthing {
         let hash = self.store.version_hash(org, version).await?;
         let catalog = Arc::new(Catalog::build(self.parts(org, version).await?)?);
         let in_force = InForce { version, hash, catalog };
+        self.catalogs.lock().unwrap_or_else(PoisonError::into_inner).in_force.insert(org, in_force.clone());
+        self.let_go_of_lists();
+        Ok(in_force)
+    }
+
+    /// Lists that no catalog in memory is made of any more need not be kept; they can be read again.
+    pub(crate) fn let_go_of_lists(&self) {
         let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
-        catalogs.in_force.insert(org, in_force.clone());
-        // Lists that no catalog in memory is made of any more need not be kept; they can be read again.
         catalogs.parts.retain(|_, part| match part {
             Part::List(list) => Arc::strong_count(list) > 1,
             Part::Overrides(_) | Part::Rules(_) => true,
         });
-        Ok(in_force)
     }
 
     /// Who published a version, when and why; an error where there is no such version.

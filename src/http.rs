@@ -16,6 +16,7 @@ mod held;
 mod jobs;
 mod keys;
 mod metrics;
+mod names;
 mod notices;
 mod periods;
 mod problem;
@@ -130,6 +131,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/names/{kind}/{text}", delete(names::erase))
         .route("/v1/verify", get(service::verify))
         .route("/healthz", get(service::healthz))
         .route("/readyz", get(service::readyz))

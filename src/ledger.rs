@@ -369,6 +369,13 @@ pub fn payee_of(account: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&decoded(part)).into_owned())
 }
 
+/// Whom an account of costs names: its parts as they were before they were encoded.
+pub fn bearers_of(account: &str) -> Option<Vec<String>> {
+    let parts = account.strip_prefix(COST)?.split('/');
+    let named = |part: &str| if part == "-" { String::new() } else { String::from_utf8_lossy(&decoded(part)).into_owned() };
+    Some(parts.map(named).collect())
+}
+
 /// The bytes that [`encoded`] made this of.
 pub fn decoded(part: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(part.len());

@@ -5,14 +5,17 @@
 //! There is no statement in here that changes or deletes an entry, an event or a block, and none without its org.
 
 mod access;
+mod backup;
 mod blocks;
 mod catalogs;
 mod entries;
+mod erasing;
 mod events;
 mod fetches;
 mod names;
 mod notices;
 mod once;
+mod place;
 mod pulled;
 mod rejected;
 mod runs;
@@ -24,6 +27,7 @@ pub use access::AccessKey;
 pub use blocks::{Block, Head};
 pub use catalogs::{ContentHash, PublishedVersion, StoredPart, VersionNote};
 pub use entries::{BookedEntry, EntryFilter, Line, Span, Wanted};
+pub use erasing::Remains;
 pub use events::StoredEvent;
 pub use fetches::{Fetch, FetchOutcome};
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
@@ -41,7 +45,7 @@ use crate::store::sql::{Columns, Either, on};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +101,18 @@ pub enum StoreError {
         "PostgreSQL runs with fsync = off and would lose what it acknowledged; turn it on, or allow it by FARTHING_ALLOW_FSYNC_OFF=true"
     )]
     FsyncOff,
+    #[error(
+        "the schema has {applied} steps and this program knows {known}; whoever only reads does not change that: start \
+         `farthing serve` of this version once"
+    )]
+    OtherSchema { applied: usize, known: usize },
+    #[error(
+        "{path} is on a file system of the network ({kind}), where SQLite loses what two processes write; name a place on a \
+         local disk, or use PostgreSQL"
+    )]
+    NetworkFile { path: String, kind: String },
+    #[error("only SQLite has a file that can be copied")]
+    NotAFile,
     #[error("{what} is damaged: {why}")]
     Damaged { what: String, why: String },
     #[error("no org is called `{0}`; `farthing orgs create` makes one")]
@@ -126,6 +142,21 @@ impl Store {
         let secret = match &databases {
             Either::Sqlite(sqlite) => once::sqlite_secret(&sqlite.writer).await?,
             Either::Postgres(pool) => once::postgres_secret(pool).await?,
+        };
+        Ok(Store { databases: Arc::new(databases), secret })
+    }
+
+    /// Opens a database that is there, only to look: nothing is made, migrated or written, and whoever writes is not waited
+    /// for. On PostgreSQL every statement is a read-only transaction of its own.
+    pub async fn open_read_only(options: &StoreOptions) -> Result<Store, StoreError> {
+        let databases = match options.url.split_once(':') {
+            Some(("sqlite", _)) => Either::Sqlite(look_at_sqlite(options).await?),
+            Some(("postgres" | "postgresql", _)) => Either::Postgres(look_at_postgres(options).await?),
+            _ => return Err(StoreError::Url(without_password(&options.url))),
+        };
+        let secret = match &databases {
+            Either::Sqlite(sqlite) => once::known_sqlite_secret(&sqlite.readers).await?,
+            Either::Postgres(pool) => once::known_postgres_secret(pool).await?,
         };
         Ok(Store { databases: Arc::new(databases), secret })
     }
@@ -258,6 +289,7 @@ impl Write {
 
 async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
+    place::must_be_local(sqlite.get_filename())?;
     let sqlite = sqlite
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -272,6 +304,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
+        .after_release(|connection, _| Box::pin(is_done(connection)))
         .connect_with(sqlite.clone().pragma("cache_size", "-65536").thread_name(|_| "sqlite-writer".to_owned()))
         .await
         .doing("open the database")?;
@@ -286,6 +319,61 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .doing("open the database")?;
     let once = OnceIndex::load(&writer, options.run_keys).await?;
     Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
+}
+
+/// Whether a connection may be used again. Where a write fails for want of room SQLite ends the transaction by itself, and
+/// the driver, which rolls it back once more and is refused, takes it to go on for ever: such a connection is closed.
+async fn is_done(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What was to be rolled back is rolled back when this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
+/// The same file through connections that cannot write.
+async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
+    let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
+    place::must_be_local(sqlite.get_filename())?;
+    let sqlite = sqlite
+        .read_only(true)
+        .create_if_missing(false)
+        .busy_timeout(Duration::from_secs(30))
+        .pragma("temp_store", "memory")
+        .pragma("cache_size", "-16384")
+        .pragma("query_only", "on")
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let readers = SqlitePoolOptions::new().max_connections(options.connections).connect_with(sqlite).await;
+    let readers = readers.doing("open the database to read")?;
+    must_be_current(applied(Either::Sqlite(&readers)).await?, SQLITE.len())?;
+    let once = OnceIndex::load(&readers, options.run_keys).await?;
+    Ok(SqliteStore { writer: readers.clone(), readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
+}
+
+async fn look_at_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
+    let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
+    let postgres = postgres
+        .application_name("farthing, reading")
+        .options([("default_transaction_read_only", "on")])
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(options.connections.max(2)).acquire_timeout(Duration::from_secs(10));
+    let pool = pool.connect_with(postgres).await.doing("connect to PostgreSQL")?;
+    must_be_current(applied(Either::Postgres(&pool)).await?, POSTGRES.len())?;
+    Ok(pool)
+}
+
+/// How many steps of the schema a database has.
+async fn applied(db: Either<&SqlitePool, &PgPool>) -> Result<usize, StoreError> {
+    const APPLIED: &str = "SELECT COUNT(*) FROM _sqlx_migrations";
+    on!(db, db => {
+        let row = sqlx::query(APPLIED).fetch_one(db).await.doing("read which schema the database has")?;
+        row.int(0).map(|steps| steps as usize).doing("read which schema the database has")
+    })
+}
+
+/// Whoever only looks cannot bring a schema up to date.
+fn must_be_current(applied: usize, known: usize) -> Result<(), StoreError> {
+    if applied == known { Ok(()) } else { Err(StoreError::OtherSchema { applied, known }) }
 }
 
 async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
@@ -317,6 +405,7 @@ const SQLITE: &[(&str, &str)] = &[
     ("what jobs did", include_str!("../migrations/sqlite/0005_what_jobs_did.sql")),
     ("what people decided", include_str!("../migrations/sqlite/0006_what_people_decided.sql")),
     ("what providers claim", include_str!("../migrations/sqlite/0007_what_providers_claim.sql")),
+    ("what is proved", include_str!("../migrations/sqlite/0010_what_is_proved.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
@@ -325,6 +414,7 @@ const POSTGRES: &[(&str, &str)] = &[
     ("what jobs did", include_str!("../migrations/postgres/0004_what_jobs_did.sql")),
     ("what people decided", include_str!("../migrations/postgres/0005_what_people_decided.sql")),
     ("what providers claim", include_str!("../migrations/postgres/0006_what_providers_claim.sql")),
+    ("what is proved", include_str!("../migrations/postgres/0010_what_is_proved.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.
@@ -360,8 +450,15 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
                 end_after_failed_fsync(doing, &source);
             }
             match source {
+                sqlx::Error::RowNotFound => StoreError::damaged(format!("what it takes to {doing}"), "it is not there"),
                 // A row that was written whole and cannot be read back has been changed since.
-                sqlx::Error::Decode(why) => StoreError::damaged(format!("what it takes to {doing}"), why),
+                sqlx::Error::Decode(why) | sqlx::Error::ColumnDecode { source: why, .. } => {
+                    StoreError::damaged(format!("what it takes to {doing}"), why)
+                }
+                // The file itself is not what SQLite wrote.
+                source if is_damaged_file(&source) => {
+                    StoreError::damaged(format!("the database file, as it shows when asked to {doing},"), source)
+                }
                 source => StoreError::Database { doing, source },
             }
         })
@@ -372,6 +469,14 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
 fn is_failed_fsync(e: &sqlx::Error) -> bool {
     let code = e.as_database_error().and_then(|e| e.code());
     matches!(code.as_deref(), Some("1034" | "1290"))
+}
+
+/// SQLite's codes for a file whose structure does not fit, by their primary code: corrupt, no database.
+fn is_damaged_file(e: &sqlx::Error) -> bool {
+    let code = e.as_database_error().and_then(|e| e.code());
+    // PostgreSQL's codes have five places.
+    let code = code.filter(|code| code.len() < 5).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
 /// A kernel that could not write a page may drop it and say nothing the next time. So this process can neither believe what

@@ -274,7 +274,7 @@ impl<'d> Life<'d> {
         let calls: i64 = report.table.totals.iter().map(|total| total.calls).sum();
         assert_eq!(calls as usize, self.auditor.charged_events(), "seed {seed}");
 
-        let verified = self.farthing.verify(self.org, |_, _| {}).await.unwrap();
+        let verified = self.farthing.verify_deep(self.org, |_, _| {}).await.unwrap();
         assert!(verified.is_ok(), "seed {seed}: {verified:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! All tests that need more than one module: stories, the books test, the conformance suite, and what comes in over a real
 //! socket. They run against SQLite in a temporary directory and against a real PostgreSQL.
 
+mod backup;
 mod books;
 #[cfg(feature = "s3")]
 mod buckets;
@@ -10,8 +11,11 @@ mod cli;
 mod crash;
 mod exactness;
 mod exports;
+mod faults;
 mod gateways;
 mod field;
+mod fixtures;
+mod flips;
 mod focus;
 mod golden;
 mod http;

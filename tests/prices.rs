@@ -255,7 +255,7 @@ fn a_version_replaces_what_it_names_carries_the_rest_over_and_rolls_back() {
             assert_eq!(parts(5).await, ["acme", "other"]);
             let hashes: Vec<_> = farthing.store.versions(org).await.unwrap().iter().map(|version| version.hash).collect();
             assert_eq!((hashes.len(), hashes[1] == hashes[4]), (5, true));
-            assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+            assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
         });
     }
 }
@@ -301,7 +301,7 @@ fn no_event_is_rated_with_two_versions_while_they_change_under_it() {
             let said = entry.version.0 + 3;
             assert_eq!(entry.entry.posting.amount(), Amount::parse(&said.to_string()).unwrap());
         }
-        assert!(one.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(one.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -412,7 +412,7 @@ fn what_was_charged_is_charged_again_once_whoever_does_it() {
             let then = farthing.report(org, &Query { as_of, ..Query::default() }).await.unwrap();
             let then: i128 = then.table.totals.iter().map(|total| total.amount.units()).sum();
             assert_eq!(then / 10i128.pow(18), total(&before));
-            assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+            assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
         });
     }
 }
@@ -721,7 +721,7 @@ fn a_correction_that_nobody_waits_for_leaves_no_names_behind() {
             let reason = entry.reason.map(|reason| names.text(reason).unwrap());
             assert!(reason.is_none_or(|reason| reason.starts_with("version ")), "{reason:?} is no reason");
         }
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 

@@ -84,7 +84,7 @@ fn a_rule_decides_who_bears_an_event_and_the_producers_word_stays_on_record() {
         assert!(explained.tried.iter().any(|step| step == "by rule it is borne by user ann, team cc/1"), "{:?}", explained.tried);
         // Sent again it is the same event: sameness is judged on what was said.
         assert_eq!(send(&farthing, org, "gw-eu", "a", &labelled).await, Outcome::AlreadyPresent);
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -132,7 +132,7 @@ fn a_rerating_attributes_again_when_rules_changed_and_only_then() {
 
         let again = farthing.rerate(org, &wish(false), |_| {}).await.unwrap();
         assert_eq!((again.changed, again.reattributed, again.posted), (0, 0, 0));
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -202,7 +202,7 @@ fn the_call_of_two_sources_is_charged_once_on_the_word_that_is_ranked_first() {
                 let word = if source == "gw" { GATEWAY } else { ROUTER };
                 assert_eq!(send(&farthing, org, source, "e", word).await, Outcome::AlreadyPresent);
             }
-            assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+            assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
             let again =
                 farthing.rerate(org, &rerate::Wish { reason: "again".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
             assert_eq!((again.examined, again.changed), (1, 0), "{org_name}");
@@ -243,7 +243,7 @@ fn a_promotion_is_a_correction_that_one_can_see() {
             farthing.rerate(org, &rerate::Wish { reason: "dearer".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
         assert_eq!((done.examined, done.changed), (1, 1));
         assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 6"]);
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -268,7 +268,7 @@ fn the_only_word_that_has_a_price_is_booked_whoever_says_it() {
         let late = GATEWAY.replace("c1", "c2");
         assert!(matches!(send(&farthing, org, "gw", "f", &late).await, Outcome::Evidence { .. }));
         assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 4"]);
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -301,7 +301,7 @@ fn both_words_in_one_group_or_at_the_same_instant_are_charged_once() {
             expected += 2;
         }
         assert_eq!(borne(&farthing, org).await.0, [format!("cost:-/- {expected}")]);
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -329,7 +329,7 @@ fn one_source_with_two_ids_for_a_call_is_charged_twice_and_suspected() {
         assert_eq!(send(&farthing, org, "gw", "f", GATEWAY).await, Outcome::AlreadyPresent);
         farthing.rerate(org, &rerate::Wish { reason: "again".into(), ..rerate::Wish::default() }, |_| {}).await.unwrap();
         assert_eq!(borne(&farthing, org).await.0, ["cost:search/- 3"]);
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 
@@ -484,7 +484,7 @@ fn an_accepted_conflict_does_not_overrule_a_word_that_counts_for_more() {
         send(&farthing, org, "router", "r", ROUTER).await;
         farthing.accept_conflict(org, conflict, "ann").await.unwrap();
         assert_eq!(borne(&farthing, org).await.0, ["cost:-/- 2"]);
-        assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
     });
 }
 

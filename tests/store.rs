@@ -108,7 +108,7 @@ async fn what_is_written_is_read(database: &TestDatabase) {
         assert_eq!(entry.items.iter().map(|item| item.amount).sum::<Amount>(), rated.amount);
         assert_eq!(entry.occurred_at, prepared.event.occurred_at);
     }
-    assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
 }
 
 /// Runs are tiny in tests, so a few thousand keys pass through the log, the frozen set and sealed runs.
@@ -191,7 +191,7 @@ async fn two_processes_share_one_memory_of_keys(database: &TestDatabase) {
     assert_eq!(head.next_record, sent.len() as i64 + 1);
     let entries = one.store.entries_between(org, 1, head.next_sequence.0).await.unwrap();
     assert_eq!(entries.iter().map(|entry| entry.posting.amount()).sum::<Amount>(), total);
-    assert!(two.verify(org, |_, _| {}).await.unwrap().is_ok());
+    assert!(two.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
 }
 
 /// Runs a statement behind the store's back.
@@ -220,7 +220,7 @@ async fn entries_events_and_blocks_cannot_be_changed(database: &TestDatabase) {
         let refused = behind_its_back(database, statement).await.unwrap_err().to_string();
         assert!(refused.contains("are never"), "{statement}: {refused}");
     }
-    assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
 }
 
 async fn a_charge_cannot_be_posted_twice_even_by_mistake(database: &TestDatabase) {
@@ -296,7 +296,7 @@ async fn a_row_that_cannot_be_written_is_alone_in_being_rejected(database: &Test
             other => panic!("event {place}: {other:?}"),
         }
     }
-    assert!(farthing.verify(org, |_, _| {}).await.unwrap().is_ok());
+    assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
 }
 
 async fn ranges_of_time_read_what_is_in_them(database: &TestDatabase) {
@@ -372,5 +372,5 @@ async fn a_name_is_interned_once_whoever_comes_first(database: &TestDatabase) {
     assert_eq!(texts.len(), names.len());
     let booked = one.store.entries_of(org, EventNumber(31)).await.unwrap();
     assert_eq!(booked[0].version, published);
-    assert!(two.verify(org, |_, _| {}).await.unwrap().is_ok());
+    assert!(two.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
 }

@@ -334,7 +334,7 @@ impl Teller {
     }
 
     async fn verify(&mut self) {
-        let verified = self.farthing.verify(self.org, |_, _| {}).await.unwrap();
+        let verified = self.farthing.verify_deep(self.org, |_, _| {}).await.unwrap();
         assert!(verified.is_ok(), "{}: {verified:?}", self.at);
         self.answer = "ok".to_owned();
     }

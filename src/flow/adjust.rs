@@ -4,7 +4,7 @@
 use crate::flow::booking::{Booking, has_happened};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{EventNumber, Org};
-use crate::ledger::decision::Adjustment;
+use crate::ledger::decision::{Adjustment, what_was_decided};
 use crate::ledger::seal::{EventRow, State};
 use crate::store::BookedEntry;
 
@@ -27,7 +27,7 @@ impl Farthing {
     pub async fn adjust(&self, org: Org, wish: &Wish) -> Result<Adjusted, FlowError> {
         let Wish { adjustment, with_time } = wish;
         adjustment.check().map_err(|wrong| FlowError::Refused(format!("{}: {}", wrong.field, wrong.why)))?;
-        let key = self.store.decision_key(org, "adjustment", &adjustment.id);
+        let key = self.store.decision_key(org, what_was_decided(State::Adjusted), &adjustment.id);
         let mut books = self.books.lock().await;
         let cache = books.entry(org).or_default();
         let result = async {

@@ -27,6 +27,8 @@ pub struct NameCache {
     unsettled: bool,
     /// The rules under which the accounts in it were made.
     version: Option<Version>,
+    /// How many names of the book had been erased when these were learned.
+    erased_names: i64,
     names: HashMap<NameKey, NameId>,
     owners: HashMap<Owner, Borne>,
     products: HashMap<Product, Bought>,
@@ -81,11 +83,13 @@ impl NameCache {
         self.names.get(&NameText { kind, text }).copied()
     }
 
-    fn begin(&mut self, version: Version) {
+    fn begin(&mut self, version: Version, erased_names: i64) {
         let too_large = self.names.len() > MOST || self.owners.len() > MOST || self.products.len() > MOST;
-        if self.unsettled || too_large {
+        // What another process erased must not be booked under the number that it had.
+        if self.unsettled || too_large || self.erased_names != erased_names {
             self.forget();
         }
+        self.erased_names = erased_names;
         // Another version may make other accounts.
         if self.version.replace(version) != Some(version) {
             self.owners.clear();
@@ -124,7 +128,7 @@ pub struct Booking<'c> {
 
 impl<'c> Booking<'c> {
     pub fn new(head: Head, in_force: InForce, cache: &'c mut NameCache) -> Booking<'c> {
-        cache.begin(in_force.version);
+        cache.begin(in_force.version, head.erased_names);
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).expect("the operating system has random numbers");
         Booking {

@@ -6,7 +6,7 @@ use crate::flow::accounts::Wanted;
 use crate::flow::booking::{Booking, has_happened};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{BlockNumber, Org};
-use crate::ledger::decision::{Balances, Closing, Reopening, canonical, hash_of_balances, trial};
+use crate::ledger::decision::{Balances, Closed, Closing, Reopening, canonical, hash_of_balances, trial, what_was_decided};
 use crate::ledger::seal::{EventRow, State};
 use crate::report::{AsOf, Cell, Dimension, Filter, Measure, Of, Query};
 use crate::store::{Head, StoreError};
@@ -82,7 +82,7 @@ impl Farthing {
             let in_force = self.load_version(org, head.version).await?;
             let mut booking = Booking::new(head, in_force, cache);
             let id = format!("{}#{turn}", wish.month);
-            let key = self.store.decision_key(org, "closing", &id);
+            let key = self.store.decision_key(org, what_was_decided(State::Closed), &id);
             booking.decide(&mut write, State::Closed, &id, canonical(&closing), key).await?;
             booking.head.first_open = wish.month.next();
             let (sealed, keys) = booking.seal(&mut write, now()).await?;
@@ -116,14 +116,15 @@ impl Farthing {
             reopened_at: now().to_string(),
         };
         let opened = closed.iter().map(|standing| standing.month).filter(|other| *other >= month).collect();
-        // What came before stays closed, also where nobody ever closed it because nothing was in it.
-        let first_open = closed.iter().map(|standing| standing.month).filter(|other| *other < month).max();
         let in_force = self.load_version(org, head.version).await?;
         let mut booking = Booking::new(head, in_force, cache);
         let id = format!("{month}#{}", standing.closing.turn);
-        let key = self.store.decision_key(org, "reopening", &id);
-        booking.decide(&mut write, State::Reopened, &id, canonical(&reopening), key).await?;
-        booking.head.first_open = first_open.map_or(Month::from_number(0), Month::next);
+        let key = self.store.decision_key(org, what_was_decided(State::Reopened), &id);
+        let body = canonical(&reopening);
+        let mut months = self.closed_months(org).await?;
+        months.learn(State::Reopened, body.as_bytes()).map_err(FlowError::Refused)?;
+        booking.decide(&mut write, State::Reopened, &id, body, key).await?;
+        booking.head.first_open = months.first_open();
         let (sealed, keys) = booking.seal(&mut write, now()).await?;
         write.remember_once(&keys).await?;
         if let Err(e) = write.commit().await
@@ -138,10 +139,7 @@ impl Farthing {
     /// Every month that was ever closed, in order, as it stands.
     pub async fn periods(&self, org: Org) -> Result<Vec<Standing>, FlowError> {
         let mut months: BTreeMap<Month, Standing> = BTreeMap::new();
-        let mut rows = self.store.decisions(org, State::Closed, 0, MOST).await?;
-        rows.extend(self.store.decisions(org, State::Reopened, 0, MOST).await?);
-        rows.sort_by_key(|row| row.record);
-        for row in rows {
+        for row in self.months_decided(org).await? {
             match row.state {
                 State::Closed => {
                     let closing = Closing::read(&row.body).map_err(|why| damaged(&row, why))?;
@@ -160,6 +158,22 @@ impl Farthing {
             }
         }
         Ok(months.into_values().collect())
+    }
+
+    async fn closed_months(&self, org: Org) -> Result<Closed, FlowError> {
+        let mut closed = Closed::default();
+        for row in self.months_decided(org).await? {
+            closed.learn(row.state, &row.body).map_err(|why| damaged(&row, why))?;
+        }
+        Ok(closed)
+    }
+
+    /// Closings and reopenings in the order in which they were decided.
+    async fn months_decided(&self, org: Org) -> Result<Vec<EventRow>, FlowError> {
+        let mut rows = self.store.decisions(org, State::Closed, 0, MOST).await?;
+        rows.extend(self.store.decisions(org, State::Reopened, 0, MOST).await?);
+        rows.sort_by_key(|row| row.record);
+        Ok(rows)
     }
 
     async fn closings_of(&self, org: Org, month: Month) -> Result<u32, FlowError> {
@@ -214,6 +228,26 @@ impl Farthing {
             _ => None,
         };
         Ok(table.rows().filter_map(of_row).collect())
+    }
+
+    /// The first closing that does not say what the entries of its month still say.
+    pub(crate) async fn wrong_closing(&self, org: Org) -> Result<Option<(i64, String)>, FlowError> {
+        for row in self.store.decisions(org, State::Closed, 0, MOST).await? {
+            let closing = Closing::read(&row.body).map_err(|why| damaged(&row, why))?;
+            let month = closing.month().map_err(|why| damaged(&row, why))?;
+            let block = BlockNumber(closing.block);
+            let hash = self.store.block_hash(org, block).await?;
+            if hash.is_none_or(|hash| hash.to_string() != closing.hash) {
+                return Ok(Some((row.record, format!("block {block} has another hash than the closing of {month} says"))));
+            }
+            let wanted = Wanted { as_of: Some(AsOf::Block(block)), period: Some(month), scan: true, ..Wanted::default() };
+            let (balances, _) = self.balances(org, &wanted).await?;
+            if hash_of_balances(&balances) != closing.balances || balances.len() as u64 != closing.accounts {
+                let why = format!("the balances of {month} are not those that it was closed with");
+                return Ok(Some((row.record, why)));
+            }
+        }
+        Ok(None)
     }
 
     /// What the month comes to, from the copies and from the entries: the same, or nothing is closed.

@@ -11,7 +11,7 @@ use crate::flow::booking::{Booking, has_happened};
 use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, in_background, now};
 use crate::id::{BlockNumber, EventNumber, Org, Sequence};
-use crate::ledger::decision::{About, Adjustment, canonical};
+use crate::ledger::decision::{About, Adjustment, canonical, what_was_decided};
 use crate::ledger::seal::State;
 use crate::ledger::{Account, Entry, PAYABLE};
 use crate::money::{Amount, Currency};
@@ -106,7 +106,7 @@ impl Farthing {
         };
         // The same bytes may be the answer for two days on which nothing was used.
         let id = format!("{}/{}/{}/{}", stated.account, stated.from, stated.until, stated.statement);
-        let key = self.store.decision_key(org, "statement", &id);
+        let key = self.store.decision_key(org, what_was_decided(State::Stated), &id);
         let mut books = self.books.lock().await;
         let cache = books.entry(org).or_default();
         let mut write = self.store.begin().await?;
@@ -118,7 +118,7 @@ impl Farthing {
         }
         let in_force = self.load_version(org, head.version).await?;
         let mut booking = Booking::new(head, in_force, cache);
-        let number = booking.decide(&mut write, State::Stated, &stated.statement, canonical(&stated), key).await?;
+        let number = booking.decide(&mut write, State::Stated, &id, canonical(&stated), key).await?;
         write.insert_statement(org, number.0, text).await?;
         let (sealed, keys) = booking.seal(&mut write, now()).await?;
         write.remember_once(&keys).await?;

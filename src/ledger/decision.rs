@@ -3,12 +3,13 @@
 //! with who decided and why, so the chain covers it like everything else.
 
 use crate::id::Sequence;
+use crate::ledger::seal::State;
 use crate::ledger::{self, Account};
 use crate::money::{Amount, Currency};
 use crate::time::{Instant, Month};
 use crate::usage::{Owner, OwnerDimension, Text};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The source that decisions are recorded under: the book itself.
 pub const SOURCE: &str = "farthing";
@@ -207,6 +208,39 @@ pub struct Reopening {
     pub reason: String,
     pub author: String,
     pub reopened_at: String,
+}
+
+/// Which months are closed, by what was decided so far.
+#[derive(Clone, Default, Debug)]
+pub struct Closed(BTreeSet<Month>);
+
+impl Closed {
+    /// Takes in a record of the book; most of them decide nothing about months.
+    pub fn learn(&mut self, state: State, body: &[u8]) -> Result<(), String> {
+        match state {
+            State::Closed => drop(self.0.insert(Closing::read(body)?.month()?)),
+            // With those after it: they close in order.
+            State::Reopened => drop(self.0.split_off(&Reopening::read(body)?.month()?)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Where what occurred earlier lands. What came before the last closed month is closed too, also where nobody ever closed
+    /// it because nothing was in it.
+    pub fn first_open(&self) -> Month {
+        self.0.last().map_or(Month::from_number(0), |month| month.next())
+    }
+}
+
+/// What a decision of a state is called where it must happen once.
+pub const fn what_was_decided(state: State) -> &'static str {
+    match state {
+        State::Adjusted => "adjustment",
+        State::Closed => "closing",
+        State::Reopened => "reopening",
+        _ => "statement",
+    }
 }
 
 /// The same thing is always the same bytes: fields have an order, and maps are sorted.

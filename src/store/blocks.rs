@@ -3,7 +3,7 @@
 
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::seal::{BlockHash, Header};
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, on, small};
+use crate::store::sql::{Columns, Table, Value, big, both, bytes, exactly, int, narrow, on, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
 
@@ -21,6 +21,8 @@ pub struct Head {
     pub next_product: ProductId,
     pub version: Version,
     pub first_open: Month,
+    /// How many of its names were erased.
+    pub erased_names: i64,
 }
 
 /// A sealed block: its header, its hash and the ranges of rows it covers.
@@ -39,7 +41,7 @@ pub struct Block {
 }
 
 const HEAD: &str = "SELECT org, block, hash, sealed_at, next_record, next_sequence, next_name, next_owner, next_product,
-                           catalog_version, first_open_period
+                           catalog_version, first_open_period, erased_names
                       FROM books WHERE org = $1";
 
 impl Write {
@@ -186,6 +188,30 @@ impl Store {
         })
     }
 
+    /// Of each kind of row that a book covers the first and the last number there is.
+    pub async fn ends(&self, org: Org) -> Result<[(&'static str, Option<i64>, Option<i64>); 6], StoreError> {
+        // Each by itself: only a lone MIN or MAX is looked up by the key.
+        let tables = [
+            ("event record", "events", "record"),
+            ("entry", "entries", "sequence"),
+            ("name", "names", "name"),
+            ("owner", "owners", "owner"),
+            ("product", "products", "product"),
+            ("block", "blocks", "block"),
+        ];
+        let mut ends = tables.map(|(what, ..)| (what, None, None));
+        for ((_, first, last), (_, table, number)) in ends.iter_mut().zip(tables) {
+            for (end, which) in [(first, "MIN"), (last, "MAX")] {
+                let text = format!("SELECT {which}({number}) FROM {table} WHERE org = $1");
+                *end = on!(self.reader(), db => {
+                    let row = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).fetch_one(db).await.doing("look for the ends")?;
+                    row.maybe_int(0).doing("look for the ends")?
+                });
+            }
+        }
+        Ok(ends)
+    }
+
     /// The last block that was sealed by then.
     pub async fn block_at(&self, org: Org, at: Instant) -> Result<Option<BlockNumber>, StoreError> {
         let text = "SELECT MAX(block) FROM blocks WHERE org = $1 AND sealed_at <= $2";
@@ -218,21 +244,22 @@ fn head(row: &impl Columns) -> Result<Head, sqlx::Error> {
         next_owner: OwnerId(row.int(7)?),
         next_product: ProductId(row.int(8)?),
         version: Version(row.int(9)?),
-        first_open: Month::from_number(row.int(10)? as i32),
+        first_open: Month::from_number(narrow(row.int(10)?)?),
+        erased_names: row.int(11)?,
     })
 }
 
 fn block(row: &impl Columns) -> Result<Block, sqlx::Error> {
-    let first_last = row.maybe_int(13)?.zip(row.maybe_int(14)?);
+    let first_last = both(row.maybe_int(13)?, row.maybe_int(14)?)?;
     Ok(Block {
         header: Header {
             block: BlockNumber(row.int(0)?),
             previous: BlockHash([0; 32]),
-            format: row.int(1)? as u16,
+            format: narrow(row.int(1)?)?,
             sealed_at: Instant::from_micros(row.int(3)?),
             version: Version(row.int(4)?),
             catalog: [0; 32],
-            rater: row.int(5)? as u16,
+            rater: narrow(row.int(5)?)?,
         },
         hash: BlockHash(exactly(row.blob(2)?)?),
         records: (row.int(6)?, row.int(7)?),

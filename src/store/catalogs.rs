@@ -50,7 +50,8 @@ impl Write {
     pub async fn insert_version(&mut self, org: Org, version: &PublishedVersion, parts: &[StoredPart]) -> Result<(), StoreError> {
         let doing = "publish a catalog version";
         on!(&mut self.db, db => {
-            let text = "INSERT INTO catalog_versions (org, version, hash, author, note, published_at) VALUES ($1, $2, $3, $4, $5, $6)";
+            let text = "INSERT INTO catalog_versions (org, version, hash, author, note, published_at, seal)
+                        VALUES ($1, $2, $3, $4, $5, $6, $7)";
             sqlx::query(text)
                 .bind(org.0)
                 .bind(version.version.0)
@@ -58,6 +59,7 @@ impl Write {
                 .bind(&version.note.author)
                 .bind(&version.note.note)
                 .bind(version.note.published_at.micros())
+                .bind(&version.seal()[..])
                 .execute(&mut **db)
                 .await
                 .doing(doing)?;
@@ -71,6 +73,23 @@ impl Write {
     }
 }
 
+impl PublishedVersion {
+    /// What stands for all that was published with it, so that nobody is credited with it who did not do it.
+    pub fn seal(&self) -> ContentHash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"farthing catalog version 1\0");
+        hasher.update(&self.version.0.to_be_bytes());
+        hasher.update(&self.hash);
+        hasher.update(&self.note.published_at.micros().to_be_bytes());
+        for text in [&self.note.author, &self.note.note] {
+            hasher.update(&(text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+const VERSIONS: &str = "SELECT version, hash, author, note, published_at FROM catalog_versions WHERE org = $1 ORDER BY version";
 const VERSION_HASH: &str = "SELECT hash FROM catalog_versions WHERE org = $1 AND version = $2";
 
 impl Store {
@@ -82,11 +101,35 @@ impl Store {
     }
 
     pub async fn versions(&self, org: Org) -> Result<Vec<PublishedVersion>, StoreError> {
-        let text = "SELECT version, hash, author, note, published_at FROM catalog_versions WHERE org = $1 ORDER BY version";
         on!(self.reader(), db => {
-            let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
+            let rows = sqlx::query(VERSIONS).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
             let read = |row| published_version(row);
             rows.iter().map(read).collect::<Result<_, sqlx::Error>>().doing("list catalog versions")
+        })
+    }
+
+    /// The same where some of it may be unreadable: why it is.
+    pub async fn versions_one_by_one(&self, org: Org) -> Result<Vec<(Version, Result<PublishedVersion, String>)>, StoreError> {
+        let read = |row: &dyn Columns, version: Result<PublishedVersion, sqlx::Error>| {
+            Ok::<_, sqlx::Error>((Version(row.int(0)?), version.map_err(|e| e.to_string())))
+        };
+        on!(self.reader(), db => {
+            let rows = sqlx::query(VERSIONS).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
+            let versions = rows.iter().map(|row| read(row, published_version(row)));
+            versions.collect::<Result<_, sqlx::Error>>().doing("list catalog versions")
+        })
+    }
+
+    /// The seal that each version was published with; those of before there were seals have none.
+    pub async fn version_seals(&self, org: Org) -> Result<Vec<(Version, Option<ContentHash>)>, StoreError> {
+        let text = "SELECT version, seal FROM catalog_versions WHERE org = $1";
+        let read = |row: &dyn Columns| {
+            let seal = row.maybe_blob(1)?.map(exactly).transpose()?;
+            Ok::<_, sqlx::Error>((Version(row.int(0)?), seal))
+        };
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("list catalog versions")?;
+            rows.iter().map(|row| read(row)).collect::<Result<_, sqlx::Error>>().doing("list catalog versions")
         })
     }
 

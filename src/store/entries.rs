@@ -8,11 +8,14 @@ use crate::ledger::items::{self, Item};
 use crate::ledger::seal::BlockHash;
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
-use crate::store::sql::{Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, on, rows_in, small};
+use crate::store::sql::{
+    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small,
+};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
 use crate::usage::Outcome;
 use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
 
 /// Which entries a reader wants; everything it leaves out is open.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +123,22 @@ impl Store {
         let mut found = rows_in!(self.reader(), db => db, text, org, &numbers, entry, "read entries").await?;
         found.sort_by_key(|entry| entry.sequence);
         Ok(found)
+    }
+
+    /// What was moved in all before an entry, by currency, as the database adds the limbs up.
+    pub async fn sums_before(&self, org: Org, before: Sequence) -> Result<BTreeMap<Currency, Amount>, StoreError> {
+        let text = "SELECT currency, CAST(SUM(micro) AS BIGINT), CAST(SUM(femto) AS BIGINT), CAST(SUM(yocto) AS BIGINT)
+                      FROM entries WHERE org = $1 AND sequence < $2 GROUP BY currency";
+        let sum = |row: &dyn Columns| {
+            let currency: Currency = row.text(0)?.parse().map_err(|_| sqlx::Error::Decode("a currency is unknown".into()))?;
+            // Sums of limbs may be larger than a limb.
+            let limbs = Limbs { micro: row.int(1)?, femto: row.int(2)?, yocto: row.int(3)? };
+            Ok::<_, sqlx::Error>((currency, Amount::from_limbs(limbs)))
+        };
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(before.0).fetch_all(db).await.doing("add entries up")?;
+            rows.iter().map(|row| sum(row)).collect::<Result<_, sqlx::Error>>().doing("add entries up")
+        })
     }
 
     /// A page of events that were charged, and the last entry it reached; nothing where no charge is left.
@@ -459,10 +478,10 @@ fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
     };
     Ok(Line {
         sequence: Sequence(row.int(0)?),
-        kind: EntryKind::from_number(row.int(1)? as u8).ok_or_else(|| wrong("a kind of entry is unknown"))?,
+        kind: EntryKind::from_number(narrow(row.int(1)?)?).ok_or_else(|| wrong("a kind of entry is unknown"))?,
         occurred_at: Instant::from_micros(row.int(2)?),
         currency: row.text(3)?.parse().map_err(|_| wrong("a currency is unknown"))?,
-        amount: Amount::from_limbs(Limbs { micro: row.int(4)?, femto: row.int(5)?, yocto: row.int(6)? }),
+        amount: amount(row.int(4)?, row.int(5)?, row.int(6)?)?,
         calls: row.int(7)?,
         owner,
         product,
@@ -488,10 +507,18 @@ fn line(row: &impl Columns, wanted: Wanted) -> Result<Line, sqlx::Error> {
 
 /// Three limbs that are all there, or none of them.
 fn maybe_amount(row: &impl Columns, place: usize) -> Result<Option<Amount>, sqlx::Error> {
-    Ok(match (row.maybe_int(place)?, row.maybe_int(place + 1)?, row.maybe_int(place + 2)?) {
-        (Some(micro), Some(femto), Some(yocto)) => Some(Amount::from_limbs(Limbs { micro, femto, yocto })),
-        _ => None,
-    })
+    match (row.maybe_int(place)?, row.maybe_int(place + 1)?, row.maybe_int(place + 2)?) {
+        (Some(micro), Some(femto), Some(yocto)) => amount(micro, femto, yocto).map(Some),
+        (None, None, None) => Ok(None),
+        _ => Err(sqlx::Error::Decode("an amount has lost a part".into())),
+    }
+}
+
+/// Three limbs that each are in their range: the same amount is never written in two ways.
+fn amount(micro: i64, femto: i64, yocto: i64) -> Result<Amount, sqlx::Error> {
+    let limbs = Limbs { micro, femto, yocto };
+    let amount = Amount::from_limbs(limbs);
+    if amount.limbs() == limbs { Ok(amount) } else { Err(sqlx::Error::Decode("a limb of an amount is out of its range".into())) }
 }
 
 /// Entries of one block that lie one after the other: up to which sequence, and what they have from their block.
@@ -672,18 +699,18 @@ fn values<'v>(org: Org, entry: &'v Entry, items: &'v [u8]) -> [Value<'v>; 34] {
 fn entry(row: &impl Columns) -> Result<Entry, sqlx::Error> {
     let sequence = Sequence(row.int(0)?);
     let wrong = |why: &str| sqlx::Error::Decode(format!("entry {sequence}: {why}").into());
-    let amount = Amount::from_limbs(Limbs { micro: row.int(13)?, femto: row.int(14)?, yocto: row.int(15)? });
+    let amount = amount(row.int(13)?, row.int(14)?, row.int(15)?)?;
     let currency: Currency = row.text(12)?.parse().map_err(|_| wrong("its currency is unknown"))?;
     let posting =
         Posting::new(NameId(row.int(10)?), NameId(row.int(11)?), amount, currency).map_err(|e| wrong(&e.to_string()))?;
     Ok(Entry {
         sequence,
-        kind: EntryKind::from_number(row.int(1)? as u8).ok_or_else(|| wrong("its kind is unknown"))?,
-        event: row.maybe_int(2)?.map(EventNumber),
-        turn: row.int(3)? as u32,
-        reverses: row.maybe_int(4)?.map(Sequence),
+        kind: EntryKind::from_number(narrow(row.int(1)?)?).ok_or_else(|| wrong("its kind is unknown"))?,
+        event: reference(row.maybe_int(2)?, EventNumber)?,
+        turn: narrow(row.int(3)?)?,
+        reverses: reference(row.maybe_int(4)?, Sequence)?,
         occurred_at: Instant::from_micros(row.int(5)?),
-        period: Month::from_number(row.int(6)? as i32),
+        period: Month::from_number(narrow(row.int(6)?)?),
         source: NameId(row.int(7)?),
         owner: OwnerId(row.int(8)?),
         product: ProductId(row.int(9)?),
@@ -691,13 +718,17 @@ fn entry(row: &impl Columns) -> Result<Entry, sqlx::Error> {
         rated: maybe_amount(row, 16)?,
         reported: maybe_amount(row, 19)?,
         list: maybe_amount(row, 22)?,
-        outcome: Outcome::from_number(row.int(25)? as u8).ok_or_else(|| wrong("its outcome is unknown"))?,
+        outcome: Outcome::from_number(narrow(row.int(25)?)?).ok_or_else(|| wrong("its outcome is unknown"))?,
         calls: row.int(26)? as u64,
-        estimated: row.int(27)? != 0,
-        layer: Layer::from_number(row.int(28)? as u8).ok_or_else(|| wrong("its layer is unknown"))?,
-        card: row.maybe_int(29)?.map(NameId),
-        above: row.maybe_int(30)?.map(NameId),
-        reason: row.maybe_int(31)?.map(NameId),
+        estimated: match row.int(27)? {
+            0 => false,
+            1 => true,
+            _ => return Err(wrong("whether it is estimated is neither 0 nor 1")),
+        },
+        layer: Layer::from_number(narrow(row.int(28)?)?).ok_or_else(|| wrong("its layer is unknown"))?,
+        card: reference(row.maybe_int(29)?, NameId)?,
+        above: reference(row.maybe_int(30)?, NameId)?,
+        reason: reference(row.maybe_int(31)?, NameId)?,
         items: items::read(&row.blob(32)?).map_err(|e| wrong(&e.to_string()))?,
     })
 }

@@ -3,7 +3,7 @@
 use crate::id::{EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::names::Names;
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, on, rows_in, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
@@ -177,6 +177,23 @@ impl Store {
         })
     }
 
+    /// All that was ever said of these events, by their own sources and by others on whose word they were booked.
+    pub async fn words_on(&self, org: Org, events: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
+        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        let mut rows = Vec::with_capacity(events.len());
+        for which in [RECORDS, REVISIONS, PROMOTED] {
+            rows.append(&mut self.events(org, which, &numbers).await?);
+        }
+        rows.sort_unstable_by_key(|row| row.record);
+        rows.dedup_by_key(|row| row.record);
+        Ok(rows)
+    }
+
+    /// Records by number, as they are stored.
+    pub async fn records(&self, org: Org, records: &[i64]) -> Result<Vec<EventRow>, StoreError> {
+        self.events(org, RECORDS, records).await
+    }
+
     /// The records from one number up to another, in order: what a block covers.
     pub async fn records_between(&self, org: Org, from: i64, until: i64) -> Result<Vec<EventRow>, StoreError> {
         on!(self.reader(), db => {
@@ -186,6 +203,11 @@ impl Store {
     }
 
     pub async fn with_names(&self, org: Org, rows: Vec<EventRow>) -> Result<Vec<StoredEvent>, StoreError> {
+        self.stored_with(org, rows, &mut Names::default()).await
+    }
+
+    /// The same for whoever reads many of them: what is known of their names is not read again.
+    pub async fn stored_with(&self, org: Org, rows: Vec<EventRow>, names: &mut Names) -> Result<Vec<StoredEvent>, StoreError> {
         let mut records = Vec::with_capacity(rows.len());
         for row in &rows {
             records
@@ -194,9 +216,8 @@ impl Store {
         let owners: Vec<_> = records.iter().map(|record| record.owner).collect();
         let products: Vec<_> = records.iter().map(|record| record.product).collect();
         let sources: Vec<_> = records.iter().map(|record| record.source).collect();
-        let mut names = Names::default();
         names.learn(self, org, &owners, &products, &sources).await?;
-        rows.into_iter().zip(records).map(|(row, record)| stored_event(row, record, &names)).collect()
+        rows.into_iter().zip(records).map(|(row, record)| stored_event(row, record, names)).collect()
     }
 }
 
@@ -214,9 +235,9 @@ fn event_row(row: &impl Columns) -> Result<EventRow, sqlx::Error> {
     Ok(EventRow {
         record: row.int(0)?,
         event: EventNumber(row.int(1)?),
-        revision: row.int(2)? as u32,
-        state: State::from_number(state as u8).ok_or_else(|| sqlx::Error::Decode(format!("unknown state {state}").into()))?,
-        about: row.maybe_int(4)?.map(EventNumber),
+        revision: narrow(row.int(2)?)?,
+        state: State::from_number(narrow(state)?).ok_or_else(|| sqlx::Error::Decode(format!("unknown state {state}").into()))?,
+        about: reference(row.maybe_int(4)?, EventNumber)?,
         source: NameId(row.int(5)?),
         id: row.text(6)?,
         content: exactly(row.blob(7)?)?,

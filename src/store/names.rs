@@ -4,11 +4,11 @@
 use crate::id::{NameId, Org, OwnerId, ProductId};
 use crate::ledger::Chart;
 use crate::ledger::seal::{Dimensions, name_hash};
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, on, rows_in, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, narrow, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
 use sqlx::AssertSqlSafe;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a name is a name of; the same text may be a user and a team. The numbers are sealed into blocks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -64,6 +64,25 @@ pub struct StoredName {
     pub text: Option<String>,
     pub salt: [u8; 16],
     pub hash: [u8; 32],
+}
+
+impl NameKind {
+    /// The kinds under which a person may be named, as they are called at the doors.
+    pub const OF_PERSONS: [(&'static str, NameKind); 8] = [
+        ("user", NameKind::User),
+        ("team", NameKind::Team),
+        ("project", NameKind::Project),
+        ("key", NameKind::Key),
+        ("app", NameKind::App),
+        ("agent", NameKind::Agent),
+        ("environment", NameKind::Environment),
+        ("source", NameKind::Source),
+    ];
+
+    /// The kind under which a person may be named.
+    pub fn of_person(name: &str) -> Option<NameKind> {
+        NameKind::OF_PERSONS.into_iter().find(|(other, _)| *other == name).map(|(_, kind)| kind)
+    }
 }
 
 impl NewName {
@@ -175,6 +194,9 @@ impl Write {
     }
 }
 
+/// What stands for a name that was erased, before its number.
+const ERASED: &str = "erased #";
+
 fn text_of(row: &impl Columns) -> Result<(i64, Option<String>), sqlx::Error> {
     Ok((row.int(0)?, row.maybe_text(1)?))
 }
@@ -197,7 +219,8 @@ pub(super) fn looked_up() -> [String; 3] {
 /// whatever is in here stays right.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    texts: HashMap<i64, Option<String>>,
+    texts: HashMap<i64, String>,
+    erased: HashSet<i64>,
     owners: HashMap<i64, Dimensions>,
     products: HashMap<i64, Dimensions>,
 }
@@ -224,15 +247,38 @@ impl Names {
         let parts = of_owners.chain(of_products).flatten().copied();
         let wanted = parts.chain(names.iter().map(|name| name.0)).filter(|name| *name != 0 && !self.texts.contains_key(name));
         let wanted = sorted(wanted);
-        self.texts.extend(store.texts(org, &wanted).await?);
+        for (name, text) in store.texts(org, &wanted).await? {
+            if text.is_none() {
+                self.erased.insert(name);
+            }
+            self.texts.insert(name, text.unwrap_or_else(|| format!("{ERASED}{name}")));
+        }
         Ok(())
     }
 
-    /// A name's text; one that was erased shows as such.
+    /// How many names are known.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Whether a name is known and its text is gone.
+    pub fn is_erased(&self, name: NameId) -> bool {
+        self.erased.contains(&name.0)
+    }
+
+    /// Whether a text may stand for a name that was erased.
+    pub fn stands_for_erased(text: &str) -> bool {
+        text.strip_prefix(ERASED).is_some_and(|number| number.parse::<i64>().is_ok())
+    }
+
+    /// A name's text; one that was erased shows as such, and as the one it was.
     pub fn text(&self, name: NameId) -> Result<&str, StoreError> {
         match self.texts.get(&name.0) {
-            Some(Some(text)) => Ok(text),
-            Some(None) => Ok("(erased)"),
+            Some(text) => Ok(text),
             None => Err(StoreError::damaged(format!("name {name}"), "it is used and does not exist")),
         }
     }
@@ -372,7 +418,7 @@ impl Store {
 fn stored_name(row: &impl Columns) -> Result<StoredName, sqlx::Error> {
     Ok(StoredName {
         name: NameId(row.int(0)?),
-        kind: row.int(1)? as u8,
+        kind: narrow(row.int(1)?)?,
         text: row.maybe_text(2)?,
         salt: exactly(row.blob(3)?)?,
         hash: exactly(row.blob(4)?)?,

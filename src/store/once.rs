@@ -12,7 +12,7 @@ use crate::id::Org;
 use crate::store::sql::{Columns, Either, Table, Value, big, bytes, exactly, in_list, insert, int, lists};
 use crate::store::{Doing, Store, StoreError, Write};
 use index::{Filter, Frozen, Hot, Index, Look, Run};
-use sqlx::{AssertSqlSafe, PgPool, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqliteConnection, SqlitePool};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
@@ -82,6 +82,71 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The same for many keys.
+    pub async fn once_all(&self, org: Org, keys: &[OnceKey]) -> Result<Vec<Option<i64>>, StoreError> {
+        match &*self.databases {
+            Either::Sqlite(sqlite) => {
+                let mut work = OnceWork::new(sqlite.once.clone().lock_owned().await);
+                let mut reader = sqlite.readers.acquire().await.doing("look for keys")?;
+                work.find(&mut reader, keys).await
+            }
+            Either::Postgres(pool) => found_in_table(&mut *pool.acquire().await.doing("look for keys")?, org, keys).await,
+        }
+    }
+
+    /// What is wrong with the file on SQLite: with its structure, as SQLite itself checks it, and with the runs of keys. On
+    /// PostgreSQL that is the server's own business.
+    pub async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        let Either::Sqlite(sqlite) = &*self.databases else { return Ok(Vec::new()) };
+        let rows = sqlx::query("PRAGMA integrity_check(20)").fetch_all(&sqlite.readers).await.doing("check the database file")?;
+        let said = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<String>, _>>().doing("check the database file")?;
+        let mut damage: Vec<String> = said.into_iter().filter(|line| line != "ok").collect();
+        let mut reader = sqlite.readers.acquire().await.doing("read the runs of keys")?;
+        damage.extend(damaged_runs(&mut reader).await?);
+        Ok(damage)
+    }
+}
+
+/// Sealed runs that have not as many keys as they say, or keys in the wrong place, or that their filter does not let pass.
+async fn damaged_runs(db: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    let doing = "read the runs of keys";
+    let rows = sqlx::query("SELECT run, keys, filter FROM once_run WHERE sealed = 1 ORDER BY run").fetch_all(&mut *db).await;
+    let mut damaged = Vec::new();
+    for row in rows.doing(doing)? {
+        let (run, keys) = row.int(0).and_then(|run| Ok((run, row.int(1)?))).doing(doing)?;
+        let filter = row.maybe_blob(2).doing(doing)?.and_then(Filter::from_bytes);
+        let mut checked = index::Checked::of(keys, filter);
+        // A few at a time: a run has twenty megabytes of pages.
+        let (first, until) = (index::page_number(run, 0), index::page_number(run + 1, 0));
+        let mut after = first - 1;
+        loop {
+            let text = "SELECT page, data FROM once_page WHERE page > $1 AND page < $2 ORDER BY page LIMIT 256";
+            let pages = sqlx::query(text).bind(after).bind(until).fetch_all(&mut *db).await.doing(doing)?;
+            for page in &pages {
+                let (number, data) = page.int(0).and_then(|number| Ok((number, page.blob(1)?))).doing(doing)?;
+                checked.page((number - first) as usize, &data);
+                after = number;
+            }
+            if pages.is_empty() {
+                break;
+            }
+        }
+        damaged.extend(checked.damage().map(|why| format!("run {run} of keys: {why}")));
+    }
+    Ok(damaged)
+}
+
+async fn found_in_table(db: &mut PgConnection, org: Org, keys: &[OnceKey]) -> Result<Vec<Option<i64>>, StoreError> {
+    let wanted: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
+    let query = sqlx::query("SELECT key, value FROM once WHERE org = $1 AND key = ANY($2)").bind(org.0).bind(wanted);
+    let rows = query.fetch_all(db).await.doing("look for keys")?;
+    let found: Result<HashMap<index::Key, i64>, sqlx::Error> =
+        rows.iter().map(|row| Ok((exactly(row.blob(0)?)?, row.int(1)?))).collect();
+    let found = found.doing("look for keys")?;
+    Ok(keys.iter().map(|key| found.get(&key.0).copied()).collect())
+}
+
 impl Secret {
     fn key(&self, org: Org, kind: Kind, source: &str, id: &str) -> OnceKey {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
@@ -103,19 +168,7 @@ impl Write {
                 let work = self.once.as_mut().expect("a transaction on SQLite holds the index");
                 work.find(tx, keys).await
             }
-            Either::Postgres(tx) => {
-                let wanted: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
-                let rows = sqlx::query("SELECT key, value FROM once WHERE org = $1 AND key = ANY($2)")
-                    .bind(org.0)
-                    .bind(wanted)
-                    .fetch_all(&mut **tx)
-                    .await
-                    .doing("look for keys")?;
-                let found: Result<HashMap<index::Key, i64>, sqlx::Error> =
-                    rows.iter().map(|row| Ok((exactly(row.blob(0)?)?, row.int(1)?))).collect();
-                let found = found.doing("look for keys")?;
-                Ok(keys.iter().map(|key| found.get(&key.0).copied()).collect())
-            }
+            Either::Postgres(tx) => found_in_table(tx, org, keys).await,
         }
     }
 
@@ -422,14 +475,23 @@ async fn load(db: &mut SqliteConnection, run_keys: usize) -> Result<OnceIndex, S
 /// The secret of this database, made on first use.
 pub(crate) async fn sqlite_secret(pool: &SqlitePool) -> Result<Secret, StoreError> {
     sqlx::query(MAKE_SECRET).bind(random().as_slice()).execute(pool).await.doing("make the key secret")?;
+    known_sqlite_secret(pool).await
+}
+
+/// The secret of a database that is only read.
+pub(crate) async fn known_sqlite_secret(pool: &SqlitePool) -> Result<Secret, StoreError> {
+    let row = sqlx::query(READ_SECRET).fetch_one(pool).await.doing("read the key secret")?;
+    row.blob(0).and_then(exactly).map(Secret).doing("read the key secret")
+}
+
+pub(crate) async fn known_postgres_secret(pool: &PgPool) -> Result<Secret, StoreError> {
     let row = sqlx::query(READ_SECRET).fetch_one(pool).await.doing("read the key secret")?;
     row.blob(0).and_then(exactly).map(Secret).doing("read the key secret")
 }
 
 pub(crate) async fn postgres_secret(pool: &PgPool) -> Result<Secret, StoreError> {
     sqlx::query(MAKE_SECRET).bind(random().as_slice()).execute(pool).await.doing("make the key secret")?;
-    let row = sqlx::query(READ_SECRET).fetch_one(pool).await.doing("read the key secret")?;
-    row.blob(0).and_then(exactly).map(Secret).doing("read the key secret")
+    known_postgres_secret(pool).await
 }
 
 const MAKE_SECRET: &str = "INSERT INTO facts (name, value) VALUES ('key secret', $1) ON CONFLICT (name) DO NOTHING";

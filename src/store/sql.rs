@@ -70,6 +70,29 @@ pub(crate) fn exactly<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], sqlx::E
     <[u8; N]>::try_from(bytes).map_err(|bytes| sqlx::Error::Decode(format!("expected {N} bytes, found {}", bytes.len()).into()))
 }
 
+/// A number in the width that the program keeps it in. One that does not fit was never written by it; cut off it would look
+/// as if nothing had happened to it.
+pub(crate) fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T, sqlx::Error> {
+    T::try_from(number).map_err(|_| sqlx::Error::Decode(format!("{number} is out of its range").into()))
+}
+
+/// A number that stands for something, or none; what counts from one is never zero.
+pub(crate) fn reference<T>(number: Option<i64>, of: impl Fn(i64) -> T) -> Result<Option<T>, sqlx::Error> {
+    match number {
+        Some(0) => Err(sqlx::Error::Decode("0 stands for nothing and is there".into())),
+        number => Ok(number.map(of)),
+    }
+}
+
+/// Either both of a pair or none of them.
+pub(crate) fn both<T>(one: Option<T>, other: Option<T>) -> Result<Option<(T, T)>, sqlx::Error> {
+    match (one, other) {
+        (Some(one), Some(other)) => Ok(Some((one, other))),
+        (None, None) => Ok(None),
+        _ => Err(sqlx::Error::Decode("only one half of a range is there".into())),
+    }
+}
+
 macro_rules! plain_columns {
     () => {
         fn text(&self, place: usize) -> Result<String, sqlx::Error> {

@@ -3,7 +3,7 @@
 
 use crate::id::{EventNumber, Org};
 use crate::rating::HeldReason;
-use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, on, rows_in, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, narrow, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Instant;
 use sqlx::AssertSqlSafe;
@@ -134,8 +134,9 @@ const SUSPECT: &str = "SELECT event, about, why, found_at, decision, decided_at,
 const HELD_EVENT: &str = "SELECT event, record, reason, detail, held_at FROM held WHERE org = $1";
 const HELD_AMONG: &str = "SELECT event, record, reason, detail, held_at FROM held WHERE org = $1 AND event IN (..)";
 const CONFLICT: &str = "SELECT conflict, event, fields, found_at, decision, decided_at, decided_by FROM conflicts WHERE org = $1";
+const CONFLICTS_AMONG: &str = "SELECT conflict, event FROM conflicts WHERE org = $1 AND conflict IN (..)";
 #[cfg(test)]
-pub(super) const LOOKED_UP: [&str; 1] = [HELD_AMONG];
+pub(super) const LOOKED_UP: [&str; 2] = [HELD_AMONG, CONFLICTS_AMONG];
 
 impl Store {
     /// A page of what is held, oldest event first; of one reason, or of any.
@@ -151,6 +152,26 @@ impl Store {
             let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(after.0).bind(reason.map_or(0, |reason| reason as i64));
             let rows = query.bind(limit).fetch_all(db).await.doing("read held events")?;
             rows.iter().map(held_event).collect::<Result<_, sqlx::Error>>().doing("read held events")
+        })
+    }
+
+    /// Those of the events that are on the list.
+    pub async fn held_among(&self, org: Org, events: &[EventNumber]) -> Result<Vec<HeldEvent>, StoreError> {
+        let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        rows_in!(self.reader(), db => db, HELD_AMONG, org, &numbers, held_event, "read held events").await
+    }
+
+    /// Those of the records that are on the list of conflicts, each with the event that it contradicts.
+    pub async fn conflicts_among(&self, org: Org, records: &[i64]) -> Result<Vec<(i64, EventNumber)>, StoreError> {
+        rows_in!(self.reader(), db => db, CONFLICTS_AMONG, org, records, contradicted, "read conflicts").await
+    }
+
+    /// Whether a person said that this event tells of a call that another one was charged for.
+    pub async fn is_accepted_suspect(&self, org: Org, event: EventNumber) -> Result<bool, StoreError> {
+        let text = "SELECT COUNT(*) FROM suspects WHERE org = $1 AND event = $2 AND decision = 'accepted'";
+        on!(self.reader(), db => {
+            let row = sqlx::query(text).bind(org.0).bind(event.0).fetch_one(db).await.doing("read suspects")?;
+            row.int(0).map(|count| count > 0).doing("read suspects")
         })
     }
 
@@ -206,9 +227,13 @@ impl Store {
     }
 }
 
+fn contradicted(row: &impl Columns) -> Result<(i64, EventNumber), sqlx::Error> {
+    Ok((row.int(0)?, EventNumber(row.int(1)?)))
+}
+
 fn reason(row: &impl Columns, place: usize) -> Result<HeldReason, sqlx::Error> {
     let number = row.int(place)?;
-    HeldReason::from_number(number as u8).ok_or_else(|| sqlx::Error::Decode(format!("unknown reason {number}").into()))
+    HeldReason::from_number(narrow(number)?).ok_or_else(|| sqlx::Error::Decode(format!("unknown reason {number}").into()))
 }
 
 fn held_event(row: &impl Columns) -> Result<HeldEvent, sqlx::Error> {

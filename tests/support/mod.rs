@@ -8,3 +8,4 @@ pub mod postgres;
 pub mod provider;
 pub mod random;
 pub mod service;
+pub mod small;

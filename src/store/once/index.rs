@@ -184,6 +184,43 @@ pub fn find_in_page(page: &[u8], key: &Key) -> Option<Value> {
     read_keys(page).find(|(other, _)| other == key).map(|(_, value)| value)
 }
 
+/// A sealed run that is held against what it says of itself, page by page.
+pub struct Checked {
+    keys: i64,
+    found: i64,
+    filter: Option<Filter>,
+    last: Option<Key>,
+    why: Option<&'static str>,
+}
+
+impl Checked {
+    pub fn of(keys: i64, filter: Option<Filter>) -> Checked {
+        Checked { keys, found: 0, filter, last: None, why: None }
+    }
+
+    pub fn page(&mut self, place: usize, page: &[u8]) {
+        let buckets = buckets(self.keys.max(0) as usize);
+        if !page.len().is_multiple_of(WIDTH) {
+            self.why = Some("a page ends in the middle of a key");
+        }
+        for (key, _) in read_keys(page) {
+            let in_order = self.last.is_none_or(|last| last < key);
+            let found = self.filter.as_ref().is_some_and(|filter| filter.may_have(&key));
+            if !in_order || bucket(&key, buckets) != place {
+                self.why = Some("a key is not in its place");
+            } else if !found {
+                self.why = Some("its filter does not know a key that it has");
+            }
+            self.last = Some(key);
+            self.found += 1;
+        }
+    }
+
+    pub fn damage(self) -> Option<&'static str> {
+        self.why.or((self.found != self.keys).then_some("it has not as many keys as it says"))
+    }
+}
+
 /// A Bloom filter in which all bits of a key lie in one line of 64 bytes: one cache miss tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Filter(Vec<u8>);
