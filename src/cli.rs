@@ -24,6 +24,7 @@ mod report;
 mod rerate;
 mod serve;
 mod sheet;
+mod signing;
 mod suspects;
 mod verify;
 
@@ -97,6 +98,8 @@ enum Command {
     Statement(reconcile::Statement),
     /// Compare the book with what the provider claims, and say why they differ
     Reconcile(reconcile::Reconcile),
+    /// Make the key that closings and manifests are signed with, and print its public part
+    SigningKey(signing::SigningKey),
     /// Make what is derived from the book again
     #[command(subcommand)]
     Rebuild(rebuild::Rebuild),
@@ -198,6 +201,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Reopen(reopen) => reopen.run(&settings).await,
             Command::Statement(statement) => statement.run(&settings).await,
             Command::Reconcile(reconcile) => reconcile.run(&settings).await,
+            Command::SigningKey(key) => key.run(),
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Backup(backup) => backup.run(&settings).await,
@@ -214,7 +218,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
 /// The installation, and the org whose book it is about.
 async fn open(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
     let farthing = Farthing::open(&settings.store, &settings.catalogs).await?;
-    let farthing = Arc::new(farthing.with_segments(settings.segments.clone()));
+    let farthing = Arc::new(farthing.with_segments(settings.segments.clone()).with_signer(settings.signer.clone()));
     let org = farthing.store.org(&settings.org).await?;
     Ok((farthing, org))
 }

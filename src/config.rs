@@ -12,11 +12,13 @@ use crate::jobs::{Plan, Reconcile};
 use crate::provider::openrouter;
 use crate::reconcile::Asked;
 use crate::schedule::Schedule;
+use crate::signature::Signer;
 use crate::store::{RUN_KEYS, StoreOptions};
 use clap::Args;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flags that every command takes.
@@ -38,6 +40,10 @@ pub struct Flags {
     /// PostgreSQL]
     #[arg(long, global = true, env = "FARTHING_SEGMENTS", value_name = "DIR")]
     segments: Option<PathBuf>,
+    /// A file with the key that closings and the manifests of exports are signed with (or the key itself in
+    /// FARTHING_SIGNING_KEY); `farthing signing-key FILE` makes one
+    #[arg(long, global = true, env = "FARTHING_SIGNING_KEY_FILE", value_name = "FILE")]
+    signing_key_file: Option<PathBuf>,
     /// The org whose book it is [default: main]
     #[arg(long, global = true, env = "FARTHING_ORG", value_name = "NAME")]
     org: Option<String>,
@@ -115,6 +121,7 @@ struct File {
     catalogs: Option<PathBuf>,
     reports: Option<PathBuf>,
     segments: Option<PathBuf>,
+    signing_key_file: Option<PathBuf>,
     org: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
@@ -153,6 +160,7 @@ pub struct Settings {
     pub reports: Option<PathBuf>,
     /// Where segments lie; nowhere, if there are to be none.
     pub segments: Option<SegmentPlan>,
+    pub signer: Option<Arc<Signer>>,
     pub org: String,
     pub log: String,
     pub log_json: bool,
@@ -207,6 +215,7 @@ impl Settings {
             },
             catalogs: flags.catalogs.clone().or(file.catalogs).map_or(CatalogFiles::Shipped, CatalogFiles::At),
             reports: flags.reports.clone().or(file.reports),
+            signer: signer(flags.signing_key_file.clone().or(file.signing_key_file))?,
             org,
             log: flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_json: log_format == "json",
@@ -234,6 +243,17 @@ impl Settings {
             },
         })
     }
+}
+
+fn signer(file: Option<PathBuf>) -> Result<Option<Arc<Signer>>, ConfigError> {
+    let seed = match (std::env::var("FARTHING_SIGNING_KEY").ok(), file) {
+        (Some(seed), _) => seed,
+        (None, Some(file)) => std::fs::read_to_string(&file)
+            .map_err(|e| ConfigError::Unreadable { file: file.display().to_string(), why: e.to_string() })?,
+        (None, None) => return Ok(None),
+    };
+    let signer = Signer::of(&seed).map_err(|why| ConfigError::Value { name: "signing_key", why })?;
+    Ok(Some(Arc::new(signer)))
 }
 
 /// Without the feature for their files there are none.

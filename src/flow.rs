@@ -38,6 +38,7 @@ use crate::catalog::diff::Change;
 use crate::catalog::{Catalog, Clash, Part, source};
 use crate::flow::booking::NameCache;
 use crate::id::{Org, Version};
+use crate::signature::Signer;
 use crate::store::{ContentHash, PublishedVersion, Store, StoreError, StoreOptions, StoredPart};
 use crate::time::Instant;
 use crate::yaml::Mistake;
@@ -52,6 +53,8 @@ pub struct Farthing {
     books: tokio::sync::Mutex<HashMap<Org, NameCache>>,
     /// Copies of the book in columns, where there is a place for them.
     segments: Option<Arc<segments::Segments>>,
+    /// Signs closings and manifests, where there is a key.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// A catalog version in memory.
@@ -117,7 +120,8 @@ impl Farthing {
     /// Opens a store. The very first start makes an org and publishes the catalogs as its version 1.
     pub async fn open(options: &StoreOptions, catalogs: &publish::CatalogFiles) -> Result<Farthing, FlowError> {
         let store = Store::open(options).await?;
-        let farthing = Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None };
+        let farthing =
+            Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None, signer: None };
         if farthing.store.orgs().await?.is_empty() {
             match farthing.create_org(FIRST_ORG, catalogs).await {
                 // Two processes may start at once on an empty database; one of them is first.
@@ -131,7 +135,12 @@ impl Farthing {
     /// Opens a store that is there, only to look at it; whoever writes to it meanwhile is not disturbed.
     pub async fn open_read_only(options: &StoreOptions) -> Result<Farthing, FlowError> {
         let store = Store::open_read_only(options).await?;
-        Ok(Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None })
+        Ok(Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None, signer: None })
+    }
+
+    /// Signs closings and the manifests of exports from now on.
+    pub fn with_signer(self, signer: Option<Arc<Signer>>) -> Farthing {
+        Farthing { signer, ..self }
     }
 
     /// The same, with a place for segments.

@@ -15,6 +15,7 @@ pub mod time;
 pub mod schedule;
 pub mod id;
 pub mod bytes;
+pub mod signature;
 pub mod yaml;
 // From an event to an answer.
 pub mod usage;

@@ -508,6 +508,45 @@ fn a_directory_holds_the_answer_of_one_question() {
     assert!(said.contains("another book"), "{said}");
 }
 
+/// Nobody who has the files and the public key can be told another story, however well it fits the files.
+#[test]
+fn a_signed_manifest_is_of_one_key_and_no_change_of_it_goes_unseen() {
+    let shell = Shell::new(2_000);
+    let key = |name: &str| {
+        let made = shell.command(&["signing-key", shell.at(name).to_str().unwrap()]).output().unwrap();
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    };
+    let (ours, theirs) = (key("ours"), key("theirs"));
+    assert_eq!(key("ours"), ours, "a key that is there stays");
+    assert_ne!(ours, theirs);
+    let directory = shell.at("export");
+    assert_eq!(shell.export(&directory, &["--signing-key-file", shell.at("ours").to_str().unwrap()]).0, Some(0));
+    let verify = |by: &str| shell.run(&["export", "verify", directory.to_str().unwrap(), "--signed-by", by]);
+    assert_eq!(verify(&ours), (Some(0), String::new()));
+    assert_eq!(verify(&theirs).0, Some(2));
+
+    let manifest = directory.join("_manifest.json");
+    let whole = std::fs::read_to_string(&manifest).unwrap();
+    let told: Value = serde_json::from_str(&whole).unwrap();
+    let changed = |pointer: &str, to: Value| {
+        let mut told = told.clone();
+        *told.pointer_mut(pointer).unwrap() = to;
+        std::fs::write(&manifest, told.to_string()).unwrap();
+        verify(&ours)
+    };
+    for (pointer, to) in
+        [("/book/hash", json!("0".repeat(64))), ("/asked/org", json!("other")), ("/asked/until", json!("2026-01-01"))]
+    {
+        let (code, said) = changed(pointer, to);
+        assert_eq!(code, Some(2), "{pointer}");
+        assert!(said.contains("it is not what was signed"), "{said}");
+    }
+    let (code, said) = changed("/signature", Value::Null);
+    assert_eq!((code, said.contains("it is not signed")), (Some(2), true), "{said}");
+    std::fs::write(&manifest, whole).unwrap();
+    assert_eq!(verify(&ours).0, Some(0));
+}
+
 #[test]
 fn verify_names_the_first_file_that_differs() {
     let shell = Shell::new(3_000);

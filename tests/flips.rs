@@ -66,6 +66,11 @@ fn no_flipped_byte_of_a_head_goes_unseen() {
 }
 
 #[test]
+fn no_flipped_byte_of_a_statement_goes_unseen() {
+    flip("true", &["statement", "body"], "statements", "statement", &Block::Any);
+}
+
+#[test]
 fn no_flipped_number_or_reference_of_a_work_list_goes_unseen() {
     flip("true", &["org", "event", "record"], "held", "event", &Block::Any);
     flip("true", &["org", "conflict", "event"], "conflicts", "conflict", &Block::Any);
@@ -153,6 +158,7 @@ fn place(table: &str, row: &SqliteRow) -> String {
         "catalog_contents" => &["org", "version", "part"],
         "catalog_parts" => &["hash"],
         "books" => &["org"],
+        "statements" => &["org", "statement"],
         "held" => &["org", "event"],
         "conflicts" => &["org", "conflict"],
         other => panic!("{other} has no known key"),

@@ -253,6 +253,22 @@ fn what_is_late_or_corrected_lands_in_the_first_month_that_is_open_and_keeps_its
 }
 
 #[test]
+fn a_closing_is_signed_where_there_is_a_key() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let signer = Arc::new(farthing::signature::Signer::of(&"7".repeat(64)).unwrap());
+        let farthing = open(&database).await.with_signer(Some(signer.clone()));
+        send(&farthing, "jan", "2026-01-10T00:00:00Z", "haiku").await;
+        let closing = close(&farthing, "2026-01").await.unwrap();
+        assert_eq!(closing.signature.as_ref().unwrap().key, signer.public_key());
+        assert_eq!(closing.is_as_signed(), Some(true));
+        let stored = farthing.periods(ORG).await.unwrap().remove(0).closing;
+        assert_eq!(stored, closing);
+        assert_eq!(Closing { entries: 2, ..closing }.is_as_signed(), Some(false));
+    });
+}
+
+#[test]
 fn months_close_in_order_when_they_are_over_and_everything_has_an_amount() {
     both(async |database| {
         let farthing = open(database).await;

@@ -34,12 +34,13 @@ fn code(text: &str) -> String {
 }
 
 /// The modules of `lib.rs`, in their order, up to where the code that waits begins.
-const CORE: [&str; 14] = [
+const CORE: [&str; 15] = [
     "money",
     "time",
     "schedule",
     "id",
     "bytes",
+    "signature",
     "yaml",
     "usage",
     "catalog",

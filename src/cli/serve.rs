@@ -32,7 +32,7 @@ impl Serve {
     pub async fn run(self, settings: &Settings) -> Outcome {
         let reports = named_reports(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
         let farthing = Farthing::open(&settings.store, &settings.catalogs).await?;
-        let farthing = Arc::new(farthing.with_segments(settings.segments.clone()));
+        let farthing = Arc::new(farthing.with_segments(settings.segments.clone()).with_signer(settings.signer.clone()));
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.map_err(|e| Failure::Io(format!("cannot listen on {}: {e}", settings.listen)))?;
         let address = listener.local_addr().map_err(|e| Failure::Io(e.to_string()))?;

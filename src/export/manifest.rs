@@ -5,6 +5,7 @@
 use crate::export::Row;
 use crate::ledger::EntryKind;
 use crate::money::{Amount, Currency};
+use crate::signature::{Signature, Signer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub struct Manifest {
     pub rows: u64,
     pub sums: Vec<Sum>,
     pub parts: Vec<Part>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// What was asked; what is written into the same directory has to be the same.
@@ -128,7 +131,7 @@ impl Sums {
 
 impl Manifest {
     pub fn new(asked: Asked, book: Book) -> Manifest {
-        Manifest { asked, book, rows: 0, sums: Vec::new(), parts: Vec::new() }
+        Manifest { asked, book, rows: 0, sums: Vec::new(), parts: Vec::new(), signature: None }
     }
 
     /// Takes a part in, and says what all of them come to.
@@ -139,6 +142,21 @@ impl Manifest {
         self.sums = sums.told();
         self.parts.push(part);
         Ok(())
+    }
+
+    /// What a signature is of: everything but itself.
+    fn unsigned(&self) -> Vec<u8> {
+        let unsigned = Manifest { signature: None, ..self.clone() };
+        serde_json::to_vec(&unsigned).expect("a manifest is always JSON")
+    }
+
+    pub fn sign(&mut self, signer: &Signer) {
+        self.signature = Some(signer.sign(&self.unsigned()));
+    }
+
+    /// Whether it is as whoever signed it left it; nothing where nobody did.
+    pub fn is_as_signed(&self) -> Option<bool> {
+        self.signature.as_ref().map(|signature| signature.is_of(&self.unsigned()))
     }
 
     pub fn to_json(&self) -> String {

@@ -1,11 +1,11 @@
 //! Accounts: what moved to and from each of them, added up from the same entries and by the same fold as every report.
 
 use crate::flow::{Farthing, FlowError};
-use crate::id::{BlockNumber, Org};
-use crate::ledger::decision::{Balance, Balances};
+use crate::id::{BlockNumber, NameId, Org, Sequence};
+use crate::ledger::decision::{Balance, Balances, Numbered};
 use crate::money::{Amount, Currency};
 use crate::report::{AsOf, Cell, Clock, Dimension, Filter, Measure, Query, Table};
-use crate::store::StoreError;
+use crate::store::{Names, StoreError};
 use crate::time::{Instant, Month};
 
 /// Which part of the book is added up.
@@ -39,6 +39,31 @@ impl Farthing {
         };
         let answer = self.report(org, &query).await?;
         Ok((of_table(&answer.table)?, answer.block))
+    }
+}
+
+impl Farthing {
+    /// What the database itself adds up of a month, by the numbers of accounts; no fold and no copy has a part in it.
+    pub(crate) async fn summed(&self, org: Org, month: Month, before: Sequence) -> Result<Numbered, FlowError> {
+        let mut balances = Numbered::new();
+        let too_large = || FlowError::from(crate::report::fold::TooLarge);
+        for (debit, credit, currency, amount) in self.store.moved_in(org, month, before).await? {
+            let sum = &mut balances.entry((debit, currency)).or_default().debit;
+            *sum = sum.checked_add(amount).ok_or_else(too_large)?;
+            let sum = &mut balances.entry((credit, currency)).or_default().credit;
+            *sum = sum.checked_add(amount).ok_or_else(too_large)?;
+        }
+        Ok(balances)
+    }
+
+    /// The same by what accounts are called.
+    pub(crate) async fn named(&self, org: Org, numbered: &Numbered) -> Result<Balances, FlowError> {
+        let accounts: Vec<NameId> = numbered.keys().map(|(account, _)| *account).collect();
+        let mut names = Names::default();
+        names.learn(&self.store, org, &[], &[], &accounts).await?;
+        let named =
+            numbered.iter().map(|((account, currency), balance)| Ok(((names.text(*account)?.to_owned(), *currency), *balance)));
+        named.collect()
     }
 }
 

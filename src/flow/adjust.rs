@@ -1,8 +1,8 @@
 //! Adjustments: fees, credits and decisions, each once per id. The same one again is already there; another one under the same
 //! id is refused with the fields that differ.
 
-use crate::flow::booking::{Booking, has_happened};
-use crate::flow::{Farthing, FlowError, now};
+use crate::flow::booking::Booking;
+use crate::flow::{Farthing, FlowError};
 use crate::id::{EventNumber, Org};
 use crate::ledger::decision::{Adjustment, what_was_decided};
 use crate::ledger::seal::{EventRow, State};
@@ -30,7 +30,7 @@ impl Farthing {
         let key = self.store.decision_key(org, what_was_decided(State::Adjusted), &adjustment.id);
         let mut books = self.books.lock().await;
         let cache = books.entry(org).or_default();
-        let result = async {
+        let result: Result<_, FlowError> = async {
             let mut write = self.store.begin().await?;
             let head = write.lock_heads(&[org]).await?.remove(0);
             if let Some(known) = write.find_once(org, &[key]).await?[0] {
@@ -42,17 +42,10 @@ impl Farthing {
             let mut booking = Booking::new(head, in_force, cache);
             let number = booking.decide(&mut write, State::Adjusted, &adjustment.id, adjustment.body(), key).await?;
             booking.adjust(&mut write, adjustment, number).await?;
-            let (sealed, keys) = booking.seal(&mut write, now()).await?;
-            write.remember_once(&keys).await?;
-            match write.commit().await {
-                Err(e) if !has_happened(&self.store, &[sealed]).await => Err(FlowError::from(e)),
-                _ => Ok((false, number)),
-            }
+            booking.commit(write, &self.store).await?;
+            Ok((false, number))
         }
         .await;
-        if matches!(result, Ok((false, _))) {
-            cache.settle();
-        }
         drop(books);
         let (was_there, number) = result?;
         let standing = self.adjustment(org, number).await?;

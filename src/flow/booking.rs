@@ -503,7 +503,7 @@ impl<'c> Booking<'c> {
     }
 
     /// Writes everything, seals it and moves the head. Nothing has happened until the transaction commits.
-    pub async fn seal(mut self, write: &mut Write, now: Instant) -> Result<(Sealed, Vec<(Org, OnceKey, i64)>), StoreError> {
+    pub async fn seal(&mut self, write: &mut Write, now: Instant) -> Result<(Sealed, Vec<(Org, OnceKey, i64)>), StoreError> {
         let org = self.org();
         let header = Header {
             block: self.head.block.next(),
@@ -560,7 +560,20 @@ impl<'c> Booking<'c> {
         self.head.hash = hash;
         self.head.sealed_at = block.header.sealed_at;
         write.move_head(&self.head).await?;
-        Ok((Sealed { org, block: self.head.block, hash }, self.keys))
+        Ok((Sealed { org, block: self.head.block, hash }, std::mem::take(&mut self.keys)))
+    }
+
+    /// Seals and commits. If the answer is lost, nobody is told anything until the book itself has said whether it happened.
+    pub async fn commit(mut self, mut write: Write, store: &Store) -> Result<(), FlowError> {
+        let (sealed, keys) = self.seal(&mut write, crate::flow::now()).await?;
+        write.remember_once(&keys).await?;
+        if let Err(e) = write.commit().await
+            && !has_happened(store, &[sealed]).await
+        {
+            return Err(e.into());
+        }
+        self.cache.settle();
+        Ok(())
     }
 }
 

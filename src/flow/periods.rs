@@ -3,10 +3,10 @@
 //! and that too stands in the book.
 
 use crate::flow::accounts::Wanted;
-use crate::flow::booking::{Booking, has_happened};
+use crate::flow::booking::Booking;
 use crate::flow::{Farthing, FlowError, now};
-use crate::id::{BlockNumber, Org};
-use crate::ledger::decision::{Balances, Closed, Closing, Reopening, canonical, hash_of_balances, trial, what_was_decided};
+use crate::id::{BlockNumber, Org, Sequence};
+use crate::ledger::decision::{Closed, Closing, Numbered, Reopening, canonical, hash_of_balances, trial, what_was_decided};
 use crate::ledger::seal::{EventRow, State};
 use crate::report::{AsOf, Cell, Dimension, Filter, Measure, Of, Query};
 use crate::store::{Head, StoreError};
@@ -37,7 +37,7 @@ struct Proof {
     head: Head,
     entries: i64,
     amounts: BTreeMap<String, String>,
-    balances: Balances,
+    balances: Numbered,
 }
 
 /// So often the proof is made anew because somebody booked into the month meanwhile; then the book waits for it.
@@ -78,21 +78,17 @@ impl Farthing {
             }
             let held = self.held_before(org, wish.month.period().until).await?;
             let turn = self.closings_of(org, wish.month).await? + 1;
-            let closing = proof.closing(wish, turn, held);
+            let mut closing = proof.closing(wish, turn, held);
+            if let Some(signer) = &self.signer {
+                closing.sign(signer);
+            }
             let in_force = self.load_version(org, head.version).await?;
             let mut booking = Booking::new(head, in_force, cache);
             let id = format!("{}#{turn}", wish.month);
             let key = self.store.decision_key(org, what_was_decided(State::Closed), &id);
             booking.decide(&mut write, State::Closed, &id, canonical(&closing), key).await?;
             booking.head.first_open = wish.month.next();
-            let (sealed, keys) = booking.seal(&mut write, now()).await?;
-            write.remember_once(&keys).await?;
-            if let Err(e) = write.commit().await
-                && !has_happened(&self.store, &[sealed]).await
-            {
-                return Err(e.into());
-            }
-            cache.settle();
+            booking.commit(write, &self.store).await?;
             return Ok(closing);
         }
         unreachable!("the last attempt closes the month or says why not")
@@ -125,14 +121,7 @@ impl Farthing {
         months.learn(State::Reopened, body.as_bytes()).map_err(FlowError::Refused)?;
         booking.decide(&mut write, State::Reopened, &id, body, key).await?;
         booking.head.first_open = months.first_open();
-        let (sealed, keys) = booking.seal(&mut write, now()).await?;
-        write.remember_once(&keys).await?;
-        if let Err(e) = write.commit().await
-            && !has_happened(&self.store, &[sealed]).await
-        {
-            return Err(e.into());
-        }
-        cache.settle();
+        booking.commit(write, &self.store).await?;
         Ok(opened)
     }
 
@@ -235,13 +224,17 @@ impl Farthing {
         for row in self.store.decisions(org, State::Closed, 0, MOST).await? {
             let closing = Closing::read(&row.body).map_err(|why| damaged(&row, why))?;
             let month = closing.month().map_err(|why| damaged(&row, why))?;
+            if closing.is_as_signed() == Some(false) {
+                return Ok(Some((row.record, format!("the closing of {month} is not what was signed"))));
+            }
             let block = BlockNumber(closing.block);
             let hash = self.store.block_hash(org, block).await?;
             if hash.is_none_or(|hash| hash.to_string() != closing.hash) {
                 return Ok(Some((row.record, format!("block {block} has another hash than the closing of {month} says"))));
             }
-            let wanted = Wanted { as_of: Some(AsOf::Block(block)), period: Some(month), scan: true, ..Wanted::default() };
-            let (balances, _) = self.balances(org, &wanted).await?;
+            let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
+            let before = found.first().map_or(Sequence(1), |found| Sequence(found.sequences.1));
+            let balances = self.summed(org, month, before).await?;
             if hash_of_balances(&balances) != closing.balances || balances.len() as u64 != closing.accounts {
                 let why = format!("the balances of {month} are not those that it was closed with");
                 return Ok(Some((row.record, why)));
@@ -257,8 +250,13 @@ impl Farthing {
         let wanted = Wanted { as_of, period: Some(month), ..Wanted::default() };
         let (balances, _) = self.balances(org, &wanted).await?;
         let (scanned, _) = self.balances(org, &Wanted { scan: true, ..wanted }).await?;
+        let summed = self.summed(org, month, head.next_sequence).await?;
         if balances != scanned {
             let why = "the segments do not say what the entries say; `farthing rebuild segments` makes them anew";
+            return Err(FlowError::Refused(why.to_owned()));
+        }
+        if balances != self.named(org, &summed).await? {
+            let why = "the balances are not what the database adds up; `farthing verify --deep` says why";
             return Err(FlowError::Refused(why.to_owned()));
         }
         let trial = trial(&balances).map_err(|e| FlowError::Refused(e.to_string()))?;
@@ -276,7 +274,7 @@ impl Farthing {
             amounts.insert(total.currency.to_string(), total.amount.to_string());
             count += if let Some(Cell::Count(entries)) = total.cells.get(entries) { *entries } else { 0 };
         }
-        Ok(Proof { head, entries: count, amounts, balances })
+        Ok(Proof { head, entries: count, amounts, balances: summed })
     }
 }
 
@@ -295,6 +293,7 @@ impl Proof {
             note: wish.note.clone(),
             author: wish.author.clone(),
             closed_at: now().to_string(),
+            signature: None,
         }
     }
 }

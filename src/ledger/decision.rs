@@ -2,10 +2,11 @@
 //! that a month is over and what it came to; a reopening takes that back. Each is a record of the book in canonical JSON,
 //! with who decided and why, so the chain covers it like everything else.
 
-use crate::id::Sequence;
+use crate::id::{NameId, Sequence};
 use crate::ledger::seal::State;
 use crate::ledger::{self, Account};
 use crate::money::{Amount, Currency};
+use crate::signature::{Signature, Signer};
 use crate::time::{Instant, Month};
 use crate::usage::{Owner, OwnerDimension, Text};
 use serde::{Deserialize, Serialize};
@@ -197,6 +198,8 @@ pub struct Closing {
     pub note: String,
     pub author: String,
     pub closed_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// That a month is open again, and why.
@@ -253,6 +256,19 @@ impl Closing {
         serde_json::from_slice(body).map_err(|e| e.to_string())
     }
 
+    fn unsigned(&self) -> Vec<u8> {
+        canonical(&Closing { signature: None, ..self.clone() }).into_bytes()
+    }
+
+    pub fn sign(&mut self, signer: &Signer) {
+        self.signature = Some(signer.sign(&self.unsigned()));
+    }
+
+    /// Whether it is as whoever signed it left it; nothing where nobody did.
+    pub fn is_as_signed(&self) -> Option<bool> {
+        self.signature.as_ref().map(|signature| signature.is_of(&self.unsigned()))
+    }
+
     pub fn month(&self) -> Result<Month, String> {
         self.closing.parse().map_err(|e: crate::time::TimeError| e.to_string())
     }
@@ -284,8 +300,11 @@ impl Balance {
 /// What has moved to and from accounts, by account and currency.
 pub type Balances = BTreeMap<(String, Currency), Balance>;
 
+/// The same by the numbers of accounts, which stay when the name of one is erased.
+pub type Numbered = BTreeMap<(NameId, Currency), Balance>;
+
 /// The hash of balances as text, a line each.
-pub fn hash_of_balances(balances: &Balances) -> String {
+pub fn hash_of_balances(balances: &Numbered) -> String {
     let mut hasher = blake3::Hasher::new();
     for ((account, currency), balance) in balances {
         hasher.update(format!("{account} {currency} {} {}\n", balance.debit, balance.credit).as_bytes());

@@ -125,6 +125,28 @@ impl Store {
         Ok(found)
     }
 
+    /// What was moved between accounts in a month before an entry, as the database adds it up.
+    pub async fn moved_in(
+        &self,
+        org: Org,
+        month: Month,
+        before: Sequence,
+    ) -> Result<Vec<(NameId, NameId, Currency, Amount)>, StoreError> {
+        let text =
+            "SELECT debit, credit, currency, CAST(SUM(micro) AS BIGINT), CAST(SUM(femto) AS BIGINT), CAST(SUM(yocto) AS BIGINT)
+                      FROM entries WHERE org = $1 AND sequence < $2 AND period = $3 GROUP BY debit, credit, currency";
+        let sum = |row: &dyn Columns| {
+            let currency: Currency = row.text(2)?.parse().map_err(|_| sqlx::Error::Decode("a currency is unknown".into()))?;
+            let limbs = Limbs { micro: row.int(3)?, femto: row.int(4)?, yocto: row.int(5)? };
+            Ok::<_, sqlx::Error>((NameId(row.int(0)?), NameId(row.int(1)?), currency, Amount::from_limbs(limbs)))
+        };
+        on!(self.reader(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(before.0).bind(month.number());
+            let rows = query.fetch_all(db).await.doing("add entries up")?;
+            rows.iter().map(|row| sum(row)).collect::<Result<_, sqlx::Error>>().doing("add entries up")
+        })
+    }
+
     /// What was moved in all before an entry, by currency, as the database adds the limbs up.
     pub async fn sums_before(&self, org: Org, before: Sequence) -> Result<BTreeMap<Currency, Amount>, StoreError> {
         let text = "SELECT currency, CAST(SUM(micro) AS BIGINT), CAST(SUM(femto) AS BIGINT), CAST(SUM(yocto) AS BIGINT)

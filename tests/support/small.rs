@@ -4,9 +4,15 @@
 use farthing::catalog::source::own;
 use farthing::flow::ingest::Outcome;
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
-use farthing::flow::{Farthing, now, rerate};
+use farthing::flow::reconcile::Origin;
+use farthing::flow::{Farthing, adjust, now, periods, rerate};
 use farthing::id::{EventNumber, Org};
+use farthing::ledger::Account;
+use farthing::ledger::decision::{About, Adjustment};
+use farthing::money::{Amount, Currency};
 use farthing::store::StoreOptions;
+use farthing::time::Instant;
+use farthing::usage::Text;
 use farthing::usage::dialect::{Context, native};
 
 const ACME: &str = "provider: acme
@@ -40,6 +46,16 @@ models:
 ceilings:
   - {model: haiku, input_per_1m: \"0.4\"}
 ";
+
+const SHARES: &str = "attribution:
+  - source: gw-*
+    team: [label:cost_center]
+shares:
+  - app: platform
+    among: [{team: search, share: 2}, {team: labs, project: p, share: 1}]
+ranking: [best]
+";
+const ACTIVITY: &str = r#"{"data":[{"date":"2026-02-03","model":"acme/haiku","model_permaslug":"acme/haiku","endpoint_id":"e","provider_name":"Acme","usage":0.015,"byok_usage_inference":0,"requests":2,"prompt_tokens":50,"completion_tokens":125,"reasoning_tokens":25}]}"#;
 
 /// Makes the book in an empty database.
 pub async fn book(options: &StoreOptions) -> (Farthing, Org) {
@@ -99,6 +115,21 @@ pub async fn book(options: &StoreOptions) -> (Farthing, Org) {
     let wish = rerate::Wish { reason: "a wrong number".to_owned(), ..rerate::Wish::default() };
     let rerated = book.farthing.rerate(org, &wish, |_| {}).await.unwrap();
     assert!(rerated.posted > 0, "{rerated:?}");
+
+    // What people decide: money that moves, a cost that is shared, what the provider claims, and months.
+    book.adjusted("fee", "0.25", "cost:search/ann", "payable:acme").await;
+    book.adjusted("top-up", "10", "prepaid:acme", "cash:bank").await;
+    book.adjusted("moved", "0.000000000000000000000001", "cost:labs/-", "cost:search/ann").await;
+    book.publish(SHARES, "shared").await;
+    book.posted_by("gw-eu", "shared", r#""user":"ann","app":"platform""#).await;
+    let origin = Origin { asked: "activity.json".to_owned(), ..Origin::default() };
+    book.farthing.import_statement(org, ACTIVITY, &origin).await.unwrap();
+    let month = "2026-02".parse().unwrap();
+    let close = periods::Wish { month, accept_held: true, note: "n".to_owned(), author: "ann".to_owned() };
+    book.farthing.close_period(org, &close, |_, _| {}).await.unwrap();
+    book.posted("late", r#""user":"ann""#).await;
+    book.farthing.reopen_period(org, close.month, "an invoice", "ann").await.unwrap();
+    book.farthing.close_period(org, &close, |_, _| {}).await.unwrap();
     (book.farthing, org)
 }
 
@@ -113,6 +144,21 @@ impl Small {
         let note = Note { author: "ann".to_owned(), note: note.to_owned() };
         let published = self.farthing.publish(self.org, &Wish { parts, accept: true, note, ..Wish::default() }).await.unwrap();
         assert!(published.version.is_some(), "{note}", note = yaml);
+    }
+
+    async fn adjusted(&self, id: &str, amount: &str, debit: &str, credit: &str) {
+        let adjustment = Adjustment {
+            id: Text::new(id).unwrap(),
+            amount: Amount::parse(amount).unwrap(),
+            currency: Currency::USD,
+            debit: Account::parse(debit).unwrap(),
+            credit: Account::parse(credit).unwrap(),
+            reason: Text::known("agreed"),
+            author: Text::known("ann"),
+            occurred_at: Instant::parse("2026-02-05T00:00:00Z").unwrap(),
+            about: About::default(),
+        };
+        self.farthing.adjust(self.org, &adjust::Wish { adjustment, with_time: true }).await.unwrap();
     }
 
     async fn posted(&self, id: &str, fields: &str) {

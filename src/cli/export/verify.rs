@@ -1,6 +1,6 @@
 //! `export verify`: whether files are what their manifest says. It names the first that is not, and ends with 2.
 
-use super::super::Outcome;
+use super::super::{Failure, Outcome};
 use crate::export::manifest::Sums;
 use crate::flow::export::files::check;
 use clap::Args;
@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 pub struct Verify {
     /// A directory of parts, or a file with its manifest beside it
     path: PathBuf,
+    /// The public key that must have signed it, in hexadecimal
+    #[arg(long, value_name = "KEY")]
+    signed_by: Option<String>,
 }
 
 impl Verify {
@@ -17,6 +20,14 @@ impl Verify {
         let manifest = check(&self.path, &parquet_sums)?;
         let (rows, files, block) = (manifest.rows, manifest.parts.len(), manifest.book.block);
         println!("{rows} entries in {files} files are what was exported of the book up to block {block}, {}", manifest.book.hash);
+        let signed_by = manifest.signature.as_ref().map(|signature| signature.key.as_str());
+        match (&self.signed_by, signed_by) {
+            (Some(wanted), Some(key)) if wanted.eq_ignore_ascii_case(key) => println!("signed by {key}"),
+            (Some(_), Some(key)) => return Err(Failure::Findings(format!("it is signed by another key, {key}"))),
+            (Some(_), None) => return Err(Failure::Findings("it is not signed".to_owned())),
+            (None, Some(key)) => println!("signed by {key}; --signed-by KEY makes sure that it is the one you know"),
+            (None, None) => {}
+        }
         match manifest.asked.format.as_str() {
             "csv" | "ndjson" => {}
             "parquet" if cfg!(feature = "polars") => {}

@@ -127,6 +127,7 @@ impl Farthing {
             progress(rows.place());
         }
         finish_part(directory, &mut manifest, part.take(), &rows.texts)?;
+        self.sign_manifest(&mut manifest);
         write_manifest(&directory.join(COMPLETE), &manifest)?;
         std::fs::remove_file(directory.join(PARTIAL)).named("remove", &directory.join(PARTIAL))?;
         Ok(manifest)
@@ -157,6 +158,12 @@ impl Farthing {
         }
     }
 
+    fn sign_manifest(&self, manifest: &mut Manifest) {
+        if let Some(signer) = &self.signer {
+            manifest.sign(signer);
+        }
+    }
+
     /// Refuses to mix the answers of two questions, or two books.
     async fn is_of_this_book(&self, org: Org, wish: &Wish<'_>, directory: &Path, found: &Manifest) -> Result<(), ExportError> {
         let refused = |why: String| Err(ExportError::Refused(format!("{} {why}; name another directory", directory.display())));
@@ -182,7 +189,8 @@ impl Farthing {
     ) -> Result<Manifest, ExportError> {
         let rows = self.export_rows(org, &wish.question, Sequence(0)).await?;
         let writing = Writing::begin(path.to_owned(), wish, &rows.prefix)?;
-        let manifest = self.export_whole(wish, rows, writing, progress).await?;
+        let mut manifest = self.export_whole(wish, rows, writing, progress).await?;
+        self.sign_manifest(&mut manifest);
         write_manifest(&manifest_beside(path), &manifest)?;
         Ok(manifest)
     }
@@ -452,6 +460,10 @@ pub fn check(path: &Path, parquet: &dyn Fn(&Path) -> Result<Option<Sums>, String
         add(&mut whole, part.clone())?;
     }
     let file = manifest_path.display().to_string();
+    if manifest.is_as_signed() == Some(false) {
+        return Err(ExportError::Differs { file, why: "it is not what was signed".to_owned() });
+    }
+    whole.signature = manifest.signature.clone();
     if whole != manifest {
         return Err(ExportError::Differs { file, why: "its rows or its sums are not those of its parts".to_owned() });
     }
