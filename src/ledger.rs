@@ -376,7 +376,7 @@ pub fn bearers_of(account: &str) -> Option<Vec<String>> {
     Some(parts.map(named).collect())
 }
 
-/// The bytes that [`encoded`] made this of.
+/// The bytes that `encoded` made this of.
 pub fn decoded(part: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();

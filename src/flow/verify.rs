@@ -1,7 +1,7 @@
 //! Verification: every block's hash is computed again from the rows it covers, and every block must chain to the one
-//! before, up to the head. The first thing that does not fit is named: the block, and the record in it. [`deep`] also asks
+//! before, up to the head. The first thing that does not fit is named: the block, and the record in it. `deep` also asks
 //! whether what was sealed is right: every charge is rated again, every correction held against what it corrects, and
-//! [`lists`] holds everything that is derived from the book against it.
+//! `lists` holds everything that is derived from the book against it.
 //!
 //! Rows are read in runs of bounded size and nothing is locked, so a book is verified while others write to it: up to the
 //! head that it had at the beginning.
