@@ -21,6 +21,7 @@ mod golden;
 mod http;
 mod importers;
 mod jobs;
+mod many;
 mod notations;
 mod openrouter;
 #[cfg(feature = "polars")]
