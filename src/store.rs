@@ -380,7 +380,8 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
     let postgres = postgres
         .application_name("farthing")
-        .options([("synchronous_commit", "on")])
+        // Whatever must not change under a transaction it locks first, by the head of its book.
+        .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()

@@ -453,6 +453,16 @@ impl House {
             .collect();
         assert_eq!(told_by_accounts, users, "seed {seed}");
 
+        let report = clerk.get("/v1/reports/spend?group_by=user");
+        let reported: BTreeMap<String, BigInt> = report["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (format!("cost:search/{}", row["user"].as_str().unwrap()), units(row["amount"].as_str().unwrap())))
+            .collect();
+        users.remove("payable:acme");
+        assert_eq!(reported, users, "seed {seed}");
+
         assert_eq!(closing["entries"].as_u64(), Some(recount.in_closed_month.0), "seed {seed}: nothing landed after the closing");
         assert_eq!(units(closing["amounts"]["USD"].as_str().unwrap()), recount.in_closed_month.1, "seed {seed}");
         let conflicts: Vec<String> =
