@@ -35,6 +35,8 @@ mod refresh;
 mod replay;
 mod reports;
 mod rules;
+mod schema;
+mod simulation;
 mod statements;
 mod store;
 mod stories;

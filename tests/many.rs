@@ -513,3 +513,48 @@ fn units(text: &str) -> BigInt {
     assert!(part.len() <= 24, "{text}");
     format!("{whole}{part:0<24}").parse::<BigInt>().unwrap() * sign
 }
+
+/// How much 1, 2 and 4 servers take in together. It asserts little and takes two minutes, so it runs by hand, in a release
+/// build: `FARTHING_TEST_POSTGRES_FSYNC=on tests/with-postgres cargo test --release several_servers_take_in -- --ignored --nocapture`.
+#[test]
+#[ignore = "it measures"]
+fn several_servers_take_in_as_much_as_one_and_more() {
+    const CLIENTS: usize = 8;
+    for batch in [1, 100] {
+        for servers in [1, 2, 4] {
+            let database = crate::support::database::TestDatabase::postgres();
+            let first = Service::start(&database);
+            let more: Vec<Service> = (1..servers).map(|_| Service::start(&database)).collect();
+            let addresses: Vec<&str> = std::iter::once(&first).chain(&more).map(|server| &*server.address).collect();
+            let (taken, started) = (AtomicU32::new(0), Instant::now());
+            let seconds = Duration::from_secs(8);
+            std::thread::scope(|scope| {
+                for client in 0..CLIENTS {
+                    let (address, key, taken) = (addresses[client % addresses.len()], &first.key, &taken);
+                    scope.spawn(move || {
+                        for round in 0.. {
+                            if started.elapsed() > seconds {
+                                break;
+                            }
+                            let event = |place: usize| {
+                                json!({"id": format!("{client}-{round}-{place}"), "source": "gw", "occurred_at": "2026-02-03T10:00:00Z",
+                                    "provider": "openai", "model": "gpt-4o-mini", "usage": {"input": 1000 + round, "output": 100},
+                                    "user": format!("user-{}", round % 50), "team": "search"})
+                            };
+                            let body = Value::from((0..batch).map(event).collect::<Vec<_>>()).to_string();
+                            let request = Request::new("POST", "/v1/events?results=problems").key(key).body(body);
+                            let answer = request.try_send(address).unwrap();
+                            assert_eq!(answer.json()["posted"].as_u64(), Some(batch as u64), "{}", answer.text());
+                            taken.fetch_add(batch as u32, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+            let taken = taken.into_inner();
+            let per_second = u128::from(taken) * 1000 / started.elapsed().as_millis();
+            println!("{servers} servers, {CLIENTS} clients, {batch} events a request: {per_second} events/s");
+            let verified = first.get("/v1/verify").json();
+            assert_eq!((verified["ok"].as_bool(), verified["entries"].as_u64()), (Some(true), Some(u64::from(taken))));
+        }
+    }
+}
