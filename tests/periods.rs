@@ -161,6 +161,18 @@ fn a_credit_takes_away_and_money_between_other_accounts_is_nobodys_cost() {
 }
 
 #[test]
+fn a_month_that_is_closed_before_anything_was_booked_verifies() {
+    both(async |database| {
+        let farthing = open(database).await;
+        assert_eq!(close(&farthing, "2026-01").await.unwrap().entries, 0);
+        send(&farthing, "late", "2026-01-10T00:00:00Z", "haiku").await;
+        let verified = farthing.verify_deep(ORG, |_, _| {}).await.unwrap();
+        assert!(verified.is_ok(), "{verified:?}");
+        assert_eq!(spend(&farthing, Dimension::Period).await, BTreeMap::from([("2026-02".to_owned(), "1".to_owned())]));
+    });
+}
+
+#[test]
 fn a_credit_from_a_provider_takes_away_where_nothing_but_costs_and_payables_was_ever_booked() {
     both(async |database| {
         let farthing = open(database).await;
