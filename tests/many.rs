@@ -1,9 +1,10 @@
-//! Several processes on one PostgreSQL: three servers that are loaded together by clients which send again what was not
+//! Several processes on one database: three servers on a PostgreSQL, loaded together by clients which send again what was not
 //! acknowledged, while the servers are killed in turn and PostgreSQL is stopped and crashed under them, prices appear and
-//! change, a month is closed and everything is booked again. In the end the book is held against a recount with big
-//! integers of what the clients sent. The seed is printed; `FARTHING_MANY_SEED` repeats it as far as time allows, and
-//! `FARTHING_MANY_ROUNDS` makes it longer.
+//! change, a month is closed and everything is booked again; and the command line beside a server on SQLite. In the end the book
+//! is held against a recount with big integers of what the clients sent. The seed is printed; `FARTHING_MANY_SEED` repeats it as
+//! far as time allows, and `FARTHING_MANY_ROUNDS` makes it longer.
 
+use crate::support::database::TestDatabase;
 use crate::support::postgres::Cluster;
 use crate::support::random::Random;
 use crate::support::service::{Request, Service};
@@ -66,7 +67,54 @@ fn three_servers_killed_in_turn_over_a_postgres_that_comes_and_goes_keep_one_boo
     // A publishing whose answer was lost may have been cut off before it tried what was held.
     house.clerk().retry_held();
     assert_eq!(house.clerk().rerate()["changed"], 0, "seed {seed}: all was booked again already");
-    house.audit(&cluster);
+    assert!(house.known.in_doubt.load(Ordering::SeqCst) > 0, "nothing was ever in doubt");
+    house.audit();
+}
+
+#[test]
+fn on_sqlite_the_command_line_works_beside_a_server_under_load() {
+    let seed = now().micros() as u64;
+    let database = TestDatabase::sqlite();
+    let server = Service::start(&database);
+    let house = House::of(database.url.clone(), vec![server], seed);
+    let file = |name: &str, text: String| {
+        let path = database.directory().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    house.command(&["catalog", "publish", "--accept", &file("first.yaml", prices(&[HAIKU, SONNET]))]);
+    let clients: Vec<_> = (0..3).map(|number| house.client(number)).collect();
+    let mut clerk = house.new_client(9);
+    let events: Vec<Sent> = (0..300).map(|number| clerk.draw(&format!("by hand {number}"))).collect();
+    let lines: String = events.iter().map(|event| format!("{}\n", event.json())).collect();
+    house.command(&["ingest", &file("events.ndjson", lines)]);
+    house.command(&["close", CLOSED, "--accept-held"]);
+    let fee = ["adjust", "--id", "fee", "--amount", "0.000000000000000000000007", "--reason", "agreed", "--at", "2026-01-10"];
+    house.command(&[&fee[..], &["--debit", "cost:search/ann", "--credit", "payable:acme"]].concat());
+    house.command(&["catalog", "publish", "--accept", &file("last.yaml", prices(&LASTING))]);
+    house.command(&["rerate"]);
+    {
+        let mut told = house.known.told.lock().unwrap();
+        told.sent.extend(events.into_iter().map(|event| (event.id.clone(), event)));
+        told.adjustments.insert("fee".to_owned(), Adjusted { user: "ann", amount: 7, adds: true });
+    }
+    let started = Instant::now();
+    let has_all = || {
+        let told = house.known.told.lock().unwrap();
+        told.sent.len() > 400 && !told.conflicts.is_empty() && told.adjustments.len() > 1
+    };
+    while !has_all() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the clients do not get on");
+        sleep(Duration::from_millis(20));
+    }
+    house.known.enough.store(true, Ordering::SeqCst);
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    assert_eq!(
+        house.clerk().rerate()["changed"],
+        0,
+        "seed {seed}: what the server took since is priced as the command line said"
+    );
+    house.audit();
 }
 
 /// A model and what one token in and one token out cost, in counts of 10^-24.
@@ -142,6 +190,10 @@ impl House {
             })
             .collect();
         let servers: Vec<Service> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+        House::of(url, servers, seed)
+    }
+
+    fn of(url: String, servers: Vec<Service>, seed: u64) -> House {
         let keys: Vec<&String> = servers.iter().map(|server| &server.key).filter(|key| !key.is_empty()).collect();
         assert_eq!(keys.len(), 1, "the first key is printed once");
         let known = Arc::new(Known {
@@ -165,14 +217,25 @@ impl House {
         self.servers[place] = Some(server);
     }
 
+    /// The command line on the same database.
+    fn command(&self, arguments: &[&str]) {
+        let command =
+            Command::new(env!("CARGO_BIN_EXE_farthing")).args(arguments).args(["--database", &self.url]).output().unwrap();
+        assert!(command.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&command.stderr));
+    }
+
     fn clerk(&self) -> Clerk {
         Clerk { known: self.known.clone() }
     }
 
+    /// A client that sends nothing by itself.
+    fn new_client(&self, number: u64) -> Client {
+        let (known, random) = (self.known.clone(), Random::new(self.known.seed ^ (number + 1) << 40));
+        Client { known, random, number, own: Vec::new(), adjustments: 0 }
+    }
+
     fn client(&self, number: u64) -> std::thread::JoinHandle<()> {
-        let known = self.known.clone();
-        let random = Random::new(known.seed ^ (number + 1) << 40);
-        let mut client = Client { known, random, number, own: Vec::new(), adjustments: 0 };
+        let mut client = self.new_client(number);
         std::thread::spawn(move || {
             for round in 0.. {
                 if client.known.enough.load(Ordering::SeqCst) {
@@ -408,7 +471,7 @@ struct Recount {
 
 impl House {
     /// Holds the book against what was sent.
-    fn audit(&self, cluster: &Cluster) {
+    fn audit(&self) {
         let (clerk, told, seed) = (self.clerk(), self.known.told.lock().unwrap(), self.known.seed);
         let (late, in_doubt) =
             (told.sent.values().filter(|sent| sent.model == LATE.0).count(), self.known.in_doubt.load(Ordering::SeqCst));
@@ -418,7 +481,7 @@ impl House {
             told.conflicts.len(),
             told.adjustments.len()
         );
-        assert!(told.sent.len() > 100 && !told.conflicts.is_empty() && !told.adjustments.is_empty() && in_doubt > 0);
+        assert!(told.sent.len() > 100 && !told.conflicts.is_empty() && !told.adjustments.is_empty());
 
         let standing = clerk.get("/v1/periods")["items"][0].clone();
         assert_eq!((standing["period"].as_str(), standing["state"].as_str()), (Some(CLOSED), Some("closed")));
@@ -471,10 +534,8 @@ impl House {
         assert_eq!(conflicts.len(), told.conflicts.len(), "seed {seed}: every contradiction is kept once");
         assert_eq!(clerk.pages("/v1/held"), Vec::<Value>::new(), "seed {seed}");
 
-        let verify = Command::new(env!("CARGO_BIN_EXE_farthing"))
-            .args(["verify", "--deep", "--database", &cluster.url()])
-            .output()
-            .unwrap();
+        let verify =
+            Command::new(env!("CARGO_BIN_EXE_farthing")).args(["verify", "--deep", "--database", &self.url]).output().unwrap();
         assert!(verify.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&verify.stderr));
     }
 }
@@ -522,7 +583,7 @@ fn several_servers_take_in_as_much_as_one_and_more() {
     const CLIENTS: usize = 8;
     for batch in [1, 100] {
         for servers in [1, 2, 4] {
-            let database = crate::support::database::TestDatabase::postgres();
+            let database = TestDatabase::postgres();
             let first = Service::start(&database);
             let more: Vec<Service> = (1..servers).map(|_| Service::start(&database)).collect();
             let addresses: Vec<&str> = std::iter::once(&first).chain(&more).map(|server| &*server.address).collect();
