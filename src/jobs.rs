@@ -277,7 +277,7 @@ async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
 }
 
 /// Whether this process holds the lease of a job, now and for a while.
-async fn leased(farthing: &Farthing, job: &str, long: Duration) -> bool {
+pub async fn leased(farthing: &Farthing, job: &str, long: Duration) -> bool {
     static HOLDER: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         let mut random = [0; 8];
         let _ = getrandom::fill(&mut random);

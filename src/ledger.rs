@@ -130,7 +130,7 @@ pub const MARGIN: &str = "margin:";
 pub struct Chart {
     elsewhere: HashSet<NameId>,
     margins: HashSet<NameId>,
-    /// There are costs and payables and nothing else, so an entry's kind says it all.
+    /// There are costs and payables and nothing else, and nobody decided anything, so an entry's kind says it all.
     is_plain: bool,
 }
 
@@ -167,7 +167,12 @@ impl Chart {
         chart
     }
 
-    /// Whether it takes an entry's accounts to know what it does.
+    /// The same in a book that has adjustments: a credit is an adjustment too, and takes away from a cost.
+    pub fn with_adjustments(self) -> Chart {
+        Chart { is_plain: false, ..self }
+    }
+
+    /// Whether an entry's kind is enough to know what it does.
     pub const fn is_plain(&self) -> bool {
         self.is_plain
     }

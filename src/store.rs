@@ -380,7 +380,8 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
     let postgres = postgres
         .application_name("farthing")
-        .options([("synchronous_commit", "on")])
+        // Whatever must not change under a transaction it locks first, by the head of its book.
+        .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
@@ -393,8 +394,21 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     if fsync != "on" && !options.allow_fsync_off {
         return Err(StoreError::FsyncOff);
     }
-    migrations(POSTGRES).run(&pool).await.map_err(StoreError::Migrate)?;
+    let migrations = migrations(POSTGRES);
+    if !is_migrated(&pool, &migrations).await {
+        migrations.run(&pool).await.map_err(StoreError::Migrate)?;
+    }
     Ok(pool)
+}
+
+/// Whether every step of the schema is there as this program knows it. Then nothing needs to be locked, and a role that may
+/// not change a schema is good enough to serve.
+async fn is_migrated(pool: &PgPool, known: &Migrator) -> bool {
+    let text = "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version";
+    // Where the table is not there yet, or may not be read, the migration itself says what is wrong.
+    let Ok(applied) = sqlx::query_as::<_, (i64, Vec<u8>, bool)>(text).fetch_all(pool).await else { return false };
+    let known = known.iter().map(|step| (step.version, &*step.checksum, true));
+    applied.iter().map(|(version, checksum, success)| (*version, checksum.as_slice(), *success)).eq(known)
 }
 
 const SQLITE: &[(&str, &str)] = &[

@@ -21,6 +21,7 @@ mod golden;
 mod http;
 mod importers;
 mod jobs;
+mod many;
 mod notations;
 mod openrouter;
 #[cfg(feature = "polars")]
@@ -34,6 +35,8 @@ mod refresh;
 mod replay;
 mod reports;
 mod rules;
+mod schema;
+mod simulation;
 mod statements;
 mod store;
 mod stories;

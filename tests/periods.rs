@@ -161,6 +161,29 @@ fn a_credit_takes_away_and_money_between_other_accounts_is_nobodys_cost() {
 }
 
 #[test]
+fn a_month_that_is_closed_before_anything_was_booked_verifies() {
+    both(async |database| {
+        let farthing = open(database).await;
+        assert_eq!(close(&farthing, "2026-01").await.unwrap().entries, 0);
+        send(&farthing, "late", "2026-01-10T00:00:00Z", "haiku").await;
+        let verified = farthing.verify_deep(ORG, |_, _| {}).await.unwrap();
+        assert!(verified.is_ok(), "{verified:?}");
+        assert_eq!(spend(&farthing, Dimension::Period).await, BTreeMap::from([("2026-02".to_owned(), "1".to_owned())]));
+    });
+}
+
+#[test]
+fn a_credit_from_a_provider_takes_away_where_nothing_but_costs_and_payables_was_ever_booked() {
+    both(async |database| {
+        let farthing = open(database).await;
+        send(&farthing, "a", "2026-02-03T10:00:00Z", "haiku").await;
+        farthing.adjust(ORG, &adjustment("credit", "0.4", "payable:acme", "cost:search/ann")).await.unwrap();
+        assert_eq!(spend(&farthing, Dimension::User).await, BTreeMap::from([("ann".to_owned(), "0.6".to_owned())]));
+        assert_eq!(close(&farthing, "2026-02").await.unwrap().amounts["USD"], "0.6");
+    });
+}
+
+#[test]
 fn every_balance_is_what_a_recount_of_the_entries_says_and_all_of_them_together_are_nothing() {
     both(async |database| {
         let plan = crate::reports::small_segments(41);

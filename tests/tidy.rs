@@ -7,7 +7,7 @@ fn root() -> PathBuf {
 }
 
 /// Every Rust file below a folder, with its text, by its path from the root.
-fn sources(folder: &str) -> Vec<(String, String)> {
+pub fn sources(folder: &str) -> Vec<(String, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -28,7 +28,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 }
 
 /// The program without its tests and comments.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let program = text.split("#[cfg(test)]").next().unwrap();
     program.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }

@@ -27,6 +27,8 @@ pub struct Serve {
 
 /// How long requests that are under way may take to end after a signal.
 const FAREWELL: Duration = Duration::from_secs(30);
+/// How long the others leave the first key to one process.
+const FIRST_KEY: Duration = Duration::from_secs(5);
 
 impl Serve {
     pub async fn run(self, settings: &Settings) -> Outcome {
@@ -68,7 +70,11 @@ impl Serve {
 
 /// On a database without keys: the admin key, once, and a first event to try.
 async fn greet(farthing: &Farthing, settings: &Settings, address: SocketAddr) -> Outcome {
-    if farthing.store.has_keys().await? {
+    // Of several processes that start at once one makes the key. Whoever gets the lease late looks once more.
+    if farthing.store.has_keys().await?
+        || !jobs::leased(farthing, "first key", FIRST_KEY).await
+        || farthing.store.has_keys().await?
+    {
         return Ok(());
     }
     let org = farthing.store.org(&settings.org).await?;

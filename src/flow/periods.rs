@@ -7,7 +7,7 @@ use crate::flow::booking::Booking;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{BlockNumber, Org, Sequence};
 use crate::ledger::decision::{Closed, Closing, Numbered, Reopening, canonical, hash_of_balances, trial, what_was_decided};
-use crate::ledger::seal::{EventRow, State};
+use crate::ledger::seal::{BlockHash, EventRow, State};
 use crate::report::{AsOf, Cell, Dimension, Filter, Measure, Of, Query};
 use crate::store::{Head, StoreError};
 use crate::time::{Instant, Month};
@@ -228,7 +228,11 @@ impl Farthing {
                 return Ok(Some((row.record, format!("the closing of {month} is not what was signed"))));
             }
             let block = BlockNumber(closing.block);
-            let hash = self.store.block_hash(org, block).await?;
+            let hash = match block.0 {
+                // A month may be closed before anything was ever booked.
+                0 => Some(BlockHash::of_empty_book(&self.store.org_name(org).await?)),
+                _ => self.store.block_hash(org, block).await?,
+            };
             if hash.is_none_or(|hash| hash.to_string() != closing.hash) {
                 return Ok(Some((row.record, format!("block {block} has another hash than the closing of {month} says"))));
             }

@@ -3,7 +3,7 @@
 
 use crate::id::{NameId, Org, OwnerId, ProductId};
 use crate::ledger::Chart;
-use crate::ledger::seal::{Dimensions, name_hash};
+use crate::ledger::seal::{Dimensions, State, name_hash};
 use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, narrow, on, rows_in, small};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
@@ -351,7 +351,9 @@ impl Store {
             let rows = sqlx::query(text).bind(org.0).bind(NameKind::Account as i64).fetch_all(db).await.doing("list accounts")?;
             rows.iter().map(text_of).collect::<Result<_, sqlx::Error>>().doing("list accounts")?
         });
-        Ok(Chart::new(accounts.iter().filter_map(|(name, text)| Some((NameId(*name), text.as_deref()?)))))
+        let chart = Chart::new(accounts.iter().filter_map(|(name, text)| Some((NameId(*name), text.as_deref()?))));
+        let has_adjustments = !self.decisions(org, State::Adjusted, 0, 1).await?.is_empty();
+        Ok(if has_adjustments { chart.with_adjustments() } else { chart })
     }
 
     /// The names with one of these texts, whatever they are names of.

@@ -24,7 +24,9 @@ impl Cluster {
             !binaries.is_empty(),
             "this test stops PostgreSQL, so it needs its binaries: `make test` finds them (initdb, pg_ctl)"
         );
-        let directory = std::env::temp_dir().join(format!("farthing-cluster-{}", std::process::id()));
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("farthing-cluster-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let cluster = Cluster { binaries: binaries.into(), directory };
         if cluster.is_root() {
