@@ -34,6 +34,7 @@ mod refresh;
 mod replay;
 mod reports;
 mod rules;
+mod settle;
 mod statements;
 mod store;
 mod stories;
