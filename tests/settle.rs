@@ -1,6 +1,10 @@
 //! The book against OpenRouter's books, as a whole: statements that are kept, differences that are found in what real events
 //! came to, true-ups that end at the settled amount whatever comes between them, and what happens by itself.
 
+mod doors;
+mod purchases;
+mod scheduled;
+
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
 use farthing::catalog::source::own;

@@ -3,6 +3,7 @@
 //! later. What the book has is gathered in `book`, what is posted about the difference in `true_up`.
 
 mod book;
+pub mod figures;
 pub mod money;
 pub mod scheduled;
 mod true_up;
@@ -150,6 +151,12 @@ impl Farthing {
 
     /// Compares, and writes down what was found.
     pub async fn reconcile(&self, org: Org, wish: &Wish) -> Result<Reconciled, FlowError> {
+        let run = self.compare_with(org, wish).await?;
+        self.store.keep_reconciliation(org, &run.kept).await?;
+        Ok(run)
+    }
+
+    async fn compare_with(&self, org: Org, wish: &Wish) -> Result<Reconciled, FlowError> {
         let (stated, statement) = self.statement(org, wish.statement).await?;
         let period = wish.asked.period(&stated).map_err(FlowError::Refused)?;
         let tolerance = wish.asked.tolerance().map_err(FlowError::Refused)?;
@@ -165,7 +172,6 @@ impl Farthing {
         let run = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
         let summary = summary(&comparison, &tolerance).to_string();
         let kept = Reconciliation { run, statement: wish.statement, block: until.block, asked, summary, made_at: now() };
-        self.store.keep_reconciliation(org, &kept).await?;
         Ok(Reconciled { kept, stated, statement, comparison, tolerance })
     }
 
@@ -174,7 +180,7 @@ impl Farthing {
         let kept = self.store.reconciliation(org, run).await?;
         let kept = kept.ok_or_else(|| FlowError::NotThere(format!("there is no reconciliation {run}")))?;
         let asked = kept.asked()?;
-        let again = self.reconcile(org, &Wish { statement: kept.statement, block: Some(kept.block), asked }).await?;
+        let again = self.compare_with(org, &Wish { statement: kept.statement, block: Some(kept.block), asked }).await?;
         Ok(Reconciled { kept, ..again })
     }
 }

@@ -36,7 +36,7 @@ const TRUE_UP: &str = "true-up/";
 
 impl Farthing {
     /// Posts what lies outside of a run's tolerance. What was booked since the run was made is looked at first, so the same run
-    /// twice posts nothing twice.
+    /// twice posts nothing twice; what is left afterwards is a run of its own.
     pub async fn true_up(&self, org: Org, run: &Reconciled, within: Option<Amount>, author: &str) -> Result<TruedUp, FlowError> {
         self.refuse_superseded(org, run).await?;
         let until = self.book_until(org, None).await?;
@@ -67,6 +67,9 @@ impl Farthing {
                 Err(FlowError::Conflict(_)) => done.left += 1,
                 Err(error) => return Err(error),
             }
+        }
+        if done.posted > 0 {
+            self.reconcile(org, &Wish { block: None, ..wish }).await?;
         }
         Ok(done)
     }
