@@ -347,6 +347,35 @@ fn a_day_that_was_not_asked_for_is_not_late() {
 }
 
 #[test]
+fn a_statement_of_one_key_leaves_what_other_keys_used_alone() {
+    block_on(async {
+        let database = TestDatabase::sqlite();
+        let farthing = open(&database).await;
+        for (id, key) in [("a", "prod"), ("b", "prod-eu"), ("c", "hash-of-prod")] {
+            send(&farthing, &call(id, NOON, &json!({"key": key}))).await;
+        }
+        let of_prod = async |text: &str| {
+            let origin = Origin { account: Some("prod".to_owned()), ..Origin::default() };
+            let statement = farthing.import_statement(ORG, text, &origin).await.unwrap().statement;
+            compare(&farthing, statement).await
+        };
+        // What the statement names is of its key, whatever the event calls that.
+        let rows = [("a", "0.0023"), ("c", "0.001"), ("lost", "0.5")].map(|(id, cost)| (id, THEIR_NOON, cost, 1_000, json!({})));
+        let run = of_prod(&export(&rows)).await;
+        assert_eq!(findings(&run), ["missing_here 0.5 gen-lost", "price 0.0013 gen-a"]);
+        assert_eq!(farthing.true_up(ORG, &run, None, "ann").await.unwrap().posted, 2);
+        assert_eq!(balance(&farthing, "payable:openrouter").await, "-0.5043");
+
+        // A day's sum of one key is nothing that could be found again; nobody else's day is changed for it.
+        let run = of_prod(&activity(&[("04", 1, 1_000, "0.25")])).await;
+        assert_eq!(findings(&run), ["missing_here 0.25"]);
+        let done = farthing.true_up(ORG, &run, None, "ann").await.unwrap();
+        assert_eq!((done.posted, done.left), (0, 1));
+        whole(&farthing).await;
+    });
+}
+
+#[test]
 fn a_true_up_is_posted_once_and_leaves_only_what_a_person_decides() {
     both(async |database| {
         let farthing = open(database).await;

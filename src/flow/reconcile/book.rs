@@ -16,8 +16,8 @@ use crate::reconcile::compare::{Book, Booked};
 use crate::reconcile::statement::{Flags, Statement, Tokens};
 use crate::store::{EntryFilter, Names, StoreError, StoredEvent};
 use crate::time::{Instant, Period};
-use crate::usage::{Meter, Outcome, Usage};
-use std::collections::HashMap;
+use crate::usage::{Meter, Outcome, Text, Usage};
+use std::collections::{HashMap, HashSet};
 
 /// Events that are read at once.
 const PAGE: i64 = 2_000;
@@ -59,10 +59,9 @@ impl Farthing {
         statement: &Statement,
     ) -> Result<Book, FlowError> {
         let catalog = self.published(org, until.version).await?.catalog;
-        let mut gathered = Gathered::new(Spelling::of(&catalog, statement));
-        if !stated.account.is_empty() {
-            let account = gathered.book.names.name(&stated.account);
-            gathered.book.metered = Some(vec![account]);
+        let mut gathered = Gathered::new(Spelling::of(&catalog, statement), Share::of(stated, statement));
+        if let Some(share) = &gathered.share {
+            gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
         }
         let seen = seen(period, statement);
         self.gather_calls(org, until, seen, &mut gathered).await?;
@@ -189,24 +188,45 @@ impl<'c> Spelling<'c> {
     }
 }
 
+/// The part of a book that a statement of one key is about: what was sent with that key, and the generations that the
+/// statement names, whatever their events call the key.
+struct Share<'s> {
+    key: &'s str,
+    generations: HashSet<&'s str>,
+}
+
+impl<'s> Share<'s> {
+    fn of(stated: &'s Stated, statement: &'s Statement) -> Option<Share<'s>> {
+        let generations = statement.lines.iter().filter_map(|line| statement.id_of(line));
+        (!stated.account.is_empty()).then(|| Share { key: &stated.account, generations: generations.collect() })
+    }
+
+    fn has(&self, key: Option<&Text>, generation: Option<&Text>) -> bool {
+        key.is_some_and(|key| **key == *self.key) || generation.is_some_and(|generation| self.generations.contains(&**generation))
+    }
+}
+
 /// The book on its way into a comparison.
 struct Gathered<'c> {
     book: Book,
     spelling: Spelling<'c>,
+    /// Nothing where the statement is of all keys.
+    share: Option<Share<'c>>,
     /// The place of a call by its generation, and by its event.
     by_call: HashMap<String, usize>,
     by_event: HashMap<EventNumber, usize>,
 }
 
 impl<'c> Gathered<'c> {
-    fn new(spelling: Spelling<'c>) -> Gathered<'c> {
-        Gathered { book: Book::default(), spelling, by_call: HashMap::new(), by_event: HashMap::new() }
+    fn new(spelling: Spelling<'c>, share: Option<Share<'c>>) -> Gathered<'c> {
+        Gathered { book: Book::default(), spelling, share, by_call: HashMap::new(), by_event: HashMap::new() }
     }
 
     fn call(&mut self, stored: &StoredEvent, standing: &[Entry], names: &Names) -> Result<(), FlowError> {
         let event = &stored.event;
         let generation = event.provider_request_id.as_ref();
-        if event.outcome.is_free() && generation.is_none() {
+        let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(event.owner.key.as_ref(), generation));
+        if is_elsewhere || (event.outcome.is_free() && generation.is_none()) {
             return Ok(());
         }
         let (mut amount, mut upstream, mut tools) = (Amount::ZERO, Amount::ZERO, Amount::ZERO);
@@ -267,6 +287,10 @@ impl<'c> Gathered<'c> {
     ) {
         let by_call = adjustment.about.call.as_ref().and_then(|call| self.by_call.get(&**call));
         let place = corrected.and_then(|event| self.by_event.get(&event)).or(by_call).copied();
+        let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(None, adjustment.about.call.as_ref()));
+        if place.is_none() && is_elsewhere {
+            return;
+        }
         self.by_event.insert(record, place.unwrap_or(self.book.calls.len()));
         if let Some(place) = place {
             self.book.calls[place].amount += amount;

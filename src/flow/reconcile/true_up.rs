@@ -51,12 +51,15 @@ impl Farthing {
         }
         let mut done = TruedUp::default();
         for variance in run.comparison.outside(&run.tolerance) {
+            let about = about(run, variance);
             let is_allowed = within.is_none_or(|within| variance.amount().abs() <= within);
-            if !is_allowed || matches!(variance.class, Class::DuplicateHere | Class::Timing) {
+            // An adjustment of no call is of no key either, so a statement of one key would not find it again.
+            let is_of_a_key = !run.stated.account.is_empty() && about.call.is_none() && about.entry.is_none();
+            if !is_allowed || is_of_a_key || matches!(variance.class, Class::DuplicateHere | Class::Timing) {
                 done.left += 1;
                 continue;
             }
-            let adjustment = self.true_up_of(org, run, variance, author, &numbers).await?;
+            let adjustment = self.true_up_of(org, run, variance, about, author, &numbers).await?;
             match self.adjust(org, &Adjust { adjustment, with_time: true }).await {
                 Ok(adjusted) if adjusted.was_there => done.were_there += 1,
                 Ok(_) => {
@@ -94,10 +97,10 @@ impl Farthing {
         org: Org,
         run: &Reconciled,
         variance: &Variance,
+        about: About,
         author: &str,
         numbers: &HashMap<String, u32>,
     ) -> Result<Adjustment, FlowError> {
-        let about = about(run, variance);
         let entry = match about.entry {
             Some(entry) => self.store.entries_between(org, entry.0, entry.0 + 1).await?.into_iter().next(),
             None => None,
