@@ -37,6 +37,7 @@ mod reports;
 mod rules;
 mod schema;
 mod simulation;
+mod settle;
 mod statements;
 mod store;
 mod stories;

@@ -107,7 +107,7 @@ fn write_counted(service: &Service, text: &mut String) {
 }
 
 /// What is asked of every book.
-const BOOKS: [(&str, &str); 6] = [
+const BOOKS: [(&str, &str); 10] = [
     ("farthing_book_blocks", "Blocks in the book."),
     ("farthing_book_entries", "Entries in the book."),
     ("farthing_book_head", "The first 13 hexadecimal digits of the head's hash, as a number: a series of heads kept elsewhere."),
@@ -117,6 +117,16 @@ const BOOKS: [(&str, &str); 6] = [
         "What waits for a price or a person: held for a reason, in conflict, charged twice perhaps, or rejected.",
     ),
     ("farthing_job_runs", "Runs of jobs, by job and by what became of them."),
+    ("farthing_reconciliation_timestamp_seconds", "When the book was last compared with the provider's."),
+    (
+        "farthing_reconciliation_captured_ratio",
+        "The share of what the provider billed that is not missing here, in the newest run.",
+    ),
+    (
+        "farthing_reconciliation_drift",
+        "What the provider's statement has more than the book, in the newest run, in its currency.",
+    ),
+    ("farthing_reconciliation_variances", "Differences outside of the tolerance, in the newest run."),
 ];
 
 async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem> {
@@ -141,6 +151,12 @@ async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem
         sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
         for (job, state, count) in store.run_counts(org).await? {
             sample("farthing_job_runs", &format!(",job=\"{}\",state=\"{state}\"", quoted(&job)), &count);
+        }
+        if let Some(figures) = service.farthing.figures(org).await? {
+            sample("farthing_reconciliation_timestamp_seconds", "", &(figures.made_at.micros() / 1_000_000));
+            sample("farthing_reconciliation_captured_ratio", "", &figures.captured_share());
+            sample("farthing_reconciliation_drift", "", &figures.drift);
+            sample("farthing_reconciliation_variances", "", &figures.outside);
         }
     }
     for (name, help) in BOOKS {

@@ -3,6 +3,7 @@
 use super::answer::{Json, Page, Parameters, number, to_the_end};
 use super::caller::Known;
 use super::{App, Problem};
+use crate::flow::FlowError;
 use crate::flow::access::Scope;
 use crate::flow::reconcile::{Origin, Reconciled, TruedUp, Wish, told};
 use crate::id::BlockNumber;
@@ -68,7 +69,13 @@ pub async fn import(
     };
     parameters.nothing_else()?;
     let farthing = service.farthing.clone();
-    let imported = to_the_end(async move { farthing.import_statement(caller.org, &body, &origin).await }).await?;
+    let imported = to_the_end(async move { Ok(farthing.import_statement(caller.org, &body, &origin).await) }).await?;
+    let imported = imported.map_err(|e| match e {
+        FlowError::Refused(why) => {
+            Problem::bad_request(why).field("body").hint("mend it or name another form; nothing was kept of it")
+        }
+        other => other.into(),
+    })?;
     let status = if imported.was_there { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(StatementBody { id: imported.statement.to_string(), stated: imported.stated })))
 }
@@ -98,8 +105,19 @@ pub async fn create(State(service): App, known: Known, body: String) -> Result<J
     let asked = Asked { from: order.from, until: order.until, tolerance: order.tolerance };
     let wish = Wish { statement, block: order.block.map(BlockNumber), asked };
     let farthing = service.farthing.clone();
-    let run = to_the_end(async move { farthing.reconcile(caller.org, &wish).await }).await?;
-    Ok(Json(RunBody::of(&run.kept)))
+    let run = to_the_end(async move { Ok(farthing.reconcile(caller.org, &wish).await) }).await?;
+    Ok(Json(RunBody::of(&run.map_err(wrong_order)?.kept)))
+}
+
+/// What is refused of an order begins with its field.
+fn wrong_order(e: FlowError) -> Problem {
+    match &e {
+        FlowError::Refused(why) => match why.split_once(": ") {
+            Some((field @ ("block" | "from" | "until" | "tolerance"), why)) => Problem::parameter(field, why),
+            _ => e.into(),
+        },
+        _ => e.into(),
+    }
 }
 
 pub async fn list(State(service): App, known: Known, RawQuery(query): RawQuery) -> Result<Json<Page<RunBody>>, Problem> {

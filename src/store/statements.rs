@@ -37,10 +37,10 @@ impl Store {
         })
     }
 
-    /// Writes a comparison down; the same one again changes nothing.
+    /// Writes a comparison down; the same one again has found the same, later.
     pub async fn keep_reconciliation(&self, org: Org, found: &Reconciliation) -> Result<(), StoreError> {
         let text = "INSERT INTO reconciliations (org, run, statement, block, asked, summary, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-                    ON CONFLICT (org, run) DO NOTHING";
+                    ON CONFLICT (org, run) DO UPDATE SET made_at = excluded.made_at";
         on!(self.writer(), db => {
             let query = sqlx::query(text).bind(org.0).bind(&found.run).bind(found.statement).bind(found.block.0);
             let query = query.bind(&found.asked).bind(&found.summary).bind(found.made_at.micros());

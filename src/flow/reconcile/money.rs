@@ -31,7 +31,7 @@ impl Farthing {
         let mut wishes = Vec::with_capacity(purchases.rows.len());
         for row in &purchases.rows {
             // Two rows that say the same are two purchases.
-            let content = format!("{row:?}").replace(&format!("line: {}, ", row.line), "");
+            let content = said(row);
             let number = seen.entry(content.clone()).and_modify(|times| *times += 1).or_insert(1);
             let id = format!("purchase/{}", &blake3::hash(format!("{content}\n{number}").as_bytes()).to_hex()[..32]);
             wishes.push(wish(row, &id, author).map_err(|why| FlowError::Refused(format!("line {}: {why}", row.line)))?);
@@ -56,6 +56,12 @@ impl Farthing {
         }
         Ok(bought)
     }
+}
+
+/// All that a row says, in whatever line and however it spells it.
+fn said(row: &Purchase) -> String {
+    let Purchase { line: _, on, kind, amount, currency, invoice_id, note } = row;
+    format!("{on}\n{}\n{amount}\n{currency}\n{invoice_id:?}\n{note:?}", kind.name())
 }
 
 fn wish(row: &Purchase, id: &str, author: &str) -> Result<Option<Wish>, String> {

@@ -8,8 +8,8 @@ use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
 use crate::money::Amount;
 use crate::provider::openrouter::{DAYS, Openrouter};
-use crate::reconcile::Asked;
 use crate::reconcile::statement::Form;
+use crate::reconcile::{Asked, Stated};
 use crate::time::{Instant, Period};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
@@ -51,13 +51,12 @@ impl Farthing {
     /// Fetches what is missing and what may have changed, compares and says what came of it, a line each. One day that fails
     /// does not keep the others from it.
     pub async fn reconcile_days(&self, org: Org, books: &Openrouter, policy: &Policy) -> Result<Vec<String>, FlowError> {
-        let known: Vec<String> = self.statements(org).await?.into_iter().map(|(_, stated)| stated.from).collect();
+        let known = self.statements(org).await?;
         let today = now().to_utc().date_naive();
         let (mut said, mut failed) = (Vec::new(), Vec::new());
         for ago in (1..=DAYS).rev() {
             let Some(day) = today.checked_sub_days(chrono::Days::new(ago as u64)) else { continue };
-            let is_known = known.contains(&day_of(day).from.to_string());
-            if is_known && !AGAIN.contains(&ago) {
+            if known.iter().any(|(_, stated)| is_of_day(stated, day)) && !AGAIN.contains(&ago) {
                 continue;
             }
             match self.reconcile_day(org, books, day, policy).await {
@@ -95,8 +94,8 @@ impl Farthing {
             TrueUps::Within(amount) => self.true_up(org, &run, Some(amount), "reconciliation").await?,
             TrueUps::Always => self.true_up(org, &run, None, "reconciliation").await?,
         };
-        let outside = run.comparison.outside(&run.tolerance).count();
-        if outside as u64 > trued_up.posted + trued_up.were_there {
+        let outside = run.comparison.outside(&run.tolerance).count() as u64;
+        if outside > trued_up.posted + trued_up.were_there {
             self.tell_of(org, &run).await?;
         }
         let comparison = &run.comparison;
@@ -124,6 +123,14 @@ impl Farthing {
         let facts = json!({"provider": PROVIDER, "run": run.kept.run, "summary": facts, "largest": largest});
         self.notice(org, Kind::Variance, &facts).await
     }
+}
+
+/// Whether a statement is the provider's word on this whole day; a file that begins with it may be of a month.
+fn is_of_day(stated: &Stated, day: NaiveDate) -> bool {
+    let Period { from, until } = day_of(day);
+    stated.form == Form::Activity.name()
+        && stated.account.is_empty()
+        && (&stated.from, &stated.until) == (&from.to_string(), &until.to_string())
 }
 
 fn day_of(day: NaiveDate) -> Period {

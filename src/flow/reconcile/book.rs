@@ -1,0 +1,322 @@
+//! What the book has for a provider up to a block, in the words of a comparison: each call with what stands for it, and what
+//! was adjusted added to the call that it is about. Nothing that was recorded after the block is looked at, not even a price
+//! list, so the same block is the same book for ever.
+
+use super::{MOST, PROVIDER, payable};
+use crate::catalog::Catalog;
+use crate::flow::conflicts::standing;
+use crate::flow::{Farthing, FlowError};
+use crate::id::{BlockNumber, EventNumber, Org, Sequence, Version};
+use crate::ledger::decision::{About, Adjustment};
+use crate::ledger::seal::State;
+use crate::ledger::{Entry, PAYABLE};
+use crate::money::Amount;
+use crate::reconcile::Stated;
+use crate::reconcile::compare::{Book, Booked};
+use crate::reconcile::statement::{Flags, Statement, Tokens};
+use crate::store::{EntryFilter, Names, StoreError, StoredEvent};
+use crate::time::{Instant, Period};
+use crate::usage::{Meter, Outcome, Text, Usage};
+use std::collections::{HashMap, HashSet};
+
+/// Events that are read at once.
+const PAGE: i64 = 2_000;
+/// How much of the book around the days is looked at, to tell what is missing from what is on another day.
+const AROUND: i64 = 2 * 86_400_000_000;
+
+/// Where a book ends that is compared: after this block, before this sequence and record.
+pub(super) struct Until {
+    pub block: BlockNumber,
+    sequence: Sequence,
+    record: i64,
+    version: Version,
+}
+
+impl Farthing {
+    /// The end of a block; of the head where none is named.
+    pub(super) async fn book_until(&self, org: Org, block: Option<BlockNumber>) -> Result<Until, FlowError> {
+        let head = self.store.head(org).await?;
+        let number = block.unwrap_or(head.block);
+        let found = self.store.blocks_after(org, BlockNumber(number.0.saturating_sub(1)), 1).await?;
+        match found.first().filter(|found| found.header.block == number) {
+            Some(found) => Ok(Until {
+                block: number,
+                sequence: Sequence(found.sequences.1),
+                record: found.records.1,
+                version: found.header.version,
+            }),
+            None => Err(FlowError::Refused(format!("block: there is no block {number}; the last one is {}", head.block))),
+        }
+    }
+
+    /// What the provider was owed for calls on and around these days.
+    pub(super) async fn book_against(
+        &self,
+        org: Org,
+        until: &Until,
+        period: Period,
+        stated: &Stated,
+        statement: &Statement,
+    ) -> Result<Book, FlowError> {
+        let catalog = self.published(org, until.version).await?.catalog;
+        let mut gathered = Gathered::new(Spelling::of(&catalog, statement), Share::of(stated, statement));
+        if let Some(share) = &gathered.share {
+            gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
+        }
+        let seen = seen(period, statement);
+        self.gather_calls(org, until, seen, &mut gathered).await?;
+        self.gather_adjustments(org, until, seen, &mut gathered).await?;
+        Ok(gathered.book)
+    }
+
+    async fn gather_calls(&self, org: Org, until: &Until, seen: Period, gathered: &mut Gathered<'_>) -> Result<(), FlowError> {
+        let Period { from, until: end } = seen;
+        let mut filter =
+            EntryFilter { from: Some(from), until: Some(end), before: Some(until.sequence), ..EntryFilter::default() };
+        while let Some((events, last)) = self.store.charged_events(org, &filter, PAGE).await? {
+            let after = filter.after.replace(last);
+            let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
+            for entry in self.store.entries_of_events(org, &events).await? {
+                if let Some(event) = entry.event.filter(|_| entry.sequence < until.sequence) {
+                    entries.entry(event).or_default().push(entry);
+                }
+            }
+            entries.values_mut().for_each(|entries| *entries = standing(entries));
+            let accounts: Vec<_> =
+                entries.values().flatten().flat_map(|entry| [entry.posting.debit(), entry.posting.credit()]).collect();
+            let mut names = Names::default();
+            names.learn(&self.store, org, &[], &[], &accounts).await?;
+            for stored in self.store.standing_events_before(org, &events, until.record).await? {
+                let Some(standing) = entries.remove(&stored.row.event).filter(|standing| !standing.is_empty()) else { continue };
+                // An event is met with each of its charges; it counts where it stands.
+                let first = standing[0].sequence;
+                if after.is_none_or(|after| after < first) && first <= last && &*stored.event.product.provider == PROVIDER {
+                    gathered.call(&stored, &standing, &names)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn gather_adjustments(
+        &self,
+        org: Org,
+        until: &Until,
+        seen: Period,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), FlowError> {
+        for (record, adjustment) in self.adjusted_until(org, until).await? {
+            let is_seen = seen.from <= adjustment.occurred_at && adjustment.occurred_at < seen.until;
+            let Some(amount) = owed_by(&adjustment).filter(|_| is_seen) else { continue };
+            let corrected = match adjustment.about.entry {
+                Some(entry) => self.store.entries_between(org, entry.0, entry.0 + 1).await?.first().and_then(|entry| entry.event),
+                None => None,
+            };
+            let entries = self.store.entries_of(org, record).await?;
+            let own = entries.first().map_or(Sequence(0), |booked| booked.entry.sequence);
+            gathered.adjustment(&adjustment, amount, corrected, (record, own));
+        }
+        Ok(())
+    }
+
+    /// All adjustments of the book up to there, and where they are recorded.
+    pub(super) async fn adjusted_until(&self, org: Org, until: &Until) -> Result<Vec<(EventNumber, Adjustment)>, FlowError> {
+        let rows = self.store.decisions(org, State::Adjusted, 0, MOST).await?;
+        let read = |row: &crate::ledger::seal::EventRow| {
+            let adjustment = Adjustment::read(&row.body);
+            let adjustment = adjustment.map_err(|why| StoreError::damaged(format!("record {}", row.record), why))?;
+            Ok((EventNumber(row.record), adjustment))
+        };
+        rows.iter().filter(|row| row.record < until.record).map(read).collect()
+    }
+}
+
+/// What is looked at for these days. A generation is found by its id, wherever it is booked; of a day that the statement is
+/// not about it says nothing, and what is booked there would seem to be late.
+fn seen(period: Period, statement: &Statement) -> Period {
+    let around = if statement.form.is_by_generation() { AROUND } else { 0 };
+    let moved = |at: Instant, by: i64| Instant::from_micros(at.micros() + by);
+    Period { from: moved(period.from, -around), until: moved(period.until, around) }
+}
+
+/// What an adjustment makes the provider be owed, if it is about that.
+fn owed_by(adjustment: &Adjustment) -> Option<Amount> {
+    let payable = payable();
+    match (adjustment.credit == payable, adjustment.debit == payable) {
+        (true, _) => Some(adjustment.amount),
+        (_, true) if adjustment.credit.is_a_cost() => Some(-adjustment.amount),
+        _ => None,
+    }
+}
+
+/// How the statement spells the models of a price list: it may know one by an alias.
+struct Spelling<'c> {
+    catalog: &'c Catalog,
+    /// By their places in the list.
+    of_statement: HashMap<usize, String>,
+    known: HashMap<String, Option<String>>,
+}
+
+impl<'c> Spelling<'c> {
+    fn of(catalog: &'c Catalog, statement: &Statement) -> Spelling<'c> {
+        let mut spelling = Spelling { catalog, of_statement: HashMap::new(), known: HashMap::new() };
+        let mut models: Vec<&str> =
+            statement.lines.iter().filter_map(|line| line.model).map(|model| statement.names.text(model)).collect();
+        models.sort_unstable();
+        models.dedup();
+        for model in models {
+            spelling.known.insert(model.to_owned(), None);
+            if let Some(place) = spelling.place(model) {
+                spelling.of_statement.entry(place).or_insert_with(|| model.to_owned());
+            }
+        }
+        spelling
+    }
+
+    fn place(&self, model: &str) -> Option<usize> {
+        let (provider, _) = self.catalog.provider(PROVIDER)?;
+        self.catalog.model(provider, model).map(|(place, _)| place)
+    }
+
+    /// What the statement calls a model; what it calls the same, or not at all, stays.
+    fn of_model<'m>(&'m mut self, model: &'m str) -> &'m str {
+        if !self.known.contains_key(model) {
+            let other = self.place(model).and_then(|place| self.of_statement.get(&place)).cloned();
+            self.known.insert(model.to_owned(), other);
+        }
+        self.known[model].as_deref().unwrap_or(model)
+    }
+}
+
+/// The part of a book that a statement of one key is about: what was sent with that key, and the generations that the
+/// statement names, whatever their events call the key.
+struct Share<'s> {
+    key: &'s str,
+    generations: HashSet<&'s str>,
+}
+
+impl<'s> Share<'s> {
+    fn of(stated: &'s Stated, statement: &'s Statement) -> Option<Share<'s>> {
+        let generations = statement.lines.iter().filter_map(|line| statement.id_of(line));
+        (!stated.account.is_empty()).then(|| Share { key: &stated.account, generations: generations.collect() })
+    }
+
+    fn has(&self, key: Option<&Text>, generation: Option<&Text>) -> bool {
+        key.is_some_and(|key| **key == *self.key) || generation.is_some_and(|generation| self.generations.contains(&**generation))
+    }
+}
+
+/// The book on its way into a comparison.
+struct Gathered<'c> {
+    book: Book,
+    spelling: Spelling<'c>,
+    /// Nothing where the statement is of all keys.
+    share: Option<Share<'c>>,
+    /// The place of a call by its generation, and by its event.
+    by_call: HashMap<String, usize>,
+    by_event: HashMap<EventNumber, usize>,
+}
+
+impl<'c> Gathered<'c> {
+    fn new(spelling: Spelling<'c>, share: Option<Share<'c>>) -> Gathered<'c> {
+        Gathered { book: Book::default(), spelling, share, by_call: HashMap::new(), by_event: HashMap::new() }
+    }
+
+    fn call(&mut self, stored: &StoredEvent, standing: &[Entry], names: &Names) -> Result<(), FlowError> {
+        let event = &stored.event;
+        let generation = event.provider_request_id.as_ref();
+        let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(event.owner.key.as_ref(), generation));
+        if is_elsewhere || (event.outcome.is_free() && generation.is_none()) {
+            return Ok(());
+        }
+        let (mut amount, mut upstream, mut tools) = (Amount::ZERO, Amount::ZERO, Amount::ZERO);
+        let owed = format!("{PAYABLE}{PROVIDER}");
+        for entry in standing {
+            let (debit, credit) = (names.text(entry.posting.debit())?, names.text(entry.posting.credit())?);
+            match () {
+                () if credit == owed => amount += entry.posting.amount(),
+                () if debit == owed => amount = amount - entry.posting.amount(),
+                () if credit.starts_with(PAYABLE) => upstream += entry.posting.amount(),
+                () => {}
+            }
+            let is_tool = |meter: Meter| matches!(meter, Meter::WebSearch | Meter::WebFetch | Meter::ToolCall) && credit == owed;
+            tools += entry.items.iter().filter(|item| is_tool(item.meter)).map(|item| item.amount).sum();
+        }
+        let first = &standing[0];
+        let sum = |of: fn(&Entry) -> Option<Amount>| {
+            let amounts: Vec<Amount> = standing.iter().filter_map(of).collect();
+            (!amounts.is_empty()).then(|| amounts.into_iter().sum())
+        };
+        let byok = event.reported.as_ref().is_some_and(|reported| reported.byok);
+        let flags = Flags::NONE
+            .with(Flags::CANCELLED, event.outcome == Outcome::Cancelled)
+            .with(Flags::BYOK, byok)
+            .with(Flags::COUNTS_UNTOLD, !matches!(event.usage, Usage::Counted(_)));
+        let book = &mut self.book;
+        let product = &event.product;
+        self.by_event.insert(stored.row.event, book.calls.len());
+        if let Some(generation) = generation {
+            self.by_call.insert(generation.to_string(), book.calls.len());
+        }
+        book.calls.push(Booked {
+            sequence: first.sequence,
+            generation: generation.map(|id| book.ids.keep(id)),
+            at: event.occurred_at,
+            model: Some(book.names.name(self.spelling.of_model(&product.model))),
+            served_by: product.served_by.as_ref().map(|name| book.names.name(name)),
+            tier: product.service_tier.as_ref().map(|name| book.names.name(name)),
+            requests: event.calls,
+            tokens: event.quantities().map_or_else(Tokens::default, Tokens::of),
+            amount,
+            tools,
+            rated: sum(|entry| entry.rated),
+            reported: sum(|entry| entry.reported),
+            upstream,
+            flags,
+        });
+        Ok(())
+    }
+
+    /// A true-up belongs to the call whose amount it corrects, one of a true-up to what that one stands for.
+    fn adjustment(
+        &mut self,
+        adjustment: &Adjustment,
+        amount: Amount,
+        corrected: Option<EventNumber>,
+        (record, own): (EventNumber, Sequence),
+    ) {
+        let by_call = adjustment.about.call.as_ref().and_then(|call| self.by_call.get(&**call));
+        let place = corrected.and_then(|event| self.by_event.get(&event)).or(by_call).copied();
+        let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(None, adjustment.about.call.as_ref()));
+        if place.is_none() && is_elsewhere {
+            return;
+        }
+        self.by_event.insert(record, place.unwrap_or(self.book.calls.len()));
+        if let Some(place) = place {
+            self.book.calls[place].amount += amount;
+            return;
+        }
+        let book = &mut self.book;
+        let About { model, served_by, call, .. } = &adjustment.about;
+        let model = model.as_deref().map(|model| self.spelling.of_model(model));
+        if let Some(call) = call {
+            self.by_call.insert(call.to_string(), book.calls.len());
+        }
+        book.calls.push(Booked {
+            sequence: own,
+            generation: call.as_ref().map(|call| book.ids.keep(call)),
+            at: adjustment.occurred_at,
+            model: model.map(|model| book.names.name(model)),
+            served_by: served_by.as_ref().map(|name| book.names.name(name)),
+            tier: None,
+            requests: 0,
+            tokens: Tokens::default(),
+            amount,
+            tools: Amount::ZERO,
+            rated: None,
+            reported: None,
+            upstream: Amount::ZERO,
+            flags: Flags::COUNTS_UNTOLD,
+        });
+    }
+}

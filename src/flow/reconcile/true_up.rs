@@ -1,0 +1,177 @@
+//! True-ups: what a comparison found outside of its tolerance is posted as adjustments toward what the statement says. A line's
+//! true-ups are numbered, and each number is posted once: of two that compared at the same time one comes too late, and
+//! whoever compares afterwards starts from what was posted. So late facts, corrections and true-ups, in any order and number,
+//! end at the settled amount.
+
+use super::{PROVIDER, Reconciled, Wish, payable};
+use crate::flow::adjust::Wish as Adjust;
+use crate::flow::conflicts::standing;
+use crate::flow::{Farthing, FlowError};
+use crate::id::{EventNumber, Org};
+use crate::ledger::decision::{About, Adjustment};
+use crate::ledger::{self, Account, COST, Entry};
+use crate::money::{Amount, Currency};
+use crate::rating::Party;
+use crate::reconcile::Stated;
+use crate::reconcile::compare::{Class, Variance};
+use crate::reconcile::statement::Grain;
+use crate::store::Names;
+use crate::time::Instant;
+use crate::usage::{OwnerDimension, Text};
+use std::collections::HashMap;
+
+/// What was done about a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TruedUp {
+    pub posted: u64,
+    /// Somebody else posted the same meanwhile.
+    pub were_there: u64,
+    pub amount: Amount,
+    /// Variances that no adjustment mends, or that are larger than allowed: a person decides.
+    pub left: u64,
+}
+
+/// How the ids of true-ups begin; the line and the number follow.
+const TRUE_UP: &str = "true-up/";
+
+impl Farthing {
+    /// Posts what lies outside of a run's tolerance. What was booked since the run was made is looked at first, so the same run
+    /// twice posts nothing twice; what is left afterwards is a run of its own.
+    pub async fn true_up(&self, org: Org, run: &Reconciled, within: Option<Amount>, author: &str) -> Result<TruedUp, FlowError> {
+        self.refuse_superseded(org, run).await?;
+        let until = self.book_until(org, None).await?;
+        let wish = Wish { statement: run.kept.statement, block: Some(until.block), asked: run.kept.asked()? };
+        let newer = if until.block == run.kept.block { None } else { Some(self.reconcile(org, &wish).await?) };
+        let run = newer.as_ref().unwrap_or(run);
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        for (_, adjustment) in self.adjusted_until(org, &until).await? {
+            if let Some((line, _)) = adjustment.id.strip_prefix(TRUE_UP).and_then(|rest| rest.rsplit_once('/')) {
+                *numbers.entry(line.to_owned()).or_default() += 1;
+            }
+        }
+        let mut done = TruedUp::default();
+        for variance in run.comparison.outside(&run.tolerance) {
+            let about = about(run, variance);
+            let is_allowed = within.is_none_or(|within| variance.amount().abs() <= within);
+            // An adjustment of no call is of no key either, so a statement of one key would not find it again.
+            let is_of_a_key = !run.stated.account.is_empty() && about.call.is_none() && about.entry.is_none();
+            if !is_allowed || is_of_a_key || matches!(variance.class, Class::DuplicateHere | Class::Timing) {
+                done.left += 1;
+                continue;
+            }
+            let adjustment = self.true_up_of(org, run, variance, about, author, &numbers).await?;
+            match self.adjust(org, &Adjust { adjustment, with_time: true }).await {
+                Ok(adjusted) if adjusted.was_there => done.were_there += 1,
+                Ok(_) => {
+                    done.posted += 1;
+                    done.amount += variance.amount();
+                }
+                // Another run trued the same line up, from another book: whoever compares next sees both.
+                Err(FlowError::Conflict(_)) => done.left += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        if done.posted > 0 {
+            self.reconcile(org, &Wish { block: None, ..wish }).await?;
+        }
+        Ok(done)
+    }
+
+    /// What an older statement says is not what is settled any more.
+    async fn refuse_superseded(&self, org: Org, run: &Reconciled) -> Result<(), FlowError> {
+        let Stated { account, from, until, .. } = &run.stated;
+        let is_newer = |(number, other): &(i64, Stated)| {
+            *number > run.kept.statement && (&other.account, &other.from, &other.until) == (account, from, until)
+        };
+        match self.statements(org).await?.iter().rfind(|statement| is_newer(statement)) {
+            None => Ok(()),
+            Some((newer, _)) => Err(FlowError::Refused(format!(
+                "statement: {newer} took the place of {}; compare the book with that one and true up to it",
+                run.kept.statement
+            ))),
+        }
+    }
+
+    async fn true_up_of(
+        &self,
+        org: Org,
+        run: &Reconciled,
+        variance: &Variance,
+        about: About,
+        author: &str,
+        numbers: &HashMap<String, u32>,
+    ) -> Result<Adjustment, FlowError> {
+        let entry = match about.entry {
+            Some(entry) => self.store.entries_between(org, entry.0, entry.0 + 1).await?.into_iter().next(),
+            None => None,
+        };
+        let rules = self.newest(org).await?.catalog;
+        let bearer = self.bearer(org, entry.as_ref(), rules.rules().cost()).await?;
+        let amount = variance.amount();
+        let (debit, credit) = if amount.is_negative() { (payable(), bearer) } else { (bearer, payable()) };
+        let line = line_of(&about, entry.and_then(|entry| entry.event), variance);
+        let number = numbers.get(&line).copied().unwrap_or(0) + 1;
+        let reason = format!("{}: {}; reconciliation {}", variance.class.name(), variance.cause.in_words(), run.kept.run);
+        let text = |text: &str| Text::new(text).ok_or_else(|| FlowError::Refused(format!("`{text}` is no text")));
+        Ok(Adjustment {
+            id: text(&format!("{TRUE_UP}{line}/{number}"))?,
+            amount: amount.abs(),
+            currency: Currency::USD,
+            debit,
+            credit,
+            reason: text(&reason)?,
+            author: text(author)?,
+            occurred_at: run.at(variance),
+            about,
+        })
+    }
+
+    /// The account of whoever bears a call, as the rules in force make accounts; nobody's where it is of no single call, or
+    /// where several share it.
+    async fn bearer(&self, org: Org, entry: Option<&Entry>, cost: &[OwnerDimension]) -> Result<Account, FlowError> {
+        let mut account = format!("{COST}{}", vec!["-"; cost.len()].join("/"));
+        if let Some(entry) = entry {
+            let of_event = self.store.entries_of_events(org, entry.event.as_slice()).await?;
+            if standing(&of_event).iter().all(|other| other.owner == entry.owner) {
+                let mut names = Names::default();
+                names.learn(&self.store, org, &[entry.owner], &[entry.product], &[]).await?;
+                account = ledger::account(Party::Owner, cost, &names.owner(entry.owner)?, &names.product(entry.product)?);
+            }
+        }
+        Account::parse(&account).map_err(FlowError::Refused)
+    }
+}
+
+/// What a variance is about: the call, where it is of a single one.
+fn about(run: &Reconciled, variance: &Variance) -> About {
+    let (entries, lines) = (run.comparison.entries_of(variance), run.comparison.lines_of(variance));
+    let line = lines.first().and_then(|number| run.line(*number));
+    let name = |name| Text::new(run.comparison.names.text(name));
+    // A day that has more requests there than here has something beside the one call that is known.
+    let is_of_one = entries.len() == 1 && lines.len() <= 1 && variance.class != Class::MissingHere;
+    About {
+        model: variance.model.and_then(name),
+        served_by: variance.provider.and_then(name),
+        call: line.filter(|_| lines.len() == 1).and_then(|line| run.statement.id_of(line)).and_then(Text::new),
+        entry: entries.first().copied().filter(|_| is_of_one),
+    }
+}
+
+/// What true-ups are numbered by; corrections of a call leave it the same.
+fn line_of(about: &About, event: Option<EventNumber>, variance: &Variance) -> String {
+    let About { model, served_by, call, .. } = about;
+    let line = match (call, event) {
+        (Some(call), _) => format!("{PROVIDER} call {call}"),
+        (None, Some(event)) => format!("{PROVIDER} event {event}"),
+        (None, None) => format!("{PROVIDER} day {} {model:?} {served_by:?}", variance.day),
+    };
+    blake3::hash(line.as_bytes()).to_hex()[..32].to_owned()
+}
+
+impl Reconciled {
+    /// When a variance occurred: with its generation, or on its day.
+    fn at(&self, variance: &Variance) -> Instant {
+        let line = self.comparison.lines_of(variance).first().and_then(|number| self.line(*number));
+        line.filter(|line| matches!(line.grain, Grain::Generation(_))).map_or(variance.day, |line| line.at)
+    }
+}
