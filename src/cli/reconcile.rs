@@ -7,12 +7,13 @@ use crate::flow::{Farthing, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::Amount;
 use crate::provider::openrouter::{Keys, Openrouter, Patience};
-use crate::reconcile::compare::Class;
+use crate::reconcile::compare::{Cause, Class, Variance};
 use crate::reconcile::statement::Form;
 use crate::reconcile::{Asked, Stated};
 use crate::time::Instant;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -303,6 +304,9 @@ fn csv(run: &Reconciled) -> String {
     text
 }
 
+/// Variances of one cause that a page shows.
+const SHOWN: usize = 5;
+
 /// One page: what the statement says, what the book says, and every difference between them by its kind.
 pub fn page(run: &Reconciled) -> String {
     use std::fmt::Write;
@@ -334,21 +338,27 @@ pub fn page(run: &Reconciled) -> String {
         );
     }
     let outside: Vec<_> = comparison.outside(&run.tolerance).collect();
-    for variance in outside.iter().take(20) {
-        let model = variance.model.map_or("-", |name| comparison.names.text(name));
-        let _ = writeln!(
-            text,
-            "  {} {} {model}: {} here, {} there ({})",
-            variance.day,
-            variance.class.name(),
-            variance.expected,
-            variance.observed,
-            variance.amount()
-        );
-        let _ = writeln!(text, "      {}; {}", variance.cause.in_words(), variance.cause.next_step());
+    // By what probably made them, the dearest first; each cause is told once.
+    let mut causes: BTreeMap<(Class, Cause), Vec<&Variance>> = BTreeMap::new();
+    for variance in &outside {
+        causes.entry((variance.class, variance.cause)).or_default().push(variance);
     }
-    if outside.len() > 20 {
-        let _ = writeln!(text, "  ... and {} more; --format csv has them all", outside.len() - 20);
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|(_, found)| Reverse(found.iter().map(|variance| variance.amount().abs()).sum::<Amount>()));
+    for ((class, cause), mut found) in causes {
+        let sum: Amount = found.iter().map(|variance| variance.amount()).sum();
+        let _ = writeln!(text, "\n  {}: {} of {sum}: {}", class.name(), found.len(), cause.in_words());
+        let _ = writeln!(text, "    next: {}", cause.next_step());
+        found.sort_by_key(|variance| Reverse(variance.amount().abs()));
+        for variance in found.iter().take(SHOWN) {
+            let model = variance.model.map_or("-", |name| comparison.names.text(name));
+            let day = variance.day.to_utc().date_naive();
+            let (here, there, amount) = (variance.expected, variance.observed, variance.amount());
+            let _ = writeln!(text, "    {day} {model}: {here} here, {there} there ({amount})");
+        }
+        if found.len() > SHOWN {
+            let _ = writeln!(text, "    ... and {} more; --format csv has them all", found.len() - SHOWN);
+        }
     }
     let residual: Amount = outside.iter().map(|variance| variance.amount()).sum();
     let _ = writeln!(text, "  outside of the tolerance: {} variances, {residual}; run {}", outside.len(), run.kept.run);

@@ -8,7 +8,7 @@ pub mod money;
 pub mod scheduled;
 mod true_up;
 
-use crate::flow::booking::{Booking, has_happened};
+use crate::flow::booking::Booking;
 use crate::flow::{Farthing, FlowError, in_background, now};
 use crate::id::{BlockNumber, Org};
 use crate::ledger::decision::{canonical, what_was_decided};
@@ -106,14 +106,7 @@ impl Farthing {
         let mut booking = Booking::new(head, in_force, cache);
         let number = booking.decide(&mut write, State::Stated, &id, canonical(&stated), key).await?;
         write.insert_statement(org, number.0, text).await?;
-        let (sealed, keys) = booking.seal(&mut write, now()).await?;
-        write.remember_once(&keys).await?;
-        if let Err(e) = write.commit().await
-            && !has_happened(&self.store, &[sealed]).await
-        {
-            return Err(e.into());
-        }
-        cache.settle();
+        booking.commit(write, &self.store).await?;
         Ok(Imported { statement: number.0, was_there: false, stated })
     }
 
