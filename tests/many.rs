@@ -576,10 +576,10 @@ fn units(text: &str) -> BigInt {
 }
 
 /// How much 1, 2 and 4 servers take in together. It asserts little and takes two minutes, so it runs by hand, in a release
-/// build: `FARTHING_TEST_POSTGRES_FSYNC=on tests/with-postgres cargo test --release several_servers_take_in -- --ignored --nocapture`.
+/// build: `FARTHING_TEST_POSTGRES_FSYNC=on tests/with-postgres cargo test --release what_several_servers -- --ignored --nocapture`.
 #[test]
 #[ignore = "it measures"]
-fn several_servers_take_in_as_much_as_one_and_more() {
+fn what_several_servers_take_in_together() {
     const CLIENTS: usize = 8;
     for batch in [1, 100] {
         for servers in [1, 2, 4] {
