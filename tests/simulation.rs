@@ -136,8 +136,8 @@ impl<'d> Life<'d> {
             batch.push(Sent {
                 id: format!("e{number}-{}", self.steps),
                 month: today.saturating_sub(back).max(FIRST),
-                model: *self.random.pick(&MODELS),
-                user: *self.random.pick(&USERS),
+                model: self.random.pick::<&str>(&MODELS),
+                user: self.random.pick::<&str>(&USERS),
                 input: 1 + self.random.below(1_000_000),
                 output: self.random.below(100_000),
             });
@@ -177,7 +177,7 @@ impl<'d> Life<'d> {
         let (cost, payable) = (format!("cost:search/{user}"), "payable:acme".to_owned());
         let (debit, credit) = if adds { (cost, payable) } else { (payable, cost) };
         let adjustment = Adjustment {
-            id: Text::new(&format!("a{}", self.adjustments)).unwrap(),
+            id: Text::new(format!("a{}", self.adjustments)).unwrap(),
             amount: Amount::parse(&format!("0.{amount:024}")).unwrap(),
             currency: Currency::USD,
             debit: Account::parse(&debit).unwrap(),
