@@ -147,9 +147,12 @@ impl Import {
 
     async fn purchases(&self, farthing: &Farthing, org: Org, text: &str) -> Outcome {
         let bought = farthing.import_purchases(org, text, "statement import").await?;
+        let credits: Vec<String> = bought.credits.iter().map(|(currency, amount)| format!("{amount} {currency}")).collect();
         println!(
             "{} rows posted, {} were there already; the credits move by {}",
-            bought.posted, bought.were_there, bought.credits
+            bought.posted,
+            bought.were_there,
+            credits.join(", ")
         );
         for doubtful in &bought.doubtful {
             println!("{doubtful}");

@@ -2,6 +2,8 @@
 
 use super::{ORG, balance, both, money, open, whole};
 use crate::support::database::TestDatabase;
+use farthing::money::Currency;
+use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Three top-ups by card, one of which is so small that the fee is the least one, VAT on the first, a refund, and an invoice.
@@ -22,7 +24,7 @@ fn purchases_become_credits_and_expenses_once() {
     both(async |database| {
         let farthing = open(database).await;
         let bought = farthing.import_purchases(ORG, FILE, "ann").await.unwrap();
-        assert_eq!((bought.posted, bought.were_there, bought.credits), (9, 0, money("145")));
+        assert_eq!((bought.posted, bought.were_there, bought.credits), (9, 0, BTreeMap::from([(Currency::USD, money("145"))])));
         assert!(bought.doubtful.is_empty(), "{:?}", bought.doubtful);
         // Again, and with its rows in another order.
         let (header, rows) = FILE.split_once('\n').unwrap();
@@ -75,4 +77,15 @@ fn each_error_in_a_fee_is_named_with_its_amount() {
     std::fs::write(&file, FILE.replace("refund,10", "refund,-10")).unwrap();
     let (code, said) = run(&["statement", "import", &file.display().to_string()]);
     assert!(code == Some(1) && said.contains("line 9, column amount: -10 is negative"), "{code:?} {said}");
+}
+
+#[test]
+fn purchases_in_two_currencies_are_never_added_to_each_other() {
+    both(async |database| {
+        let farthing = open(database).await;
+        let file = "date,kind,amount,currency\n2026-10-01,top_up,100,USD\n2026-10-02,top_up,50,EUR\n2026-10-03,refund,7,EUR\n";
+        let bought = farthing.import_purchases(ORG, file, "ann").await.unwrap();
+        let euro: Currency = "EUR".parse().unwrap();
+        assert_eq!(bought.credits, BTreeMap::from([(Currency::USD, money("100")), (euro, money("43"))]));
+    });
 }

@@ -7,18 +7,18 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
 use crate::ledger::Account;
 use crate::ledger::decision::{About, Adjustment};
-use crate::money::Amount;
+use crate::money::{Amount, Currency};
 use crate::reconcile::purchases::{Purchase, PurchaseKind, Purchases};
 use crate::usage::Text;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What came of a file of purchases.
 #[derive(Clone, Debug, Default)]
 pub struct Bought {
     pub posted: u64,
     pub were_there: u64,
-    /// What the rows do to the credits.
-    pub credits: Amount,
+    /// What the rows do to the credits, by currency.
+    pub credits: BTreeMap<Currency, Amount>,
     /// Fees that are not what the rule asks, in words.
     pub doubtful: Vec<String>,
 }
@@ -41,9 +41,9 @@ impl Farthing {
             bought.posted += u64::from(!adjusted.was_there);
             bought.were_there += u64::from(adjusted.was_there);
         }
-        let currencies: std::collections::BTreeSet<_> = purchases.rows.iter().map(|row| row.currency).collect();
+        let currencies: BTreeSet<Currency> = purchases.rows.iter().map(|row| row.currency).collect();
         for currency in currencies {
-            bought.credits += purchases.movement(currency).credits();
+            bought.credits.insert(currency, purchases.movement(currency).credits());
             for fee in purchases.doubtful_fees(&Default::default(), currency) {
                 bought.doubtful.push(format!(
                     "invoice {}: a fee of {} was expected and {} is there, a difference of {}",
