@@ -5,13 +5,18 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/farthing/target
 NEXTEST := $(shell command -v cargo-nextest)
 RUN_TESTS = $(if $(NEXTEST),cargo nextest run,cargo test)
 
-.PHONY: test quick test-clients lint docs build
+.PHONY: test simulation quick test-clients lint docs build
 
 # Everything, on SQLite and on a real PostgreSQL: see tests/with-postgres for where that comes from.
 test:
 	tests/with-postgres $(RUN_TESTS) --locked
 
-# The same without polars: builds in a fraction of the time.
+# Years of a book in a minute, on both databases; FARTHING_SIMULATION_S=3600 for as long as you like.
+simulation: export FARTHING_SIMULATION_S ?= 60
+simulation:
+	tests/with-postgres $(RUN_TESTS) --locked simulation
+
+# All tests without polars: builds in a fraction of the time.
 quick:
 	tests/with-postgres $(RUN_TESTS) --locked --no-default-features
 
