@@ -40,9 +40,7 @@ impl Farthing {
         let answer = self.report(org, &query).await?;
         Ok((of_table(&answer.table)?, answer.block))
     }
-}
 
-impl Farthing {
     /// What the database itself adds up of a month, by the numbers of accounts; no fold and no copy has a part in it.
     pub(crate) async fn summed(&self, org: Org, month: Month, before: Sequence) -> Result<Numbered, FlowError> {
         let mut balances = Numbered::new();
