@@ -121,7 +121,12 @@ impl Farthing {
     /// All statements in the order in which they were imported; a later one of the same days and account takes the place of an
     /// earlier one, and both stay.
     pub async fn statements(&self, org: Org) -> Result<Vec<(i64, Stated)>, FlowError> {
-        let rows = self.store.decisions(org, State::Stated, 0, MOST).await?;
+        self.statements_after(org, 0, MOST).await
+    }
+
+    /// A page of them.
+    pub async fn statements_after(&self, org: Org, after: i64, limit: i64) -> Result<Vec<(i64, Stated)>, FlowError> {
+        let rows = self.store.decisions(org, State::Stated, after, limit).await?;
         let read = |row: &crate::ledger::seal::EventRow| {
             let stated = Stated::read(&row.body).map_err(|why| StoreError::damaged(format!("record {}", row.record), why))?;
             Ok((row.record, stated))

@@ -2,6 +2,7 @@
 
 use super::answer::{Json, Page, Parameters, next_page, to_the_end};
 use super::caller::Known;
+use super::receive::read_text;
 use super::{App, Problem};
 use crate::flow::access::Scope;
 use crate::flow::adjust::Wish;
@@ -11,6 +12,7 @@ use crate::ledger::decision::{About, Adjustment};
 use crate::money::{Amount, Currency};
 use crate::time::Instant;
 use crate::usage::Text;
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -49,7 +51,7 @@ pub async fn create(
     State(service): App,
     known: Known,
     headers: HeaderMap,
-    body: String,
+    body: Body,
 ) -> Result<(StatusCode, Json<AdjustmentBody>), Problem> {
     let caller = known.may_everywhere(Scope::Admin)?;
     let missing = || {
@@ -58,6 +60,7 @@ pub async fn create(
             .hint("send the header Idempotency-Key with an id of your own")
     };
     let id = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).and_then(Text::new).ok_or_else(missing)?;
+    let body = read_text(&service, &headers, body).await?;
     let asked: Asked = serde_json::from_str(&body).map_err(|e| Problem::bad_request(e.to_string()))?;
     let wish = asked.wish(id, &caller.key)?;
     let farthing = service.farthing.clone();

@@ -3,7 +3,7 @@
 
 use super::answer::{Json, Parameters, number, to_the_end, typed};
 use super::caller::Known;
-use super::receive::read_body;
+use super::receive::read_text;
 use super::{App, Problem, Service};
 use crate::catalog::check::Finding;
 use crate::catalog::diff::Change;
@@ -171,7 +171,7 @@ pub async fn publish(
     let remove = parameters.take("remove").map_or_else(Vec::new, |names| names.split(',').map(str::to_owned).collect());
     let wish = Wish { remove, ..wish(&mut parameters, &caller)? };
     parameters.nothing_else()?;
-    let text = text(&service, &headers, body).await?;
+    let text = read_text(&service, &headers, body).await?;
     let parts = if text.trim().is_empty() { Vec::new() } else { own::read(&text).map_err(mistaken)? };
     if parts.is_empty() && wish.remove.is_empty() {
         return Err(
@@ -201,7 +201,7 @@ pub async fn import(
     let prefix = parameters.take("as").unwrap_or_default();
     let wish = wish(&mut parameters, &caller)?;
     parameters.nothing_else()?;
-    let text = text(&service, &headers, body).await?;
+    let text = read_text(&service, &headers, body).await?;
     let import = Import { since, providers, prefix, ..Import::new(source, seen_at) };
     let read = service.farthing.import(caller.org, &import, &text).await?;
     let wish = Wish { base: wish.base.or(Some(read.base)), parts: read.parts, ..wish };
@@ -310,11 +310,6 @@ fn wish(parameters: &mut Parameters, caller: &Caller) -> Result<Wish, Problem> {
         note: Note { author: caller.key.clone(), note: parameters.take("note").unwrap_or_default() },
         ..Wish::default()
     })
-}
-
-async fn text(service: &Service, headers: &HeaderMap, body: Body) -> Result<String, Problem> {
-    let (bytes, _room) = read_body(service, headers, body).await?;
-    String::from_utf8(bytes).map_err(|_| Problem::bad_request("the body is no text in UTF-8"))
 }
 
 async fn find(service: &Service, caller: &Caller, version: &str) -> Result<PublishedVersion, Problem> {

@@ -2,12 +2,14 @@
 
 use super::answer::{Json, Page};
 use super::caller::Known;
+use super::receive::read_text;
 use super::{App, Problem};
 use crate::flow::access::{KeyWish, Scope};
 use crate::flow::now;
 use crate::store::AccessKey;
+use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -46,8 +48,14 @@ pub async fn list(State(service): App, known: Known) -> Result<Json<Page<KeyBody
     Ok(Json(Page { items: keys.into_iter().map(body).collect(), next: None }))
 }
 
-pub async fn create(State(service): App, known: Known, wish: String) -> Result<(StatusCode, Json<Made>), Problem> {
+pub async fn create(
+    State(service): App,
+    known: Known,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Made>), Problem> {
     let caller = known.may(Scope::Admin)?;
+    let wish = read_text(&service, &headers, body).await?;
     let wish: Wish = serde_json::from_str(&wish).map_err(|e| Problem::bad_request(e.to_string()))?;
     let scopes = wish.scopes.iter().map(|scope| scope.parse()).collect::<Result<Vec<Scope>, String>>();
     let scopes = scopes.map_err(|e| Problem::bad_request(e).field("scopes"))?;

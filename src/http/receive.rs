@@ -190,6 +190,12 @@ pub async fn read_body(service: &Service, headers: &HeaderMap, body: Body) -> Re
     Ok((bytes, room))
 }
 
+/// The same where it is a text that nobody has to wait for once it is read.
+pub async fn read_text(service: &Service, headers: &HeaderMap, body: Body) -> Result<String, Problem> {
+    let (bytes, _room) = read_body(service, headers, body).await?;
+    String::from_utf8(bytes).map_err(|_| Problem::bad_request("the body is no text in UTF-8"))
+}
+
 /// Decompresses piece by piece, so that a small body that claims to be a huge one is stopped at the limit.
 async fn unzip(service: &Service, zipped: &[u8], room: &mut Room) -> Result<Vec<u8>, Problem> {
     let limit = service.limits.body;

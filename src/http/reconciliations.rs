@@ -1,7 +1,8 @@
 //! Statements, and what comparing the book with them comes to.
 
-use super::answer::{Json, Page, Parameters, number, to_the_end};
+use super::answer::{Json, Page, Parameters, next_page, number, to_the_end};
 use super::caller::Known;
+use super::receive::read_text;
 use super::{App, Problem};
 use crate::flow::FlowError;
 use crate::flow::access::Scope;
@@ -11,8 +12,9 @@ use crate::money::Amount;
 use crate::reconcile::statement::Form;
 use crate::reconcile::{Asked, Stated};
 use crate::store::Reconciliation;
+use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -55,7 +57,8 @@ pub async fn import(
     State(service): App,
     known: Known,
     RawQuery(query): RawQuery,
-    body: String,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<(StatusCode, Json<StatementBody>), Problem> {
     let caller = known.may_everywhere(Scope::Reconcile)?;
     let mut parameters = Parameters::of(query.as_deref())?;
@@ -68,6 +71,7 @@ pub async fn import(
         days: None,
     };
     parameters.nothing_else()?;
+    let body = read_text(&service, &headers, body).await?;
     let farthing = service.farthing.clone();
     let imported = to_the_end(async move { Ok(farthing.import_statement(caller.org, &body, &origin).await) }).await?;
     let imported = imported.map_err(|e| match e {
@@ -86,10 +90,14 @@ pub async fn statements(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<StatementBody>>, Problem> {
     let caller = known.may_everywhere(Scope::Read)?;
-    Parameters::of(query.as_deref())?.nothing_else()?;
-    let statements = service.farthing.statements(caller.org).await?;
+    let mut parameters = Parameters::of(query.as_deref())?;
+    let (after, limit) = (parameters.cursor()?, parameters.limit()?);
+    parameters.nothing_else()?;
+    let statements = service.farthing.statements_after(caller.org, after, limit).await?;
     let body = |(number, stated): (i64, Stated)| StatementBody { id: number.to_string(), stated };
-    Ok(Json(Page { items: statements.into_iter().map(body).collect(), next: None }))
+    let items: Vec<StatementBody> = statements.into_iter().map(body).collect();
+    let next = next_page(&items, limit, |item| item.id.clone());
+    Ok(Json(Page { items, next }))
 }
 
 pub async fn statement(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<StatementBody>, Problem> {
@@ -98,8 +106,9 @@ pub async fn statement(State(service): App, known: Known, Path(id): Path<String>
     Ok(Json(StatementBody { id, stated }))
 }
 
-pub async fn create(State(service): App, known: Known, body: String) -> Result<Json<RunBody>, Problem> {
+pub async fn create(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Json<RunBody>, Problem> {
     let caller = known.may_everywhere(Scope::Reconcile)?;
+    let body = read_text(&service, &headers, body).await?;
     let order: Order = serde_json::from_str(&body).map_err(|e| Problem::bad_request(e.to_string()))?;
     let statement = number(&order.statement, "statement")?;
     let asked = Asked { from: order.from, until: order.until, tolerance: order.tolerance };
@@ -135,11 +144,21 @@ pub async fn show(State(service): App, known: Known, Path(id): Path<String>) -> 
     run.as_ref().map(|run| Json(RunBody::of(run))).ok_or_else(|| Problem::not_found(format!("there is no reconciliation {id}")))
 }
 
-pub async fn variances(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<Page<Value>>, Problem> {
+pub async fn variances(
+    State(service): App,
+    known: Known,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<Value>>, Problem> {
     let caller = known.may_everywhere(Scope::Read)?;
+    let mut parameters = Parameters::of(query.as_deref())?;
+    let (after, limit) = (parameters.cursor()?, parameters.limit()?);
+    parameters.nothing_else()?;
     let run = service.farthing.reconciled(caller.org, &id).await?;
-    let items = run.comparison.variances.iter().map(|variance| told(&run, variance)).collect();
-    Ok(Json(Page { items, next: None }))
+    let rest = run.comparison.variances.iter().skip(usize::try_from(after).unwrap_or(0));
+    let items: Vec<Value> = rest.take(limit as usize).map(|variance| told(&run, variance)).collect();
+    let next = next_page(&items, limit, |_| (after + limit).to_string());
+    Ok(Json(Page { items, next }))
 }
 
 pub async fn true_ups(

@@ -1,14 +1,17 @@
 //! How entries, quotes and outcomes look on the wire. Money is always a string; a field that has no value is left out.
 
+use crate::export::{OWNER, PRODUCT};
 use crate::flow::ingest::Outcome;
 use crate::flow::quote::Quote;
+use crate::id::NameId;
+use crate::ledger::Entry;
 use crate::ledger::items::Item;
 use crate::money::Amount;
 use crate::rating::{LineItem, Rating};
 use crate::store::{BookedEntry, Decision, Names, StoreError};
+use crate::usage::UsageEvent;
 use crate::usage::dialect::native;
 use crate::usage::reading::Rejected;
-use crate::usage::{Owner, Product, UsageEvent};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -249,10 +252,18 @@ impl EntryBody {
             outcome: entry.outcome.name(),
             calls: entry.calls,
             estimated: entry.estimated,
-            dimensions: dimensions(&names.owner(entry.owner)?, &names.product(entry.product)?),
+            dimensions: dimensions(entry, names)?,
             line_items: items.collect::<std::result::Result<_, StoreError>>()?,
         })
     }
+}
+
+/// Those that it has: an adjustment may be about no model.
+fn dimensions(entry: &Entry, names: &Names) -> std::result::Result<BTreeMap<&'static str, String>, StoreError> {
+    let owner = OWNER.into_iter().zip(names.of_owner(entry.owner)?);
+    let all = owner.chain(PRODUCT.into_iter().zip(names.of_product(entry.product)?));
+    let told = all.filter(|(_, name)| **name != 0);
+    told.map(|(dimension, name)| Ok((dimension, names.text(NameId(*name))?.to_owned()))).collect()
 }
 
 fn stored_item(item: &Item, names: &Names) -> std::result::Result<LineItemBody, StoreError> {
@@ -275,11 +286,6 @@ fn quoted_item(item: &LineItem) -> LineItemBody {
         inherited_from: item.inherited_from.map(|meter| meter.name()),
         card: item.card.as_deref().map(str::to_owned),
     }
-}
-
-fn dimensions(owner: &Owner, product: &Product) -> BTreeMap<&'static str, String> {
-    let all = owner.dimensions().into_iter().chain(product.dimensions());
-    all.filter_map(|(name, text)| Some((name, text?.to_string()))).collect()
 }
 
 #[derive(Serialize)]

@@ -169,3 +169,15 @@ fn by_hand_a_comparison_ends_with_2_as_long_as_something_is_outside_of_the_toler
     let (code, _, said) = run(&["reconcile", "--provider", "acme"]);
     assert!(code == Some(64) && said.contains("--provider"), "{said}");
 }
+
+#[test]
+fn no_door_takes_a_body_without_end() {
+    let database = TestDatabase::sqlite();
+    let service = Service::start_with(&database.url, &["--max-body-mb", "1", "--queue-mb", "2"]);
+    let large = "x".repeat(1_500_000);
+    for path in ["/v1/statements", "/v1/reconciliations", "/v1/adjustments", "/v1/keys"] {
+        let request = service.request("POST", path).header("Idempotency-Key", "large").body(&large);
+        let answer = service.send(request);
+        assert_eq!(answer.status, 413, "{path}: {}", answer.text());
+    }
+}
