@@ -22,6 +22,7 @@ mod runs;
 mod sql;
 mod statements;
 mod waiting;
+mod write;
 
 pub use access::AccessKey;
 pub use blocks::{Block, Head};
@@ -38,14 +39,16 @@ pub use rejected::RejectedBody;
 pub use runs::{Claim, JobRun, RunState};
 pub use statements::Reconciliation;
 pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
+pub use write::Write;
 
 use crate::id::Org;
-use crate::store::once::{OnceIndex, OnceWork};
+use crate::store::once::OnceIndex;
 use crate::store::sql::{Columns, Either, on};
+use crate::store::write::Unsettled;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, PgPool, SqlSafeStr, SqlitePool};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,12 +66,7 @@ struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     once: Arc<tokio::sync::Mutex<OnceIndex>>,
-}
-
-/// One transaction on the books it locks. Dropped without [`Write::commit`], nothing happened.
-pub struct Write {
-    db: Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
-    once: Option<OnceWork>,
+    unsettled: Arc<Unsettled>,
 }
 
 /// How to open a store.
@@ -192,25 +190,6 @@ impl Store {
         }
     }
 
-    /// Starts a transaction that may write to books.
-    pub async fn begin(&self) -> Result<Write, StoreError> {
-        match &*self.databases {
-            Either::Sqlite(sqlite) => {
-                // Immediate: a transaction that reads first and writes later could not be retried by waiting.
-                let tx = sqlite.writer.begin_with("BEGIN IMMEDIATE").await.doing("begin a transaction")?;
-                let once = OnceWork::new(sqlite.once.clone().lock_owned().await);
-                Ok(Write { db: Either::Sqlite(tx), once: Some(once) })
-            }
-            Either::Postgres(pool) => {
-                // What a commit looks for it looks up by an index. A plan that is made while the tables are still empty would
-                // read all of them, and would be kept when they have grown.
-                let begin = "BEGIN; SET LOCAL enable_seqscan = off";
-                let tx = pool.begin_with(begin).await.doing("begin a transaction")?;
-                Ok(Write { db: Either::Postgres(tx), once: None })
-            }
-        }
-    }
-
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(self.reader(), db => sqlx::query("SELECT 1").execute(db).await.map(drop)).doing("reach the database")
@@ -258,35 +237,6 @@ impl Store {
     }
 }
 
-impl Write {
-    /// Inserts rows with as few statements as possible.
-    async fn insert<'v, const N: usize>(
-        &mut self,
-        table: &sql::Table<N>,
-        rows: impl ExactSizeIterator<Item = [sql::Value<'v>; N]> + Send,
-    ) -> Result<(), sqlx::Error> {
-        match &mut self.db {
-            Either::Sqlite(tx) => sql::insert::<Sqlite, N>(tx, table, rows).await,
-            Either::Postgres(tx) if rows.len() >= sql::WORTH_COPYING => sql::copy(tx, table, rows).await,
-            Either::Postgres(tx) => sql::insert::<Postgres, N>(tx, table, rows).await,
-        }
-    }
-
-    /// Everything or nothing. After an error nobody knows which it was; the caller asks the book's head.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        let Write { db, once } = self;
-        let committed = match db {
-            Either::Sqlite(tx) => tx.commit().await,
-            Either::Postgres(tx) => tx.commit().await,
-        };
-        // What is in memory follows the database, never the other way round.
-        if let Some(once) = once {
-            once.after_commit(committed.is_ok());
-        }
-        committed.doing("commit")
-    }
-}
-
 async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
     place::must_be_local(sqlite.get_filename())?;
@@ -300,11 +250,17 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .pragma("wal_autocheckpoint", "4000")
         .statement_cache_capacity(512)
         .disable_statement_logging();
+    let unsettled = Arc::new(Unsettled::default());
+    let of_writer = unsettled.clone();
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .after_release(|connection, _| Box::pin(is_done(connection)))
+        .test_before_acquire(false)
+        .after_release(move |connection, _| {
+            let unsettled = of_writer.clone();
+            Box::pin(async move { unsettled.settle(connection).await })
+        })
         .connect_with(sqlite.clone().pragma("cache_size", "-65536").thread_name(|_| "sqlite-writer".to_owned()))
         .await
         .doing("open the database")?;
@@ -318,15 +274,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .await
         .doing("open the database")?;
     let once = OnceIndex::load(&writer, options.run_keys).await?;
-    Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
-}
-
-/// Whether a connection may be used again. Where a write fails for want of room SQLite ends the transaction by itself, and
-/// the driver, which rolls it back once more and is refused, takes it to go on for ever: such a connection is closed.
-async fn is_done(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // What was to be rolled back is rolled back when this is answered.
-    connection.ping().await?;
-    Ok(!connection.is_in_transaction())
+    Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)), unsettled })
 }
 
 /// The same file through connections that cannot write.
@@ -346,7 +294,8 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
     let readers = readers.doing("open the database to read")?;
     must_be_current(applied(Either::Sqlite(&readers)).await?, SQLITE.len())?;
     let once = OnceIndex::load(&readers, options.run_keys).await?;
-    Ok(SqliteStore { writer: readers.clone(), readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
+    let once = Arc::new(tokio::sync::Mutex::new(once));
+    Ok(SqliteStore { writer: readers.clone(), readers, once, unsettled: Arc::default() })
 }
 
 async fn look_at_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {

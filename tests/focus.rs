@@ -95,7 +95,7 @@ impl Book {
         let mut write = self.farthing.store.begin().await.unwrap();
         let mut head = write.lock_heads(&[self.org]).await.unwrap().remove(0);
         head.first_open = month.parse().unwrap();
-        write.move_head(&head).await.unwrap();
+        write.move_head(&head);
         write.commit().await.unwrap();
     }
 

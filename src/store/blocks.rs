@@ -40,9 +40,11 @@ pub struct Block {
     pub marks: Vec<u8>,
 }
 
-const HEAD: &str = "SELECT org, block, hash, sealed_at, next_record, next_sequence, next_name, next_owner, next_product,
+/// A book's head; which book it is comes after it.
+pub(super) const HEAD: &str =
+    "SELECT org, block, hash, sealed_at, next_record, next_sequence, next_name, next_owner, next_product,
                            catalog_version, first_open_period, erased_names
-                      FROM books WHERE org = $1";
+                      FROM books WHERE org =";
 
 impl Write {
     /// Locks the heads of these books, in the order of their orgs so that two transactions never wait for each other.
@@ -55,19 +57,6 @@ impl Write {
             heads.push(self.lock_head(org).await?);
         }
         Ok(heads)
-    }
-
-    async fn lock_head(&mut self, org: Org) -> Result<Head, StoreError> {
-        use crate::store::sql::Either::{Postgres, Sqlite};
-        let doing = "lock the head of a book";
-        match &mut self.db {
-            // The transaction is immediate: it holds the only lock there is.
-            Sqlite(tx) => head(&sqlx::query(HEAD).bind(org.0).fetch_one(&mut **tx).await.doing(doing)?).doing(doing),
-            Postgres(tx) => {
-                let text = sqlx::AssertSqlSafe(format!("{HEAD} FOR UPDATE"));
-                head(&sqlx::query(text).bind(org.0).fetch_one(&mut **tx).await.doing(doing)?).doing(doing)
-            }
-        }
     }
 
     pub async fn insert_block(&mut self, org: Org, block: &Block) -> Result<(), StoreError> {
@@ -112,45 +101,41 @@ impl Write {
             Value::MaybeInt(block.occurred.map(|(_, last)| last.micros())),
             Value::Blob(&block.marks),
         ];
-        self.insert(&BLOCKS, std::iter::once(row)).await.doing("write a block")
+        self.insert(&BLOCKS, std::iter::once(row), "write a block").await
     }
 
-    pub async fn move_head(&mut self, head: &Head) -> Result<(), StoreError> {
+    pub fn move_head(&mut self, head: &Head) {
         let text = "UPDATE books
-                       SET block = $2, hash = $3, sealed_at = $4, next_record = $5, next_sequence = $6, next_name = $7,
-                           next_owner = $8, next_product = $9, catalog_version = $10, first_open_period = $11
-                     WHERE org = $1";
-        on!(&mut self.db, db => {
-            sqlx::query(text)
-                .bind(head.org.0)
-                .bind(head.block.0)
-                .bind(&head.hash.0[..])
-                .bind(head.sealed_at.micros())
-                .bind(head.next_record)
-                .bind(head.next_sequence.0)
-                .bind(head.next_name.0)
-                .bind(head.next_owner.0)
-                .bind(head.next_product.0)
-                .bind(head.version.0)
-                .bind(head.first_open.number())
-                .execute(&mut **db)
-                .await
-                .map(drop)
-        })
-        .doing("move the head of a book")
+                       SET block = ?, hash = ?, sealed_at = ?, next_record = ?, next_sequence = ?, next_name = ?, next_owner = ?,
+                           next_product = ?, catalog_version = ?, first_open_period = ?
+                     WHERE org = ?";
+        let values = [
+            Value::Int(head.block.0),
+            Value::Blob(&head.hash.0),
+            Value::Int(head.sealed_at.micros()),
+            Value::Int(head.next_record),
+            Value::Int(head.next_sequence.0),
+            Value::Int(head.next_name.0),
+            Value::Int(head.next_owner.0),
+            Value::Int(head.next_product.0),
+            Value::Int(head.version.0),
+            Value::Int(head.first_open.number().into()),
+            Value::Int(head.org.0),
+        ];
+        self.run(text, &values);
     }
 
     /// Makes an org with an empty book.
     pub async fn insert_org(&mut self, name: &str, created_at: Instant) -> Result<Org, StoreError> {
         let doing = "make an org";
-        on!(&mut self.db, db => {
-            let row = sqlx::query("SELECT COALESCE(MAX(org), 0) FROM orgs").fetch_one(&mut **db).await.doing(doing)?;
+        on!(self.db().await?, db => {
+            let row = sqlx::query("SELECT COALESCE(MAX(org), 0) FROM orgs").fetch_one(&mut *db).await.doing(doing)?;
             let org = Org(row.int(0).doing(doing)? + 1);
             let made = sqlx::query("INSERT INTO orgs (org, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
                 .bind(org.0)
                 .bind(name)
                 .bind(created_at.micros())
-                .execute(&mut **db)
+                .execute(&mut *db)
                 .await
                 .doing(doing)?;
             if made.rows_affected() == 0 {
@@ -161,7 +146,7 @@ impl Write {
                         VALUES ($1, 0, $2, $3, 1, 1, 1, 1, 1, 0, 0)";
             let hash = BlockHash::of_empty_book(name);
             let book = sqlx::query(text).bind(org.0).bind(&hash.0[..]).bind(created_at.micros());
-            book.execute(&mut **db).await.doing(doing)?;
+            book.execute(&mut *db).await.doing(doing)?;
             Ok(org)
         })
     }
@@ -174,7 +159,11 @@ const BLOCK: &str = "SELECT block, format, hash, sealed_at, catalog_version, rat
 impl Store {
     pub async fn head(&self, org: Org) -> Result<Head, StoreError> {
         let doing = "read the head of a book";
-        on!(self.reader(), db => head(&sqlx::query(HEAD).bind(org.0).fetch_one(db).await.doing(doing)?).doing(doing))
+        let text = format!("{HEAD} $1");
+        on!(self.reader(), db => {
+            let row = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).fetch_one(db).await.doing(doing)?;
+            Head::of(&row).doing(doing)
+        })
     }
 
     /// A run of blocks in order. The hashes of the block before and of the catalog version are left empty: they are not a
@@ -232,21 +221,23 @@ impl Store {
     }
 }
 
-fn head(row: &impl Columns) -> Result<Head, sqlx::Error> {
-    Ok(Head {
-        org: Org(row.int(0)?),
-        block: BlockNumber(row.int(1)?),
-        hash: BlockHash(exactly(row.blob(2)?)?),
-        sealed_at: Instant::from_micros(row.int(3)?),
-        next_record: row.int(4)?,
-        next_sequence: Sequence(row.int(5)?),
-        next_name: NameId(row.int(6)?),
-        next_owner: OwnerId(row.int(7)?),
-        next_product: ProductId(row.int(8)?),
-        version: Version(row.int(9)?),
-        first_open: Month::from_number(narrow(row.int(10)?)?),
-        erased_names: row.int(11)?,
-    })
+impl Head {
+    pub(super) fn of(row: &impl Columns) -> Result<Head, sqlx::Error> {
+        Ok(Head {
+            org: Org(row.int(0)?),
+            block: BlockNumber(row.int(1)?),
+            hash: BlockHash(exactly(row.blob(2)?)?),
+            sealed_at: Instant::from_micros(row.int(3)?),
+            next_record: row.int(4)?,
+            next_sequence: Sequence(row.int(5)?),
+            next_name: NameId(row.int(6)?),
+            next_owner: OwnerId(row.int(7)?),
+            next_product: ProductId(row.int(8)?),
+            version: Version(row.int(9)?),
+            first_open: Month::from_number(narrow(row.int(10)?)?),
+            erased_names: row.int(11)?,
+        })
+    }
 }
 
 fn block(row: &impl Columns) -> Result<Block, sqlx::Error> {

@@ -35,13 +35,13 @@ pub struct PublishedVersion {
 impl Write {
     pub async fn insert_part(&mut self, hash: &ContentHash, part: &str) -> Result<(), StoreError> {
         let text = "INSERT INTO catalog_parts (hash, text) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING";
-        on!(&mut self.db, db => sqlx::query(text).bind(&hash[..]).bind(part).execute(&mut **db).await.map(drop))
+        on!(self.db().await?, db => sqlx::query(text).bind(&hash[..]).bind(part).execute(&mut *db).await.map(drop))
             .doing("write a catalog part")
     }
 
     pub async fn version_hash(&mut self, org: Org, version: Version) -> Result<Option<ContentHash>, StoreError> {
-        on!(&mut self.db, db => {
-            let row = sqlx::query(VERSION_HASH).bind(org.0).bind(version.0).fetch_optional(&mut **db).await;
+        on!(self.db().await?, db => {
+            let row = sqlx::query(VERSION_HASH).bind(org.0).bind(version.0).fetch_optional(&mut *db).await;
             let row = row.doing("read a catalog version")?;
             row.map(|row| row.blob(0).and_then(exactly)).transpose().doing("read a catalog version")
         })
@@ -49,7 +49,7 @@ impl Write {
 
     pub async fn insert_version(&mut self, org: Org, version: &PublishedVersion, parts: &[StoredPart]) -> Result<(), StoreError> {
         let doing = "publish a catalog version";
-        on!(&mut self.db, db => {
+        on!(self.db().await?, db => {
             let text = "INSERT INTO catalog_versions (org, version, hash, author, note, published_at, seal)
                         VALUES ($1, $2, $3, $4, $5, $6, $7)";
             sqlx::query(text)
@@ -60,13 +60,13 @@ impl Write {
                 .bind(&version.note.note)
                 .bind(version.note.published_at.micros())
                 .bind(&version.seal()[..])
-                .execute(&mut **db)
+                .execute(&mut *db)
                 .await
                 .doing(doing)?;
             for part in parts {
                 let text = "INSERT INTO catalog_contents (org, version, part, hash) VALUES ($1, $2, $3, $4)";
                 let query = sqlx::query(text).bind(org.0).bind(version.version.0).bind(&part.name).bind(&part.hash[..]);
-                query.execute(&mut **db).await.doing(doing)?;
+                query.execute(&mut *db).await.doing(doing)?;
             }
         });
         Ok(())

@@ -9,7 +9,7 @@ use crate::ledger::seal::BlockHash;
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
 use crate::store::sql::{
-    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small,
+    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text,
 };
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
@@ -58,7 +58,7 @@ const ENTRIES: Table<34> = Table {
         big("product"),
         big("debit"),
         big("credit"),
-        bytes("currency"),
+        text("currency"),
         big("micro"),
         int("femto"),
         int("yocto"),
@@ -92,14 +92,14 @@ impl Write {
     pub async fn insert_entries(&mut self, org: Org, entries: &[Entry]) -> Result<(), StoreError> {
         let items: Vec<Vec<u8>> = entries.iter().map(|entry| bytes_of(&entry.items)).collect();
         let rows = entries.iter().zip(&items).map(|(entry, items)| values(org, entry, items));
-        self.insert(&ENTRIES, rows).await.doing("write entries")
+        self.insert(&ENTRIES, rows, "write entries").await
     }
 
     /// All entries of these events, in the order in which they were booked.
     pub async fn entries_of_events(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
         let text = of_events();
-        let mut found = rows_in!(&mut self.db, db => &mut **db, text, org, &numbers, entry, "read entries").await?;
+        let mut found = rows_in!(self.db().await?, db => &mut *db, text, org, &numbers, entry, "read entries").await?;
         found.sort_by_key(|entry| entry.sequence);
         Ok(found)
     }

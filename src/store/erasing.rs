@@ -26,8 +26,8 @@ impl Write {
     /// The names of a kind, with their texts.
     pub async fn names_of_kind(&mut self, org: Org, kind: NameKind) -> Result<Vec<(NameId, String)>, StoreError> {
         let text = "SELECT name, text FROM names WHERE org = $1 AND kind = $2 AND text IS NOT NULL ORDER BY name";
-        on!(&mut self.db, db => {
-            let rows = sqlx::query(text).bind(org.0).bind(kind as i64).fetch_all(&mut **db).await.doing("read names")?;
+        on!(self.db().await?, db => {
+            let rows = sqlx::query(text).bind(org.0).bind(kind as i64).fetch_all(&mut *db).await.doing("read names")?;
             rows.iter().map(|row| Ok((NameId(row.int(0)?), row.text(1)?))).collect::<Result<_, sqlx::Error>>().doing("read names")
         })
     }
@@ -36,14 +36,14 @@ impl Write {
     pub async fn erase_names(&mut self, org: Org, names: &[NameId]) -> Result<(), StoreError> {
         let doing = "erase names";
         for name in names {
-            on!(&mut self.db, db => {
+            on!(self.db().await?, db => {
                 let query = sqlx::query("UPDATE names SET text = NULL, salt = $3 WHERE org = $1 AND name = $2 AND text IS NOT NULL");
-                query.bind(org.0).bind(name.0).bind(&[0_u8; 16][..]).execute(&mut **db).await.doing(doing)?;
+                query.bind(org.0).bind(name.0).bind(&[0_u8; 16][..]).execute(&mut *db).await.doing(doing)?;
             });
         }
-        on!(&mut self.db, db => {
+        on!(self.db().await?, db => {
             let query = sqlx::query("UPDATE books SET erased_names = erased_names + $2 WHERE org = $1");
-            query.bind(org.0).bind(names.len() as i64).execute(&mut **db).await.map(drop).doing(doing)
+            query.bind(org.0).bind(names.len() as i64).execute(&mut *db).await.map(drop).doing(doing)
         })
     }
 
@@ -51,14 +51,14 @@ impl Write {
     pub async fn erase_from_rejected(&mut self, org: Org, erased: &str) -> Result<u64, StoreError> {
         // As a whole text of the JSON that was sent: a short name is part of many words.
         let quoted = serde_json::to_string(erased).unwrap_or_default();
-        let place = if matches!(self.db, Either::Sqlite(_)) { "instr(body, $2)" } else { "position($2 in body)" };
+        let place = if self.is_sqlite() { "instr(body, $2)" } else { "position($2 in body)" };
         let text = format!(
             "UPDATE rejected SET body = NULL, source = NULLIF(source, $3), event_id = NULLIF(event_id, $3)
               WHERE org = $1 AND (source = $3 OR event_id = $3 OR (body IS NOT NULL AND {place} > 0))"
         );
-        on!(&mut self.db, db => {
+        on!(self.db().await?, db => {
             let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).bind(&quoted).bind(erased);
-            query.execute(&mut **db).await.map(|done| done.rows_affected()).doing("erase from what was rejected")
+            query.execute(&mut *db).await.map(|done| done.rows_affected()).doing("erase from what was rejected")
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::id::{EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::names::Names;
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
@@ -46,12 +46,12 @@ impl Write {
                 small("state"),
                 big("about"),
                 big("source"),
-                bytes("id"),
+                text("id"),
                 bytes("content"),
                 bytes("body"),
             ],
         };
-        self.insert(&EVENTS, events.iter().map(|event| values(org, event))).await.doing("write events")
+        self.insert(&EVENTS, events.iter().map(|event| values(org, event)), "write events").await
     }
 
     /// All revisions of these events, the first ones first.
@@ -74,7 +74,7 @@ impl Write {
 
     async fn events(&mut self, org: Org, which: &str, numbers: &[EventNumber]) -> Result<Vec<EventRow>, StoreError> {
         let numbers: Vec<i64> = numbers.iter().map(|event| event.0).collect();
-        rows_in!(&mut self.db, db => &mut **db, which, org, &numbers, event_row, "read events").await
+        rows_in!(self.db().await?, db => &mut *db, which, org, &numbers, event_row, "read events").await
     }
 
     /// Of these events what stands, and what says exactly one of these things; the first revisions first. An id under which
@@ -89,11 +89,11 @@ impl Write {
         found.append(&mut self.events(org, CLAIMS, &numbers).await?);
         let numbers: Vec<i64> = numbers.iter().map(|event| event.0).collect();
         let newest: HashMap<EventNumber, u32> =
-            rows_in!(&mut self.db, db => &mut **db, NEWEST, org, &numbers, newest, "read events").await?.into_iter().collect();
+            rows_in!(self.db().await?, db => &mut *db, NEWEST, org, &numbers, newest, "read events").await?.into_iter().collect();
         for (event, content) in events.iter().filter(|(event, _)| newest.contains_key(event)) {
-            on!(&mut self.db, db => {
+            on!(self.db().await?, db => {
                 let query = sqlx::query(SAME).bind(org.0).bind(event.0).bind(&content[..]);
-                for row in query.fetch_all(&mut **db).await.doing("read events")? {
+                for row in query.fetch_all(&mut *db).await.doing("read events")? {
                     found.push(event_row(&row).doing("read events")?);
                 }
             });

@@ -4,7 +4,7 @@
 use crate::id::{NameId, Org, OwnerId, ProductId};
 use crate::ledger::Chart;
 use crate::ledger::seal::{Dimensions, State, name_hash};
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, narrow, on, rows_in, small};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, narrow, on, rows_in, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
 use sqlx::AssertSqlSafe;
@@ -103,9 +103,9 @@ impl Write {
         for list in lists(texts) {
             let text =
                 format!("SELECT text, name FROM names WHERE org = $1 AND kind = $2 AND text IN ({})", in_list(3, list.len()));
-            on!(&mut self.db, db => {
+            on!(self.db().await?, db => {
                 let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(kind as i64);
-                let rows = list.iter().fold(query, |query, text| query.bind(text)).fetch_all(&mut **db).await.doing("look for names")?;
+                let rows = list.iter().fold(query, |query, text| query.bind(text)).fetch_all(&mut *db).await.doing("look for names")?;
                 for row in rows {
                     found.insert(row.text(0).doing("look for names")?, NameId(row.int(1).doing("look for names")?));
                 }
@@ -117,14 +117,14 @@ impl Write {
     pub async fn insert_names(&mut self, org: Org, names: &[NewName]) -> Result<(), StoreError> {
         const NAMES: Table<6> = Table {
             name: "names",
-            columns: [int("org"), big("name"), small("kind"), bytes("text"), bytes("salt"), bytes("hash")],
+            columns: [int("org"), big("name"), small("kind"), text("text"), bytes("salt"), bytes("hash")],
         };
         let hashes: Vec<[u8; 32]> = names.iter().map(NewName::hash).collect();
         let rows = names.iter().zip(&hashes).map(|(name, hash)| {
             let (number, kind) = (Value::Int(name.name.0), Value::Int(name.kind as i64));
             [Value::Int(org.0), number, kind, Value::Text(&name.text), Value::Blob(&name.salt), Value::Blob(hash)]
         });
-        self.insert(&NAMES, rows).await.doing("write names")
+        self.insert(&NAMES, rows, "write names").await
     }
 
     pub async fn find_owner(&mut self, org: Org, dimensions: &Dimensions) -> Result<Option<OwnerId>, StoreError> {
@@ -147,9 +147,9 @@ impl Write {
         org: Org,
         dimensions: &Dimensions,
     ) -> Result<Option<i64>, StoreError> {
-        on!(&mut self.db, db => {
+        on!(self.db().await?, db => {
             let query = dimensions.iter().fold(sqlx::query(text).bind(org.0), |query, dimension| query.bind(*dimension));
-            let row = query.fetch_optional(&mut **db).await.doing("look for dimensions")?;
+            let row = query.fetch_optional(&mut *db).await.doing("look for dimensions")?;
             row.map(|row| row.int(0)).transpose().doing("look for dimensions")
         })
     }
@@ -169,9 +169,7 @@ impl Write {
                 big("environment"),
             ],
         };
-        self.insert(&OWNERS, owners.iter().map(|(owner, dimensions)| row_of(org, owner.0, dimensions)))
-            .await
-            .doing("write owners")
+        self.insert(&OWNERS, owners.iter().map(|(owner, dimensions)| row_of(org, owner.0, dimensions)), "write owners").await
     }
 
     pub async fn insert_products(&mut self, org: Org, products: &[(ProductId, Dimensions)]) -> Result<(), StoreError> {
@@ -190,7 +188,7 @@ impl Write {
             ],
         };
         let rows = products.iter().map(|(product, dimensions)| row_of(org, product.0, dimensions));
-        self.insert(&PRODUCTS, rows).await.doing("write products")
+        self.insert(&PRODUCTS, rows, "write products").await
     }
 }
 

@@ -9,9 +9,10 @@
 mod index;
 
 use crate::id::Org;
-use crate::store::sql::{Columns, Either, Table, Value, big, bytes, exactly, in_list, insert, int, lists};
+use crate::store::sql::{Columns, Either, Gathered, Table, Value, big, bytes, exactly, in_list, int, lists};
 use crate::store::{Doing, Store, StoreError, Write};
 use index::{Filter, Frozen, Hot, Index, Look, Run};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqliteConnection, SqlitePool};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -163,27 +164,24 @@ impl Secret {
 impl Write {
     /// What each key stands for already.
     pub async fn find_once(&mut self, org: Org, keys: &[OnceKey]) -> Result<Vec<Option<i64>>, StoreError> {
-        match &mut self.db {
-            Either::Sqlite(tx) => {
-                let work = self.once.as_mut().expect("a transaction on SQLite holds the index");
-                work.find(tx, keys).await
-            }
+        match self.db_and_keys().await? {
+            Either::Sqlite((db, work)) => work.find(db, keys).await,
             Either::Postgres(tx) => found_in_table(tx, org, keys).await,
         }
     }
 
     /// Remembers keys that [`Write::find_once`] did not find; at most once in a transaction, with all of its keys.
     pub async fn remember_once(&mut self, keys: &[(Org, OnceKey, i64)]) -> Result<(), StoreError> {
+        const ONCE: Table<3> = Table { name: "once", columns: [int("org"), bytes("key"), big("value")] };
         if keys.is_empty() {
             return Ok(());
         }
-        if let Either::Sqlite(tx) = &mut self.db {
-            let work = self.once.as_mut().expect("a transaction on SQLite holds the index");
-            return work.remember(tx, keys).await;
+        if let Some((gathered, work)) = self.gathered() {
+            work.remember(gathered, keys);
+            return Ok(());
         }
-        const ONCE: Table<3> = Table { name: "once", columns: [int("org"), bytes("key"), big("value")] };
         let rows = keys.iter().map(|(org, key, value)| [Value::Int(org.0), Value::Blob(&key.0), Value::Int(*value)]);
-        self.insert(&ONCE, rows).await.doing("remember keys")
+        self.insert(&ONCE, rows, "remember keys").await
     }
 }
 
@@ -221,9 +219,28 @@ impl OnceIndex {
     }
 }
 
+/// How far the database's log and runs go.
+#[derive(Clone, Copy)]
+struct Ends {
+    last_log: i64,
+    last_run: i64,
+    sealed: i64,
+}
+
+pub(crate) const ENDS: &str = "SELECT COALESCE((SELECT MAX(log) FROM once_log), 0), COALESCE((SELECT MAX(run) FROM once_run), 0),
+                                      (SELECT COUNT(*) FROM once_run WHERE sealed = 1)";
+
+impl Ends {
+    fn of(row: &impl Columns) -> Result<Ends, sqlx::Error> {
+        Ok(Ends { last_log: row.int(0)?, last_run: row.int(1)?, sealed: row.int(2)? })
+    }
+}
+
 /// One transaction's share of the index: it holds the lock, and what will be true if it commits.
 pub(crate) struct OnceWork {
     guard: OwnedMutexGuard<OnceIndex>,
+    /// Where the log ended when the transaction locked its book; nobody else can have written to it since.
+    seen: Option<Ends>,
     pending: Pending,
 }
 
@@ -239,7 +256,12 @@ struct Pending {
 
 impl OnceWork {
     pub(crate) fn new(guard: OwnedMutexGuard<OnceIndex>) -> OnceWork {
-        OnceWork { guard, pending: Pending::default() }
+        OnceWork { guard, seen: None, pending: Pending::default() }
+    }
+
+    pub(crate) fn saw(&mut self, ends: &SqliteRow) -> Result<(), sqlx::Error> {
+        self.seen = Some(Ends::of(ends)?);
+        Ok(())
     }
 
     pub(crate) fn after_commit(mut self, committed: bool) {
@@ -305,15 +327,11 @@ impl OnceWork {
 
     /// Reads on where another process has written, or everything anew where its runs are not ours.
     async fn catch_up(&mut self, db: &mut SqliteConnection) -> Result<(), StoreError> {
-        let row = sqlx::query(
-            "SELECT COALESCE((SELECT MAX(log) FROM once_log), 0), COALESCE((SELECT MAX(run) FROM once_run), 0),
-                    (SELECT COUNT(*) FROM once_run WHERE sealed = 1)",
-        )
-        .fetch_one(&mut *db)
-        .await
-        .doing("compare the key log")?;
-        let (last_log, last_run, sealed) =
-            row.int(0).and_then(|log| Ok((log, row.int(1)?, row.int(2)?))).doing("compare the key log")?;
+        let doing = "compare the key log";
+        let Ends { last_log, last_run, sealed } = match self.seen {
+            Some(seen) => seen,
+            None => Ends::of(&sqlx::query(ENDS).fetch_one(&mut *db).await.doing(doing)?).doing(doing)?,
+        };
         let ours = &mut *self.guard;
         if ours.stale || (last_run, sealed) != (ours.last_run, ours.sealed) || last_log < ours.last_log {
             *ours = load(db, ours.run_keys).await?;
@@ -328,7 +346,7 @@ impl OnceWork {
         Ok(())
     }
 
-    async fn remember(&mut self, db: &mut SqliteConnection, keys: &[(Org, OnceKey, i64)]) -> Result<(), StoreError> {
+    fn remember(&mut self, gathered: &mut Gathered<sqlx::Sqlite>, keys: &[(Org, OnceKey, i64)]) {
         let ours = &mut *self.guard;
         let log = ours.last_log + 1;
         self.pending.keys = keys.iter().map(|(_, key, value)| (key.0, *value)).collect();
@@ -337,17 +355,13 @@ impl OnceWork {
         let mut bytes = Vec::with_capacity(keys.len() * index::WIDTH);
         index::write_keys(&self.pending.keys, &mut bytes);
         if ours.tail.rows + 1 >= TAIL_ROWS {
-            sqlx::query("DELETE FROM once_log WHERE log > $1 AND log < $2")
-                .bind(ours.tail.after)
-                .bind(log)
-                .execute(&mut *db)
-                .await
-                .doing("fold the key log")?;
+            let between = [Value::Int(ours.tail.after), Value::Int(log)];
+            gathered.run("DELETE FROM once_log WHERE log > ? AND log < ?", &between);
             let folded = [&ours.tail.keys[..], &bytes].concat();
-            insert_log(db, log, &folded).await?;
+            insert_log(gathered, log, &folded);
             self.pending.tail = Some(Tail { after: log, ..Tail::default() });
         } else {
-            insert_log(db, log, &bytes).await?;
+            insert_log(gathered, log, &bytes);
             let tail = &ours.tail;
             // Large rows need no folding; they only end the row of small ones.
             self.pending.tail = Some(if keys.len() > 16 {
@@ -358,66 +372,49 @@ impl OnceWork {
         }
 
         if ours.index.frozen.is_some() {
-            self.write_pages(db, keys.len()).await
+            self.write_pages(gathered, keys.len());
         } else if ours.index.hot.len() + keys.len() >= ours.run_keys {
-            self.freeze(db, log).await
-        } else {
+            self.freeze(gathered, log);
+        } else if ours.sealed > 0 {
             // The log of sealed runs goes bit by bit.
             let sealed_until = "SELECT COALESCE(MAX(log_until), 0) FROM once_run WHERE sealed = 1";
             let oldest = format!("SELECT log FROM once_log WHERE log <= ({sealed_until}) ORDER BY log LIMIT 4");
-            let text = format!("DELETE FROM once_log WHERE log IN ({oldest})");
-            match ours.sealed {
-                0 => Ok(()),
-                _ => sqlx::query(AssertSqlSafe(text)).execute(&mut *db).await.map(drop).doing("trim the key log"),
-            }
+            gathered.run(&format!("DELETE FROM once_log WHERE log IN ({oldest})"), &[]);
         }
     }
 
-    async fn freeze(&mut self, db: &mut SqliteConnection, log: i64) -> Result<(), StoreError> {
+    fn freeze(&mut self, gathered: &mut Gathered<sqlx::Sqlite>, log: i64) {
         let run = self.guard.last_run + 1;
         let keys = (self.guard.index.hot.len() + self.pending.keys.len()) as i64;
         self.pending.freezes = Some(run);
         self.pending.tail = Some(Tail { after: log, ..Tail::default() });
-        sqlx::query("INSERT INTO once_run (run, log_until, keys, sealed) VALUES ($1, $2, $3, 0)")
-            .bind(run)
-            .bind(log)
-            .bind(keys)
-            .execute(db)
-            .await
-            .map(drop)
-            .doing("start a run of keys")
+        let values = [Value::Int(run), Value::Int(log), Value::Int(keys)];
+        gathered.run("INSERT INTO once_run (run, log_until, keys, sealed) VALUES (?, ?, ?, 0)", &values);
     }
 
     /// Writes the next pages of the frozen run: four keys for every new one, so that it is done long before the hot map is
     /// full again.
-    async fn write_pages(&mut self, db: &mut SqliteConnection, new_keys: usize) -> Result<(), StoreError> {
-        let Some(frozen) = &mut self.guard.index.frozen else { return Ok(()) };
+    fn write_pages(&mut self, gathered: &mut Gathered<sqlx::Sqlite>, new_keys: usize) {
+        const PAGES: Table<2> = Table { name: "once_page", columns: [big("page"), bytes("data")] };
+
+        let Some(frozen) = &mut self.guard.index.frozen else { return };
         let (run, from) = (frozen.run, frozen.next_bucket);
-        let Some(sorted) = frozen.sorted() else { return Ok(()) };
+        let Some(sorted) = frozen.sorted() else { return };
         let until = sorted.buckets().min(from + (new_keys / 16).max(8));
         let pages: Vec<(i64, Vec<u8>)> =
             (from..until).map(|bucket| (index::page_number(run, bucket), sorted.page(bucket))).collect();
-        const PAGES: Table<2> = Table { name: "once_page", columns: [big("page"), bytes("data")] };
-        insert::<sqlx::Sqlite, 2>(db, &PAGES, pages.iter().map(|(page, data)| [Value::Int(*page), Value::Blob(data)]))
-            .await
-            .doing("write a run of keys")?;
+        gathered.insert(&PAGES, pages.iter().map(|(page, data)| [Value::Int(*page), Value::Blob(data)]));
         if until == sorted.buckets() {
-            sqlx::query("UPDATE once_run SET sealed = 1, filter = $2 WHERE run = $1")
-                .bind(run)
-                .bind(sorted.filter.bytes())
-                .execute(db)
-                .await
-                .doing("seal a run of keys")?;
+            let filter = sorted.filter.bytes();
+            gathered.run("UPDATE once_run SET sealed = 1, filter = ? WHERE run = ?", &[Value::Blob(&filter), Value::Int(run)]);
             self.pending.seals = true;
         }
         self.pending.next_bucket = Some(until);
-        Ok(())
     }
 }
 
-async fn insert_log(db: &mut SqliteConnection, log: i64, keys: &[u8]) -> Result<(), StoreError> {
-    let query = sqlx::query("INSERT INTO once_log (log, keys) VALUES ($1, $2)").bind(log).bind(keys);
-    query.execute(db).await.map(drop).doing("write the key log")
+fn insert_log(gathered: &mut Gathered<sqlx::Sqlite>, log: i64, keys: &[u8]) {
+    gathered.run("INSERT INTO once_log (log, keys) VALUES (?, ?)", &[Value::Int(log), Value::Blob(keys)]);
 }
 
 async fn log_after(db: &mut SqliteConnection, log: i64) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {

@@ -3,7 +3,7 @@
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Column as _, Database, Executor, IntoArguments, Row, TypeInfo, ValueRef};
+use sqlx::{Arguments, Column as _, Database, Row, TypeInfo, ValueRef};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -216,6 +216,7 @@ enum Width {
     Int,
     Big,
     /// Text and bytes go over the wire as they are.
+    Text,
     Bytes,
 }
 
@@ -231,104 +232,187 @@ pub(crate) const fn big(name: &'static str) -> Column {
     Column { name, width: Width::Big }
 }
 
+pub(crate) const fn text(name: &'static str) -> Column {
+    Column { name, width: Width::Text }
+}
+
 pub(crate) const fn bytes(name: &'static str) -> Column {
     Column { name, width: Width::Bytes }
 }
 
-/// The differences between the two drivers where many rows go in.
-pub(crate) trait Bulk: Database {
-    /// Rows per statement, the largest first; few distinct sizes keep the prepared statements in their cache.
-    const CHUNKS: [usize; 4];
-
-    fn placeholder(number: usize) -> String;
-    fn bind(arguments: &mut Self::Arguments, value: Value<'_>) -> Result<(), sqlx::Error>;
+/// What a transaction will write when it next goes to its database: statements with `?` where their parameters go, and the
+/// values of all of them.
+pub(crate) struct Gathered<D: Gathers> {
+    statements: Vec<Arc<str>>,
+    arguments: D::Arguments,
+    rows: usize,
 }
 
-impl Bulk for sqlx::Sqlite {
-    const CHUNKS: [usize; 4] = [64, 16, 4, 1];
-
-    fn placeholder(_: usize) -> String {
-        // A numbered parameter is looked up by its name for every value; a plain one is not.
-        "?".to_owned()
-    }
-
-    fn bind(arguments: &mut SqliteArguments, value: Value<'_>) -> Result<(), sqlx::Error> {
-        bind_any(arguments, value)
-    }
+/// The differences between the two drivers where rows go in.
+pub(crate) trait Gathers: Database {
+    /// A statement that inserts rows, of which there are not more than [`MOST_ROWS`].
+    fn insert<const N: usize>(table: &Table<N>, rows: &[[Value<'_>; N]], arguments: &mut Self::Arguments) -> Arc<str>;
+    fn bind(value: Value<'_>, arguments: &mut Self::Arguments);
+    /// All statements in one.
+    fn whole(statements: &[Arc<str>]) -> String;
 }
 
-impl Bulk for sqlx::Postgres {
-    const CHUNKS: [usize; 4] = [128, 32, 8, 1];
+/// Rows of one statement.
+pub(crate) const MOST_ROWS: usize = 64;
 
-    fn placeholder(number: usize) -> String {
-        format!("${number}")
-    }
-
-    fn bind(arguments: &mut PgArguments, value: Value<'_>) -> Result<(), sqlx::Error> {
-        bind_any(arguments, value)
+impl<D: Gathers> Default for Gathered<D> {
+    fn default() -> Gathered<D> {
+        Gathered { statements: Vec::new(), arguments: D::Arguments::default(), rows: 0 }
     }
 }
 
-fn bind_any<'v, A>(arguments: &mut A, value: Value<'v>) -> Result<(), sqlx::Error>
+impl<D: Gathers> Gathered<D> {
+    /// Takes rows; the first value of each is there.
+    pub fn insert<'v, const N: usize>(&mut self, table: &Table<N>, mut rows: impl ExactSizeIterator<Item = [Value<'v>; N]>) {
+        while rows.len() > 0 {
+            let rows: Vec<[Value<'v>; N]> = rows.by_ref().take(MOST_ROWS).collect();
+            self.statements.push(D::insert(table, &rows, &mut self.arguments));
+            self.rows += rows.len();
+        }
+    }
+
+    /// Takes a statement whose parameters are the values in their order.
+    pub fn run(&mut self, text: &str, values: &[Value<'_>]) {
+        values.iter().for_each(|value| D::bind(*value, &mut self.arguments));
+        self.statements.push(text.into());
+    }
+
+    /// It is time to write it, so that memory does not hold everything twice.
+    pub fn is_large(&self) -> bool {
+        self.rows >= MOST_ROWS
+    }
+
+    pub fn take(&mut self) -> Option<(String, D::Arguments)> {
+        let Gathered { statements, arguments, .. } = std::mem::take(self);
+        (!statements.is_empty()).then(|| (D::whole(&statements), arguments))
+    }
+}
+
+impl Gathers for sqlx::Sqlite {
+    fn insert<const N: usize>(table: &Table<N>, rows: &[[Value<'_>; N]], arguments: &mut SqliteArguments) -> Arc<str> {
+        rows.iter().flatten().for_each(|value| Self::bind(*value, arguments));
+        // Few sizes of statements have to be prepared: the rows that are left over have no values.
+        let size = rows.len().next_power_of_two();
+        (rows.len() * N..size * N).for_each(|_| Self::bind(Value::MaybeInt(None), arguments));
+        made::<Self, N>(table, size, rows.len() < size, || {
+            let row = format!("({})", ["?"; N].join(", "));
+            let values = vec![row; size].join(", ");
+            match rows.len() < size {
+                false => format!("VALUES {values}"),
+                true => format!("SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"),
+            }
+        })
+    }
+
+    fn bind(value: Value<'_>, arguments: &mut SqliteArguments) {
+        bind(value, arguments);
+    }
+
+    fn whole(statements: &[Arc<str>]) -> String {
+        statements.join(";")
+    }
+}
+
+impl Gathers for sqlx::Postgres {
+    /// A list for each column, so that the statement is the same however many rows there are.
+    fn insert<const N: usize>(table: &Table<N>, rows: &[[Value<'_>; N]], arguments: &mut PgArguments) -> Arc<str> {
+        for place in 0..N {
+            let values = rows.iter().map(|row| row[place]);
+            let added = match table.columns[place].width {
+                Width::Text => arguments.add(values.map(Value::text).collect::<Vec<Option<&str>>>()),
+                Width::Bytes => arguments.add(values.map(Value::bytes).collect::<Vec<Option<&[u8]>>>()),
+                _ => arguments.add(values.map(Value::number).collect::<Vec<Option<i64>>>()),
+            };
+            added.expect(ENCODES);
+        }
+        made::<Self, N>(table, 1, false, || {
+            let lists = table.columns.map(|column| match column.width {
+                Width::Text => "?::text[]",
+                Width::Bytes => "?::bytea[]",
+                _ => "?::bigint[]",
+            });
+            format!("SELECT * FROM unnest({})", lists.join(", "))
+        })
+    }
+
+    fn bind(value: Value<'_>, arguments: &mut PgArguments) {
+        bind(value, arguments);
+    }
+
+    /// All but the last as parts of the last: PostgreSQL takes one statement at a time.
+    fn whole(statements: &[Arc<str>]) -> String {
+        let mut text = String::new();
+        let mut parameters = 0;
+        for (place, statement) in statements.iter().enumerate() {
+            let last = place + 1 == statements.len();
+            match place {
+                _ if last => text.push(' '),
+                0 => text.push_str("WITH part_0 AS ("),
+                _ => text.push_str(&format!(", part_{place} AS (")),
+            }
+            let mut parts = statement.split('?');
+            text.push_str(parts.next().unwrap_or_default());
+            for part in parts {
+                parameters += 1;
+                text.push_str(&format!("${parameters}{part}"));
+            }
+            if !last {
+                text.push(')');
+            }
+        }
+        text
+    }
+}
+
+const ENCODES: &str = "every number, text and bytes can be sent";
+
+fn bind<'v, A>(value: Value<'v>, arguments: &mut A)
 where
     A: Arguments,
-    i64: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
     Option<i64>: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
     &'v str: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
     &'v [u8]: sqlx::Encode<'v, A::Database> + sqlx::Type<A::Database>,
 {
-    match value {
-        Value::Int(value) => arguments.add(value),
+    let bound = match value {
+        Value::Int(value) => arguments.add(Some(value)),
         Value::MaybeInt(value) => arguments.add(value),
         Value::Text(value) => arguments.add(value),
         Value::Blob(value) => arguments.add(value),
-    }
-    .map_err(sqlx::Error::Encode)
+    };
+    bound.expect(ENCODES);
 }
 
-/// Inserts rows with as few statements as the chunk sizes allow.
-pub(crate) async fn insert<'v, DB, const N: usize>(
-    db: &mut DB::Connection,
-    table: &Table<N>,
-    rows: impl ExactSizeIterator<Item = [Value<'v>; N]> + Send,
-) -> Result<(), sqlx::Error>
-where
-    DB: Bulk,
-    DB::Arguments: IntoArguments<DB>,
-    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-{
-    let mut left = rows.len();
-    let mut rows = rows;
-    while left > 0 {
-        let chunk = DB::CHUNKS.into_iter().find(|chunk| *chunk <= left).expect("the smallest chunk is one row");
-        let mut arguments = DB::Arguments::default();
-        arguments.reserve(chunk * N, 0);
-        for row in rows.by_ref().take(chunk) {
-            for value in row {
-                DB::bind(&mut arguments, value)?;
-            }
+impl<'a> Value<'a> {
+    fn number(self) -> Option<i64> {
+        match self {
+            Value::Int(number) => Some(number),
+            Value::MaybeInt(number) => number,
+            Value::Text(_) | Value::Blob(_) => None,
         }
-        sqlx::query_with(AssertSqlSafe(insert_text::<DB, N>(table, chunk)), arguments).execute(&mut *db).await?;
-        left -= chunk;
     }
-    Ok(())
+
+    fn text(self) -> Option<&'a str> {
+        if let Value::Text(text) = self { Some(text) } else { None }
+    }
+
+    fn bytes(self) -> Option<&'a [u8]> {
+        if let Value::Blob(bytes) = self { Some(bytes) } else { None }
+    }
 }
 
-/// `INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)`, made once for each table and size. Safe: it holds no data.
-fn insert_text<DB: Bulk, const N: usize>(table: &Table<N>, rows: usize) -> Arc<str> {
-    type Made = HashMap<(&'static str, &'static str, usize), Arc<str>>;
+/// `INSERT INTO t (a, b) ..`, made once for each table, size and shape. Safe: it holds no data.
+fn made<D: Database, const N: usize>(table: &Table<N>, rows: usize, padded: bool, values: impl Fn() -> String) -> Arc<str> {
+    type Made = HashMap<(&'static str, &'static str, usize, bool), Arc<str>>;
     static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Default::default);
 
     let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let text = made.entry((DB::NAME, table.name, rows)).or_insert_with(|| {
-        let one_row = |row: usize| {
-            let values: Vec<_> = (0..N).map(|column| DB::placeholder(row * N + column + 1)).collect();
-            format!("({})", values.join(", "))
-        };
-        let values: Vec<_> = (0..rows).map(one_row).collect();
-        format!("INSERT INTO {} ({}) VALUES {}", table.name, columns(table), values.join(", ")).into()
-    });
-    text.clone()
+    let text = made.entry((D::NAME, table.name, rows, padded));
+    text.or_insert_with(|| format!("INSERT INTO {} ({}) {}", table.name, columns(table), values()).into()).clone()
 }
 
 fn columns<const N: usize>(table: &Table<N>) -> String {
@@ -369,7 +453,7 @@ fn write_binary(value: Value<'_>, width: Width, to: &mut Vec<u8>) -> Result<(), 
             let (length, fits) = match width {
                 Width::Small => (2, i16::try_from(number).is_ok()),
                 Width::Int => (4, i32::try_from(number).is_ok()),
-                Width::Big | Width::Bytes => (8, width == Width::Big),
+                Width::Big | Width::Text | Width::Bytes => (8, width == Width::Big),
             };
             if !fits {
                 return Err(sqlx::Error::Encode(format!("{number} does not fit its column").into()));

@@ -21,9 +21,9 @@ pub struct Reconciliation {
 impl Write {
     pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &str) -> Result<(), StoreError> {
         let text = "INSERT INTO statements (org, statement, body) VALUES ($1, $2, $3)";
-        on!(&mut self.db, db => {
+        on!(self.db().await?, db => {
             let query = sqlx::query(text).bind(org.0).bind(statement).bind(body.as_bytes());
-            query.execute(&mut **db).await.map(drop).doing("write a statement")
+            query.execute(&mut *db).await.map(drop).doing("write a statement")
         })
     }
 }

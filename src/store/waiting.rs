@@ -3,7 +3,7 @@
 
 use crate::id::{EventNumber, Org};
 use crate::rating::HeldReason;
-use crate::store::sql::{Columns, Table, Value, big, bytes, in_list, int, lists, narrow, on, rows_in, small};
+use crate::store::sql::{Columns, Table, Value, big, in_list, int, lists, narrow, on, rows_in, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Instant;
 use sqlx::AssertSqlSafe;
@@ -54,22 +54,22 @@ impl Write {
     pub async fn hold(&mut self, org: Org, held: &[HeldEvent]) -> Result<(), StoreError> {
         const HELD: Table<6> = Table {
             name: "held",
-            columns: [int("org"), big("event"), big("record"), small("reason"), bytes("detail"), big("held_at")],
+            columns: [int("org"), big("event"), big("record"), small("reason"), text("detail"), big("held_at")],
         };
         let rows = held.iter().map(|held| {
             let (event, record, reason) = (Value::Int(held.event.0), Value::Int(held.record), Value::Int(held.reason as i64));
             [Value::Int(org.0), event, record, reason, Value::Text(&held.detail), Value::Int(held.held_at.micros())]
         });
-        self.insert(&HELD, rows).await.doing("write held events")
+        self.insert(&HELD, rows, "write held events").await
     }
 
     pub async fn release(&mut self, org: Org, events: &[EventNumber]) -> Result<(), StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
         for list in lists(&numbers) {
             let text = format!("DELETE FROM held WHERE org = $1 AND event IN ({})", in_list(2, list.len()));
-            on!(&mut self.db, db => {
+            on!(self.db().await?, db => {
                 let query = list.iter().fold(sqlx::query(AssertSqlSafe(text)).bind(org.0), |query, event| query.bind(*event));
-                query.execute(&mut **db).await.doing("release held events")?;
+                query.execute(&mut *db).await.doing("release held events")?;
             });
         }
         Ok(())
@@ -78,32 +78,39 @@ impl Write {
     /// Those of the events that are on the list.
     pub async fn held_among(&mut self, org: Org, events: &[EventNumber]) -> Result<Vec<HeldEvent>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
-        rows_in!(&mut self.db, db => &mut **db, HELD_AMONG, org, &numbers, held_event, "read held events").await
+        rows_in!(self.db().await?, db => &mut *db, HELD_AMONG, org, &numbers, held_event, "read held events").await
     }
 
     pub async fn insert_conflicts(&mut self, org: Org, conflicts: &[Conflict]) -> Result<(), StoreError> {
         const CONFLICTS: Table<5> =
-            Table { name: "conflicts", columns: [int("org"), big("conflict"), big("event"), bytes("fields"), big("found_at")] };
+            Table { name: "conflicts", columns: [int("org"), big("conflict"), big("event"), text("fields"), big("found_at")] };
         let fields: Vec<String> = conflicts.iter().map(|conflict| conflict.fields.join(",")).collect();
         let rows = conflicts.iter().zip(&fields).map(|(conflict, fields)| {
             let (number, event) = (Value::Int(conflict.conflict), Value::Int(conflict.event.0));
             [Value::Int(org.0), number, event, Value::Text(fields), Value::Int(conflict.found_at.micros())]
         });
-        self.insert(&CONFLICTS, rows).await.doing("write conflicts")
+        self.insert(&CONFLICTS, rows, "write conflicts").await
     }
 
     /// Decides a conflict that is still open; says whether it was.
     pub async fn decide_conflict(&mut self, org: Org, conflict: i64, decision: &Decision) -> Result<bool, StoreError> {
         let text = "UPDATE conflicts SET decision = $3, decided_at = $4, decided_by = $5
                      WHERE org = $1 AND conflict = $2 AND decision IS NULL";
-        self.decide(text, org, conflict, decision).await.doing("decide a conflict")
+        self.decide(text, org, conflict, decision, "decide a conflict").await
     }
 
-    async fn decide(&mut self, text: &'static str, org: Org, number: i64, decision: &Decision) -> Result<bool, sqlx::Error> {
+    async fn decide(
+        &mut self,
+        text: &'static str,
+        org: Org,
+        number: i64,
+        decision: &Decision,
+        doing: &'static str,
+    ) -> Result<bool, StoreError> {
         let word = if decision.accepted { "accepted" } else { "dismissed" };
-        on!(&mut self.db, db => {
+        on!(self.db().await?, db => {
             let query = sqlx::query(text).bind(org.0).bind(number).bind(word).bind(decision.decided_at.micros());
-            query.bind(&decision.decided_by).execute(&mut **db).await.map(|done| done.rows_affected() == 1)
+            query.bind(&decision.decided_by).execute(&mut *db).await.map(|done| done.rows_affected() == 1).doing(doing)
         })
     }
 }
@@ -114,9 +121,9 @@ impl Write {
         let text = "INSERT INTO suspects (org, event, about, why, found_at) VALUES ($1, $2, $3, $4, $5)
                     ON CONFLICT (org, event) DO NOTHING";
         for suspect in suspects {
-            on!(&mut self.db, db => {
+            on!(self.db().await?, db => {
                 let query = sqlx::query(text).bind(org.0).bind(suspect.event.0).bind(suspect.about.0).bind(&suspect.why);
-                query.bind(suspect.found_at.micros()).execute(&mut **db).await.doing("write suspects")?;
+                query.bind(suspect.found_at.micros()).execute(&mut *db).await.doing("write suspects")?;
             });
         }
         Ok(())
@@ -126,7 +133,7 @@ impl Write {
     pub async fn decide_suspect(&mut self, org: Org, event: EventNumber, decision: &Decision) -> Result<bool, StoreError> {
         let text = "UPDATE suspects SET decision = $3, decided_at = $4, decided_by = $5
                      WHERE org = $1 AND event = $2 AND decision IS NULL";
-        self.decide(text, org, event.0, decision).await.doing("decide on a suspect")
+        self.decide(text, org, event.0, decision, "decide on a suspect").await
     }
 }
 
