@@ -124,6 +124,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/statements", get(reconciliations::statements).post(reconciliations::import))
         .route("/v1/statements/{id}", get(reconciliations::statement))
         .route("/v1/reconciliations", get(reconciliations::list).post(reconciliations::create))
+        .route("/v1/reconciliations/page", get(reconciliations::page::show))
         .route("/v1/reconciliations/{id}", get(reconciliations::show))
         .route("/v1/reconciliations/{id}/variances", get(reconciliations::variances))
         .route("/v1/reconciliations/{id}/true-ups", post(reconciliations::true_ups))

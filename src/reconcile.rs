@@ -38,6 +38,34 @@ impl Stated {
     }
 }
 
+/// Which statement tells of which days of a range: of each day the one that was received last, because a later word takes the
+/// place of an earlier one. Beside them the days that none tells of.
+pub fn told_by(statements: &[(i64, Stated)], account: Option<&str>, range: Period) -> Result<(Told, Vec<Period>), String> {
+    let mut telling = Vec::new();
+    for (number, stated) in statements.iter().filter(|(_, stated)| stated.account == account.unwrap_or_default()) {
+        telling.push((*number, Asked::default().period(stated)?));
+    }
+    let (mut told, mut untold): (Told, Vec<Period>) = (Vec::new(), Vec::new());
+    let mut day = range.from;
+    while day < range.until {
+        let next = Instant::from_micros(day.micros() + DAY).min(range.until);
+        let newest = telling.iter().filter(|(_, of)| of.from <= day && next <= of.until).max_by_key(|(number, _)| *number);
+        match (newest, told.last_mut(), untold.last_mut()) {
+            (Some((number, _)), Some((last, of)), _) if last == number && of.until == day => of.until = next,
+            (Some((number, _)), ..) => told.push((*number, Period { from: day, until: next })),
+            (None, _, Some(last)) if last.until == day => last.until = next,
+            (None, ..) => untold.push(Period { from: day, until: next }),
+        }
+        day = next;
+    }
+    Ok((told, untold))
+}
+
+/// Statements by number, and the days of which each tells.
+pub type Told = Vec<(i64, Period)>;
+
+const DAY: i64 = 86_400_000_000;
+
 /// What of a statement is compared, and what is still the same; what is not said is as [`Tolerance`] has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,5 +99,46 @@ impl Asked {
             return Err("tolerance: an amount from 0 on".to_owned());
         }
         Ok(Tolerance { accepted: accepted.unwrap_or(Amount::ZERO), ..Tolerance::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stated(account: &str, from: &str, until: &str) -> Stated {
+        let text = |text: &str| text.to_owned();
+        Stated {
+            statement: text("hash"),
+            provider: text("openrouter"),
+            form: text("activity"),
+            account: text(account),
+            from: format!("{from}T00:00:00Z"),
+            until: format!("{until}T00:00:00Z"),
+            lines: 1,
+            amount: text("1"),
+            currency: text("USD"),
+            asked: text("x"),
+            received_at: text("x"),
+        }
+    }
+
+    #[test]
+    fn of_each_day_the_statement_that_came_last_counts() {
+        let statements = [
+            (1, stated("", "2026-11-01", "2026-11-06")),
+            (2, stated("", "2026-11-02", "2026-11-03")),
+            (3, stated("key-7", "2026-11-01", "2026-12-01")),
+            (4, stated("", "2026-11-07", "2026-11-08")),
+        ];
+        let day = |text: &str| Instant::parse_date_or_instant(text).unwrap();
+        let range = Period { from: day("2026-11-01"), until: day("2026-11-10") };
+        let named = |period: &Period| format!("{} {}", &period.from.to_string()[8..10], &period.until.to_string()[8..10]);
+        let (told, untold) = told_by(&statements, None, range).unwrap();
+        let told: Vec<_> = told.iter().map(|(number, of)| format!("{number}: {}", named(of))).collect();
+        assert_eq!(told, ["1: 01 02", "2: 02 03", "1: 03 06", "4: 07 08"]);
+        assert_eq!(untold.iter().map(named).collect::<Vec<_>>(), ["06 07", "08 10"]);
+        let (told, untold) = told_by(&statements, Some("key-7"), range).unwrap();
+        assert!(told.len() == 1 && untold.is_empty(), "{told:?}");
     }
 }

@@ -6,9 +6,11 @@ pub mod answer;
 pub mod asked;
 pub mod delivery;
 pub mod fold;
+pub mod html;
 pub mod named;
 pub mod query;
 pub mod range;
+pub mod reconciliation;
 pub mod sheet;
 pub mod table;
 

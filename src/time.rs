@@ -21,6 +21,12 @@ pub struct Period {
     pub until: Instant,
 }
 
+impl Period {
+    pub fn holds(self, at: Instant) -> bool {
+        self.from <= at && at < self.until
+    }
+}
+
 /// Days of the week as bits, Monday the lowest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Weekdays(pub u8);

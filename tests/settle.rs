@@ -2,6 +2,7 @@
 //! came to, true-ups that end at the settled amount whatever comes between them, and what happens by itself.
 
 mod doors;
+mod page;
 mod purchases;
 mod scheduled;
 

@@ -1,19 +1,20 @@
 //! `statement` and `reconcile`: what the provider claims, and how the book differs from it.
 
+mod show;
+
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
+use crate::flow::reconcile::page::page_of;
 use crate::flow::reconcile::{Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::Amount;
 use crate::provider::openrouter::{Keys, Openrouter, Patience};
-use crate::reconcile::compare::{Cause, Class, Variance};
 use crate::reconcile::statement::Form;
 use crate::reconcile::{Asked, Stated};
 use crate::time::Instant;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -55,7 +56,10 @@ pub struct Fetch {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Reconcile {
+    #[command(subcommand)]
+    show: Option<Shown>,
     #[arg(long, default_value = PROVIDER)]
     provider: String,
     /// Only this statement [default: the newest of each range of days]
@@ -82,6 +86,12 @@ pub struct Reconcile {
     /// table, json or csv
     #[arg(long, default_value = "table")]
     format: String,
+}
+
+#[derive(Subcommand)]
+enum Shown {
+    /// A run, a month or any days on one page
+    Show(show::Show),
 }
 
 fn known(provider: &str) -> Outcome {
@@ -192,6 +202,9 @@ impl Fetch {
 
 impl Reconcile {
     pub async fn run(self, settings: &Settings) -> Outcome {
+        if let Some(Shown::Show(show)) = self.show {
+            return show.run(settings).await;
+        }
         known(&self.provider)?;
         let within = self.within.as_deref().map(Amount::parse).transpose();
         let within = within.map_err(|e| Failure::Usage(format!("--within: {e}")))?;
@@ -267,7 +280,7 @@ impl Reconcile {
                 );
             }
             "csv" => print!("{}", csv(run)),
-            _ => print!("{}", page(run)),
+            _ => print!("{}", page_of(run).to_text()),
         }
     }
 }
@@ -304,66 +317,5 @@ fn csv(run: &Reconciled) -> String {
             .collect();
         text += &(cells.join(",") + "\r\n");
     }
-    text
-}
-
-/// Variances of one cause that a page shows.
-const SHOWN: usize = 5;
-
-/// One page: what the statement says, what the book says, and every difference between them by its kind.
-pub fn page(run: &Reconciled) -> String {
-    use std::fmt::Write;
-    let (mut text, comparison) = (String::new(), &run.comparison);
-    let Stated { from, until, form, .. } = &run.stated;
-    let _ = writeln!(
-        text,
-        "{PROVIDER} from {from} until {until}, statement {} ({form}), the book up to block {}",
-        run.kept.statement, run.kept.block
-    );
-    let amount = |text: &mut String, name: &str, count: Option<u64>, amount: Amount| {
-        let count = count.map_or(String::new(), |count| count.to_string());
-        let _ = writeln!(text, "  {name:<18} {count:>9}  {:>28}", amount.to_string());
-    };
-    amount(&mut text, "book", None, comparison.book_total);
-    for class in Class::ALL {
-        let found = comparison.of(class);
-        if found.count > 0 {
-            amount(&mut text, class.name(), Some(found.count), found.amount);
-        }
-    }
-    amount(&mut text, "statement", None, comparison.statement_total);
-    amount(&mut text, "matched", Some(comparison.matched.count), comparison.matched.amount);
-    if !comparison.guesses.is_empty() {
-        let _ = writeln!(
-            text,
-            "  {} calls have no generation id and were matched by model, time and tokens: a guess",
-            comparison.guesses.len()
-        );
-    }
-    let outside: Vec<_> = comparison.outside(&run.tolerance).collect();
-    // By what probably made them, the dearest first; each cause is told once.
-    let mut causes: BTreeMap<(Class, Cause), Vec<&Variance>> = BTreeMap::new();
-    for variance in &outside {
-        causes.entry((variance.class, variance.cause)).or_default().push(variance);
-    }
-    let mut causes: Vec<_> = causes.into_iter().collect();
-    causes.sort_by_key(|(_, found)| Reverse(found.iter().map(|variance| variance.amount().abs()).sum::<Amount>()));
-    for ((class, cause), mut found) in causes {
-        let sum: Amount = found.iter().map(|variance| variance.amount()).sum();
-        let _ = writeln!(text, "\n  {}: {} of {sum}: {}", class.name(), found.len(), cause.in_words());
-        let _ = writeln!(text, "    next: {}", cause.next_step());
-        found.sort_by_key(|variance| Reverse(variance.amount().abs()));
-        for variance in found.iter().take(SHOWN) {
-            let model = variance.model.map_or("-", |name| comparison.names.text(name));
-            let day = variance.day.to_utc().date_naive();
-            let (here, there, amount) = (variance.expected, variance.observed, variance.amount());
-            let _ = writeln!(text, "    {day} {model}: {here} here, {there} there ({amount})");
-        }
-        if found.len() > SHOWN {
-            let _ = writeln!(text, "    ... and {} more; --format csv has them all", found.len() - SHOWN);
-        }
-    }
-    let residual: Amount = outside.iter().map(|variance| variance.amount()).sum();
-    let _ = writeln!(text, "  outside of the tolerance: {} variances, {residual}; run {}", outside.len(), run.kept.run);
     text
 }

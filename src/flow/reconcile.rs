@@ -5,6 +5,7 @@
 mod book;
 pub mod figures;
 pub mod money;
+pub mod page;
 pub mod scheduled;
 mod true_up;
 
@@ -15,7 +16,7 @@ use crate::ledger::decision::{canonical, what_was_decided};
 use crate::ledger::seal::State;
 use crate::ledger::{Account, PAYABLE};
 use crate::money::Amount;
-use crate::reconcile::compare::{Class, Comparison, Tolerance, Variance, compare};
+use crate::reconcile::compare::{CannotCompare, Class, Comparison, Said, Tally, Tolerance, Variance, compare};
 use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
 use crate::store::{Reconciliation, StoreError};
@@ -62,6 +63,10 @@ pub struct Reconciled {
     pub stated: Stated,
     pub statement: Statement,
     pub comparison: Comparison,
+    /// The same statement beside the book as it was without true-ups, where there are any.
+    pub before: Option<Comparison>,
+    pub true_ups: Tally,
+    pub said: Said,
     pub tolerance: Tolerance,
 }
 
@@ -159,18 +164,22 @@ impl Farthing {
         let period = wish.asked.period(&stated).map_err(FlowError::Refused)?;
         let tolerance = wish.asked.tolerance().map_err(FlowError::Refused)?;
         let until = self.book_until(org, wish.block).await?;
-        let book = self.book_against(org, &until, period, &stated, &statement).await?;
+        let book::Against { book, before, true_ups } = self.book_against(org, &until, period, &stated, &statement).await?;
         let asked = canonical(&wish.asked);
         let compared = in_background(move || {
-            let compared = compare(&book, &statement, period, &tolerance);
-            compared.map(|comparison| (comparison, statement))
+            let said = before.as_ref().unwrap_or(&book).said(period);
+            let before = before.map(|before| compare(&before, &statement, period, &tolerance)).transpose()?;
+            let comparison = compare(&book, &statement, period, &tolerance)?;
+            Ok::<_, CannotCompare>((comparison, before, said, statement))
         });
-        let (comparison, statement) = compared.await?.map_err(|e| FlowError::Refused(e.to_string()))?;
+        let (comparison, before, said, statement) = compared.await?.map_err(|e| FlowError::Refused(e.to_string()))?;
+        let earlier = before.as_ref().map_or(comparison.book_total, |before| before.book_total);
+        let true_ups = Tally { count: true_ups, amount: comparison.book_total - earlier };
         let identity = format!("{}\n{}\n{}\n{asked}", stated.statement, wish.statement, until.block);
         let run = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
         let summary = summary(&comparison, &tolerance).to_string();
         let kept = Reconciliation { run, statement: wish.statement, block: until.block, asked, summary, made_at: now() };
-        Ok(Reconciled { kept, stated, statement, comparison, tolerance })
+        Ok(Reconciled { kept, stated, statement, comparison, before, true_ups, said, tolerance })
     }
 
     /// A run made again from what was written down of it.

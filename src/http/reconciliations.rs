@@ -1,11 +1,14 @@
 //! Statements, and what comparing the book with them comes to.
 
+pub mod page;
+
 use super::answer::{Json, Page, Parameters, next_page, number, to_the_end};
 use super::caller::Known;
 use super::receive::read_text;
 use super::{App, Problem};
 use crate::flow::FlowError;
 use crate::flow::access::Scope;
+use crate::flow::reconcile::page::Shown;
 use crate::flow::reconcile::{Origin, Reconciled, TruedUp, Wish, told};
 use crate::id::BlockNumber;
 use crate::money::Amount;
@@ -15,6 +18,7 @@ use crate::store::Reconciliation;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -138,10 +142,25 @@ pub async fn list(State(service): App, known: Known, RawQuery(query): RawQuery) 
     Ok(Json(Page { items: runs.iter().map(RunBody::of).collect(), next: None }))
 }
 
-pub async fn show(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<RunBody>, Problem> {
+/// What a run came to, as it was written down; in any form but JSON the page of it.
+pub async fn show(
+    State(service): App,
+    known: Known,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let caller = known.may_everywhere(Scope::Read)?;
+    let mut parameters = Parameters::of(query.as_deref())?;
+    let form = page::Form::wanted(&mut parameters, &headers)?;
+    parameters.nothing_else()?;
+    if form != page::Form::Json {
+        let page = service.farthing.reconciliation_page(caller.org, &Shown::Run(id)).await?;
+        return page::answered(&page, form).await;
+    }
     let run = service.farthing.store.reconciliation(caller.org, &id).await?;
-    run.as_ref().map(|run| Json(RunBody::of(run))).ok_or_else(|| Problem::not_found(format!("there is no reconciliation {id}")))
+    let run = run.ok_or_else(|| Problem::not_found(format!("there is no reconciliation {id}")))?;
+    Ok(Json(RunBody::of(&run)).into_response())
 }
 
 pub async fn variances(

@@ -107,7 +107,7 @@ fn asked(parameters: &mut Parameters) -> Asked {
 
 /// Written on a thread that may wait, where even a panic of polars ends nothing but this answer.
 #[cfg(feature = "polars")]
-async fn to_parquet(table: crate::report::Table) -> Result<Vec<u8>, Problem> {
+pub async fn to_parquet(table: crate::report::Table) -> Result<Vec<u8>, Problem> {
     let failed = |why: String| {
         tracing::error!(error = why, "cannot write Parquet");
         Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "parquet", "The table could not be written as Parquet", why)

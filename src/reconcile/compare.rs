@@ -53,6 +53,31 @@ pub struct Booked {
     pub flags: Flags,
 }
 
+/// What is said of the calls of some days, as sums over those of which it is said: what was booked beside what the list and
+/// the provider's answers said of the same calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Said {
+    pub booked: Tally,
+    /// Without the calls with a key of one's own: what is rated and reported of these is the upstream's.
+    pub rated: Tally,
+    pub reported: Tally,
+}
+
+impl Book {
+    pub fn said(&self, period: Period) -> Said {
+        let mut said = Said::default();
+        for call in self.calls.iter().filter(|call| period.holds(call.at)) {
+            said.booked.add(call.requests, call.amount);
+            for (tally, amount) in [(&mut said.rated, call.rated), (&mut said.reported, call.reported)] {
+                if let Some(amount) = amount.filter(|_| !call.flags.has(Flags::BYOK)) {
+                    tally.add(call.requests, amount);
+                }
+            }
+        }
+        said
+    }
+}
+
 /// What is still the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tolerance {
@@ -94,6 +119,12 @@ pub struct Variance {
 pub struct Tally {
     pub count: u64,
     pub amount: Amount,
+}
+
+impl Tally {
+    pub fn add(&mut self, count: u64, amount: Amount) {
+        *self = Tally { count: self.count + count, amount: self.amount + amount };
+    }
 }
 
 /// What a comparison found.
@@ -153,10 +184,6 @@ pub fn compare(book: &Book, statement: &Statement, period: Period, tolerance: &T
     Ok(findings.finish())
 }
 
-fn is_within(period: Period, at: Instant) -> bool {
-    period.from <= at && at < period.until
-}
-
 /// A comparison while it is made.
 struct Findings<'a> {
     book: &'a Book,
@@ -213,7 +240,7 @@ impl<'a> Findings<'a> {
     }
 
     fn counts(&self, at: Instant) -> bool {
-        is_within(self.period, at)
+        self.period.holds(at)
     }
 
     fn translated(&self, name: Option<Name>) -> Option<Name> {
@@ -264,7 +291,7 @@ impl<'a> Findings<'a> {
             let size = |variance: &Variance| std::cmp::Reverse(variance.amount().abs());
             (a.day, a.class, size(a)).cmp(&(b.day, b.class, size(b))).then_with(|| first(a).cmp(&first(b)))
         });
-        let counts = |at: Instant| is_within(self.period, at);
+        let counts = |at: Instant| self.period.holds(at);
         let comparison = Comparison {
             period: self.period,
             statement_total: lines.iter().filter(|line| counts(line.at)).map(|line| line.amount).sum(),

@@ -2,6 +2,7 @@
 //! was adjusted added to the call that it is about. Nothing that was recorded after the block is looked at, not even a price
 //! list, so the same block is the same book for ever.
 
+use super::true_up::is_true_up;
 use super::{MOST, PROVIDER, payable};
 use crate::catalog::Catalog;
 use crate::flow::conflicts::standing;
@@ -32,6 +33,25 @@ pub(super) struct Until {
     version: Version,
 }
 
+/// The book's side of a comparison.
+pub(super) struct Against {
+    pub book: Book,
+    /// The same without true-ups, where there are any.
+    pub before: Option<Book>,
+    /// How many true-ups are of the days that are compared.
+    pub true_ups: u64,
+}
+
+/// An adjustment of what the provider is owed.
+struct Adjusted {
+    adjustment: Adjustment,
+    amount: Amount,
+    /// The event of the entry that it is about.
+    corrected: Option<EventNumber>,
+    record: EventNumber,
+    own: Sequence,
+}
+
 impl Farthing {
     /// The end of a block; of the head where none is named.
     pub(super) async fn book_until(&self, org: Org, block: Option<BlockNumber>) -> Result<Until, FlowError> {
@@ -57,7 +77,7 @@ impl Farthing {
         period: Period,
         stated: &Stated,
         statement: &Statement,
-    ) -> Result<Book, FlowError> {
+    ) -> Result<Against, FlowError> {
         let catalog = self.published(org, until.version).await?.catalog;
         let mut gathered = Gathered::new(Spelling::of(&catalog, statement), Share::of(stated, statement));
         if let Some(share) = &gathered.share {
@@ -65,8 +85,19 @@ impl Farthing {
         }
         let seen = seen(period, statement);
         self.gather_calls(org, until, seen, &mut gathered).await?;
-        self.gather_adjustments(org, until, seen, &mut gathered).await?;
-        Ok(gathered.book)
+        let adjusted = self.adjusted(org, until, seen).await?;
+        let any = adjusted.iter().any(|adjusted| is_true_up(&adjusted.adjustment));
+        let mut before = any.then(|| gathered.clone());
+        let mut true_ups = 0;
+        for adjusted in &adjusted {
+            let place = gathered.adjustment(adjusted);
+            if !is_true_up(&adjusted.adjustment) {
+                before.as_mut().map(|before| before.adjustment(adjusted));
+            } else if place.is_some_and(|place| period.holds(gathered.book.calls[place].at)) {
+                true_ups += 1;
+            }
+        }
+        Ok(Against { book: gathered.book, before: before.map(|before| before.book), true_ups })
     }
 
     async fn gather_calls(&self, org: Org, until: &Until, seen: Period, gathered: &mut Gathered<'_>) -> Result<(), FlowError> {
@@ -98,13 +129,9 @@ impl Farthing {
         Ok(())
     }
 
-    async fn gather_adjustments(
-        &self,
-        org: Org,
-        until: &Until,
-        seen: Period,
-        gathered: &mut Gathered<'_>,
-    ) -> Result<(), FlowError> {
+    /// What was adjusted of what the provider is owed, in order.
+    async fn adjusted(&self, org: Org, until: &Until, seen: Period) -> Result<Vec<Adjusted>, FlowError> {
+        let mut adjusted = Vec::new();
         for (record, adjustment) in self.adjusted_until(org, until).await? {
             let is_seen = seen.from <= adjustment.occurred_at && adjustment.occurred_at < seen.until;
             let Some(amount) = owed_by(&adjustment).filter(|_| is_seen) else { continue };
@@ -114,9 +141,9 @@ impl Farthing {
             };
             let entries = self.store.entries_of(org, record).await?;
             let own = entries.first().map_or(Sequence(0), |booked| booked.entry.sequence);
-            gathered.adjustment(&adjustment, amount, corrected, (record, own));
+            adjusted.push(Adjusted { adjustment, amount, corrected, record, own });
         }
-        Ok(())
+        Ok(adjusted)
     }
 
     /// All adjustments of the book up to there, and where they are recorded.
@@ -150,6 +177,7 @@ fn owed_by(adjustment: &Adjustment) -> Option<Amount> {
 }
 
 /// How the statement spells the models of a price list: it may know one by an alias.
+#[derive(Clone)]
 struct Spelling<'c> {
     catalog: &'c Catalog,
     /// By their places in the list.
@@ -190,6 +218,7 @@ impl<'c> Spelling<'c> {
 
 /// The part of a book that a statement of one key is about: what was sent with that key, and the generations that the
 /// statement names, whatever their events call the key.
+#[derive(Clone)]
 struct Share<'s> {
     key: &'s str,
     generations: HashSet<&'s str>,
@@ -207,6 +236,7 @@ impl<'s> Share<'s> {
 }
 
 /// The book on its way into a comparison.
+#[derive(Clone)]
 struct Gathered<'c> {
     book: Book,
     spelling: Spelling<'c>,
@@ -277,24 +307,20 @@ impl<'c> Gathered<'c> {
         Ok(())
     }
 
-    /// A true-up belongs to the call whose amount it corrects, one of a true-up to what that one stands for.
-    fn adjustment(
-        &mut self,
-        adjustment: &Adjustment,
-        amount: Amount,
-        corrected: Option<EventNumber>,
-        (record, own): (EventNumber, Sequence),
-    ) {
+    /// A true-up belongs to the call whose amount it corrects, one of a true-up to what that one stands for. Answers the place
+    /// of what it was added to, if it is of this book's share.
+    fn adjustment(&mut self, adjusted: &Adjusted) -> Option<usize> {
+        let Adjusted { adjustment, amount, corrected, record, own } = adjusted;
         let by_call = adjustment.about.call.as_ref().and_then(|call| self.by_call.get(&**call));
         let place = corrected.and_then(|event| self.by_event.get(&event)).or(by_call).copied();
         let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(None, adjustment.about.call.as_ref()));
         if place.is_none() && is_elsewhere {
-            return;
+            return None;
         }
-        self.by_event.insert(record, place.unwrap_or(self.book.calls.len()));
+        self.by_event.insert(*record, place.unwrap_or(self.book.calls.len()));
         if let Some(place) = place {
-            self.book.calls[place].amount += amount;
-            return;
+            self.book.calls[place].amount += *amount;
+            return Some(place);
         }
         let book = &mut self.book;
         let About { model, served_by, call, .. } = &adjustment.about;
@@ -303,7 +329,7 @@ impl<'c> Gathered<'c> {
             self.by_call.insert(call.to_string(), book.calls.len());
         }
         book.calls.push(Booked {
-            sequence: own,
+            sequence: *own,
             generation: call.as_ref().map(|call| book.ids.keep(call)),
             at: adjustment.occurred_at,
             model: model.map(|model| book.names.name(model)),
@@ -311,12 +337,13 @@ impl<'c> Gathered<'c> {
             tier: None,
             requests: 0,
             tokens: Tokens::default(),
-            amount,
+            amount: *amount,
             tools: Amount::ZERO,
             rated: None,
             reported: None,
             upstream: Amount::ZERO,
             flags: Flags::COUNTS_UNTOLD,
         });
+        Some(self.book.calls.len() - 1)
     }
 }

@@ -34,6 +34,11 @@ pub struct TruedUp {
 /// How the ids of true-ups begin; the line and the number follow.
 const TRUE_UP: &str = "true-up/";
 
+/// Whether an adjustment was made of a comparison.
+pub(super) fn is_true_up(adjustment: &Adjustment) -> bool {
+    adjustment.id.starts_with(TRUE_UP)
+}
+
 impl Farthing {
     /// Posts what lies outside of a run's tolerance. What was booked since the run was made is looked at first, so the same run
     /// twice posts nothing twice; what is left afterwards is a run of its own.
