@@ -402,8 +402,10 @@ impl Auditor {
             text += &format!("  - model: {model}\n    cards:\n");
             for (from, (input, output)) in cards {
                 let (year, month) = (from / 12, from % 12 + 1);
+                // Prices by chance look like slips of a unit now and then; the note says that they are none.
                 text += &format!(
-                    "      - {{from: {year:04}-{month:02}-01, input_per_token: \"0.{input:024}\", output_per_token: \"0.{output:024}\"}}\n"
+                    "      - {{from: {year:04}-{month:02}-01, note: \"{input} by lot\", input_per_token: \"0.{input:024}\", \
+                     output_per_token: \"0.{output:024}\"}}\n"
                 );
             }
         }
