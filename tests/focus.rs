@@ -12,7 +12,7 @@ use chrono::{DateTime, Datelike, Utc};
 use farthing::catalog::source::own;
 use farthing::flow::focus::{Exported, Wish};
 use farthing::flow::publish::{self, CatalogFiles, Note};
-use farthing::flow::{Farthing, now, rerate};
+use farthing::flow::{Farthing, now, periods, rerate};
 use farthing::focus::{self, Grain, Version, csv};
 use farthing::id::{NameId, Org};
 use farthing::ledger::{Entry, EntryKind};
@@ -71,7 +71,7 @@ impl Book {
         book.publish(&[CONTRACT]).await;
         book.rerate().await;
         book.send_some(150).await;
-        book.close_before("2026-04").await;
+        book.close("2026-03").await;
         book.send_some(150).await;
         book.publish(&[&CONTRACT.replace("0.9", "0.85")]).await;
         book.rerate().await;
@@ -90,13 +90,11 @@ impl Book {
         self.farthing.rerate(self.org, &wish, |_| {}).await.unwrap();
     }
 
-    /// Nothing lands before this month any more.
-    async fn close_before(&self, month: &str) {
-        let mut write = self.farthing.store.begin().await.unwrap();
-        let mut head = write.lock_heads(&[self.org]).await.unwrap().remove(0);
-        head.first_open = month.parse().unwrap();
-        write.move_head(&head).await.unwrap();
-        write.commit().await.unwrap();
+    /// Nothing lands in this month or before it any more.
+    async fn close(&self, month: &str) {
+        let (note, author) = (String::new(), "ann".to_owned());
+        let wish = periods::Wish { month: month.parse().unwrap(), accept_held: true, note, author };
+        self.farthing.close_period(self.org, &wish, |_, _| {}).await.unwrap();
     }
 
     async fn send(&mut self, events: &[Value]) {
@@ -365,7 +363,7 @@ fn a_row_is_a_correction_exactly_where_its_month_was_closed_when_it_was_booked()
         book.send(&[event("march", "2026-03-31T23:59:59.999Z", 1_000)]).await;
         book.publish(&[CONTRACT]).await;
         book.rerate().await;
-        book.close_before("2026-04").await;
+        book.close("2026-03").await;
         book.send(&[event("late", "2026-03-31T10:00:00Z", 2_000), event("april", "2026-04-01T00:00:00Z", 3_000)]).await;
         book.publish(&[&CONTRACT.replace("0.9", "0.8")]).await;
         book.rerate().await;
@@ -396,6 +394,17 @@ fn a_row_is_a_correction_exactly_where_its_month_was_closed_when_it_was_booked()
                 ["2026-04-01", "2026-04", "", "reversal", "-0.003", "0.9"],
             ]
         );
+        // Whoever delivers by month has the corrections in the file of the month after, and none in that of the closed one.
+        for (month, corrections) in [("2026-03", 0), ("2026-04", 3)] {
+            let wish = Wish { billed_in: Some(month.parse().unwrap()), ..Wish::default() };
+            let (delivered, _) = book.export(&wish, Version::V1_2).await;
+            let of_meter = delivered.iter().filter(|row| row["x_Meter"] == "input");
+            assert_eq!(of_meter.filter(|row| row["ChargeClass"] == "Correction").count(), corrections, "{month}");
+            assert!(delivered.iter().all(|row| row["BillingPeriodStart"].starts_with(month)));
+            assert!(
+                delivered.iter().all(|row| (row["ChargeClass"] == "Correction") != row["ChargePeriodStart"].starts_with(month))
+            );
+        }
     });
 }
 
