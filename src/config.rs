@@ -76,6 +76,9 @@ pub struct ServeFlags {
     /// Seconds a body may take to arrive [default: 60]
     #[arg(long, env = "FARTHING_BODY_TIMEOUT_S", value_name = "S")]
     body_timeout_s: Option<u64>,
+    /// Exports that are written over HTTP at once; the next one is told to come again [default: 4]
+    #[arg(long, env = "FARTHING_MAX_EXPORTS", value_name = "N")]
+    max_exports: Option<usize>,
     /// Days that rejected bodies are kept [default: 30]
     #[arg(long, env = "FARTHING_REJECTED_DAYS", value_name = "DAYS")]
     rejected_days: Option<u32>,
@@ -131,6 +134,7 @@ struct File {
     max_body_mb: Option<usize>,
     queue_mb: Option<usize>,
     body_timeout_s: Option<u64>,
+    max_exports: Option<usize>,
     rejected_days: Option<u32>,
     catch_up_days: Option<u32>,
     refresh: Option<String>,
@@ -223,6 +227,7 @@ impl Settings {
             limits: Limits {
                 body: max_body_mb << 20,
                 body_timeout: Duration::from_secs(serve.body_timeout_s.or(file.body_timeout_s).unwrap_or(60).max(1)),
+                exports: serve.max_exports.or(file.max_exports).unwrap_or(4).max(1),
             },
             queue_bytes: queue_mb << 20,
             jobs: Plan {

@@ -8,6 +8,7 @@ pub mod cells;
 pub mod digits;
 pub mod manifest;
 pub mod readback;
+pub mod scheduled;
 
 use crate::catalog::resolution::Layer;
 use crate::export::accounting::{Journal, Manner, Program};
@@ -18,6 +19,7 @@ use crate::ledger::{Chart, Entry, EntryKind};
 use crate::money::{Amount, Currency};
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One entry, with nothing in it that is not a number.
@@ -74,6 +76,8 @@ pub trait Cells {
     /// One of a few words that the program knows, and that need no escaping.
     fn word(&mut self, name: &'static str, word: &str);
     fn flag(&mut self, name: &'static str, value: bool);
+    /// What an event was called by whoever sent it.
+    fn event_id(&mut self, name: &'static str, event: Option<EventNumber>);
     /// A text of somebody's, by its number.
     fn name(&mut self, name: &'static str, text: Option<NameId>);
     /// The cells of [`OWNER`].
@@ -138,6 +142,7 @@ impl Row {
         cells.instant("recorded_at", self.sealed.recorded_at);
         cells.word("kind", self.kind.name());
         cells.integer("event", self.event.map(|event| event.0));
+        cells.event_id("event_id", self.event);
         cells.integer("turn", Some(i64::from(self.turn)));
         cells.integer("reverses", self.reverses.map(|reversed| reversed.0));
         cells.instant("occurred_at", self.occurred_at);
@@ -210,6 +215,8 @@ pub enum ColumnKind {
     Money,
     Instant,
     Word,
+    /// A text of which hardly any row has the same as another.
+    Text,
     Name,
     Flag,
 }
@@ -233,6 +240,9 @@ pub fn columns() -> Vec<(&'static str, ColumnKind)> {
         fn flag(&mut self, name: &'static str, _: bool) {
             self.0.push((name, ColumnKind::Flag));
         }
+        fn event_id(&mut self, name: &'static str, _: Option<EventNumber>) {
+            self.0.push((name, ColumnKind::Text));
+        }
         fn name(&mut self, name: &'static str, _: Option<NameId>) {
             self.0.push((name, ColumnKind::Name));
         }
@@ -254,9 +264,21 @@ pub struct Texts {
     names: Vec<Option<Arc<str>>>,
     owners: Vec<Option<Dimensions>>,
     products: Vec<Option<Dimensions>>,
+    /// Of the events of some rows only: nearly every row has another.
+    event_ids: HashMap<EventNumber, String>,
 }
 
 impl Texts {
+    /// The ids of the events of the rows that come next; those of the rows before are forgotten.
+    pub fn learn_event_ids(&mut self, ids: impl IntoIterator<Item = (EventNumber, String)>) {
+        self.event_ids.clear();
+        self.event_ids.extend(ids);
+    }
+
+    pub fn event_id(&self, event: EventNumber) -> Option<&str> {
+        self.event_ids.get(&event).map(String::as_str)
+    }
+
     pub fn learn_name(&mut self, name: NameId, text: &str) {
         put(&mut self.names, name.0, text.into());
     }
@@ -375,9 +397,9 @@ mod tests {
     #[test]
     fn no_two_columns_have_the_same_name() {
         let mut names: Vec<&str> = columns().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), 41 + Meter::COUNT);
+        assert_eq!(names.len(), 42 + Meter::COUNT);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 41 + Meter::COUNT);
+        assert_eq!(names.len(), 42 + Meter::COUNT);
     }
 }

@@ -5,8 +5,9 @@ pub mod focus;
 
 use crate::money::{Amount, PLACES};
 use crate::report::{Cells, Table};
+use crate::scratch::Scratch;
 use polars::prelude::*;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Writes a table to a file. Minimum and maximum statistics are off: polars writes wrong ones for decimals of mixed sign,
 /// and a reader that trusts them loses rows.
@@ -24,34 +25,9 @@ pub fn write_parquet(table: &Table, path: &Path) -> PolarsResult<()> {
 /// The same as bytes. The writer for files gives strings that every reader knows, so it is the only one that is used.
 pub fn to_parquet(table: &Table) -> PolarsResult<Vec<u8>> {
     let scratch = Scratch::new()?;
-    write_parquet(table, &scratch.file())?;
-    Ok(std::fs::read(scratch.file())?)
-}
-
-/// A directory that nobody else can read or guess, and that goes with this.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new() -> std::io::Result<Scratch> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-        let path = std::env::temp_dir().join(format!("farthing-{:032x}", u128::from_be_bytes(random)));
-        let mut directory = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
-        directory.create(&path)?;
-        Ok(Scratch(path))
-    }
-
-    pub fn file(&self) -> PathBuf {
-        self.0.join("file.parquet")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    let file = scratch.file("table.parquet");
+    write_parquet(table, &file)?;
+    Ok(std::fs::read(file)?)
 }
 
 fn data_frame(table: &Table) -> PolarsResult<DataFrame> {

@@ -35,7 +35,9 @@ pub use metrics::Metrics;
 pub use problem::Problem;
 
 use crate::flow::Farthing;
+use crate::flow::deliver::Job;
 use crate::flow::intake::Intake;
+use crate::flow::runs::Recurring;
 use crate::report::named::Named;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -45,17 +47,27 @@ use caller::Callers;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What every handler has at hand.
 pub struct Service {
     pub farthing: Arc<Farthing>,
     pub intake: Intake,
     pub limits: Limits,
-    pub reports: Vec<Named>,
+    pub work: Work,
     pub metrics: Metrics,
     callers: Callers,
+    /// A place for each export that may be written at once.
+    exports: Arc<Semaphore>,
     /// Set when the service begins to shut down: it is not ready any more.
     pub closing: AtomicBool,
+}
+
+/// What can be asked by name, and what happens by itself.
+pub struct Work {
+    pub reports: Vec<Named>,
+    pub jobs: Vec<Job>,
+    pub recurring: Vec<Recurring>,
 }
 
 /// How much one request may bring and how long it may take.
@@ -64,14 +76,17 @@ pub struct Limits {
     /// Bytes of a body, before and after decompression.
     pub body: usize,
     pub body_timeout: Duration,
+    /// Exports that are written at once.
+    pub exports: usize,
 }
 
 type App = axum::extract::State<Arc<Service>>;
 
 impl Service {
-    pub fn new(farthing: Arc<Farthing>, intake: Intake, limits: Limits, reports: Vec<Named>) -> Arc<Service> {
+    pub fn new(farthing: Arc<Farthing>, intake: Intake, limits: Limits, work: Work) -> Arc<Service> {
         let (metrics, callers) = (Metrics::default(), Callers::default());
-        Arc::new(Service { farthing, intake, limits, reports, metrics, callers, closing: AtomicBool::new(false) })
+        let exports = Arc::new(Semaphore::new(limits.exports));
+        Arc::new(Service { farthing, intake, limits, work, metrics, callers, exports, closing: AtomicBool::new(false) })
     }
 }
 

@@ -2,16 +2,16 @@
 //! several processes serve one database, a lease lets one of them do the work that need not be done twice. What is delivered
 //! is done exactly once: its runs are written down one by one (`flow/runs.rs`), and this only looks whether one is due.
 
-use crate::flow::deliver::{Job, jobs};
+use crate::flow::deliver::Job;
 use crate::flow::notices::Webhook;
 use crate::flow::reconcile::scheduled;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
+use crate::flow::runs::{FORGET, RECONCILE, REFRESH, Recurring, Whose};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
 use crate::provider::openrouter::{Keys, Openrouter, Patience};
 use crate::provider::{self, Client};
-use crate::report::named::Named;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, ScheduledTime};
 use crate::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,26 +38,33 @@ pub struct Reconcile {
     pub policy: scheduled::Policy,
 }
 
-/// Starts every job on its schedule.
-pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
-    tokio::spawn(forget(farthing.clone(), plan.rejected_days));
+/// Starts every job on its schedule; answers those that recur.
+pub fn start(farthing: &Arc<Farthing>, plan: Plan, jobs: &[Job]) -> Vec<Recurring> {
+    let nightly = Schedule::in_utc("10 3 * * *").expect("the schedule is written here");
+    let mut recurring = vec![Recurring { name: FORGET, schedule: nightly.clone(), whose: Whose::Server }];
+    tokio::spawn(forget(farthing.clone(), plan.rejected_days, nightly));
     tokio::spawn(look_for_unpriced(farthing.clone()));
     tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
+        recurring.push(Recurring { name: REFRESH, schedule: plan.refresh_schedule.clone(), whose: Whose::EachOrg });
         tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
     }
     match Keys::gather(|name| std::env::var(name).ok()) {
-        Ok(keys) if keys.management.is_some() => drop(tokio::spawn(reconcile(farthing.clone(), plan.reconcile, keys))),
+        Ok(keys) if keys.management.is_some() => {
+            let Reconcile { schedule, org, .. } = &plan.reconcile;
+            recurring.push(Recurring { name: RECONCILE, schedule: schedule.clone(), whose: Whose::Org(org.clone()) });
+            tokio::spawn(reconcile(farthing.clone(), plan.reconcile, keys));
+        }
         Ok(_) => {}
         Err(error) => tracing::error!(%error, "the book is not compared with OpenRouter's"),
     }
-    let jobs = jobs(reports);
     if !jobs.is_empty() {
         tokio::spawn(deliver(farthing.clone(), jobs.into(), plan.catch_up_days));
     }
     if let Some(webhook) = plan.webhook {
         tokio::spawn(tell(farthing.clone(), webhook));
     }
+    recurring
 }
 
 /// Days that notices are kept, and runs of jobs.
@@ -67,23 +74,32 @@ const RUN_DAYS: i64 = 400;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Forgets rejected bodies, notices and runs that are older than they are kept for, once a night.
-async fn forget(farthing: Arc<Farthing>, days: u32) {
-    let nightly = Schedule::in_utc("10 3 * * *").expect("the schedule is written here");
-    run_on(&nightly, "forget what is not kept", || {
+async fn forget(farthing: Arc<Farthing>, days: u32, nightly: Schedule) {
+    run_on(&nightly, FORGET, |time| {
         let farthing = farthing.clone();
         async move {
-            let days_ago = |days: i64| Instant::from_micros(now().micros() - days * 86_400_000_000);
-            let (mut rejected, mut runs) = (0, 0);
-            for (org, _) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
-                let before = days_ago(i64::from(days));
-                rejected += farthing.store.forget_rejected_before(org, before).await.map_err(|e| e.in_full())?;
-                runs += farthing.store.forget_runs_before(org, days_ago(RUN_DAYS)).await.map_err(|e| e.in_full())?;
+            let mut said = Vec::new();
+            for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
+                let forgotten = forget_of(&farthing, org, days);
+                let forgotten = farthing.noted(org, FORGET, &time, Duration::from_secs(600), forgotten).await?;
+                said.push(format!("{name}: {forgotten}"));
             }
             let notices = farthing.store.forget_notices_before(days_ago(NOTICE_DAYS)).await.map_err(|e| e.in_full())?;
-            Ok(format!("{rejected} rejected bodies, {notices} notices and {runs} runs of jobs forgotten"))
+            said.push(format!("{notices} notices forgotten"));
+            Ok(said.join("; "))
         }
     })
     .await;
+}
+
+async fn forget_of(farthing: &Farthing, org: Org, days: u32) -> Result<String, String> {
+    let rejected = farthing.store.forget_rejected_before(org, days_ago(i64::from(days))).await.map_err(|e| e.in_full())?;
+    let runs = farthing.store.forget_runs_before(org, days_ago(RUN_DAYS)).await.map_err(|e| e.in_full())?;
+    Ok(format!("{rejected} rejected bodies and {runs} runs of jobs forgotten"))
+}
+
+fn days_ago(days: i64) -> Instant {
+    Instant::from_micros(now().micros() - days * 86_400_000_000)
 }
 
 /// Tries held events again under a version they were not tried under, should whoever published it not have come to the end;
@@ -156,13 +172,13 @@ async fn refresh(farthing: Arc<Farthing>, refresh: Refresh, schedule: Schedule) 
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "lists cannot be fetched"),
     };
-    run_on(&schedule, REFRESH, || {
+    run_on(&schedule, REFRESH, |time| {
         let (farthing, client, refresh) = (farthing.clone(), client.clone(), refresh.clone());
         async move {
             if !leased(&farthing, REFRESH, Duration::from_secs(600)).await {
                 return Ok("another process does it".to_owned());
             }
-            let done = refresh_orgs(&farthing, &client, &refresh).await;
+            let done = refresh_orgs(&farthing, &client, &refresh, &time).await;
             // Whoever starts next need not wait until the lease ends by itself.
             leased(&farthing, REFRESH, Duration::ZERO).await;
             done
@@ -177,55 +193,59 @@ async fn reconcile(farthing: Arc<Farthing>, plan: Reconcile, keys: Keys) {
         Ok(books) => Arc::new(books),
         Err(error) => return tracing::error!(%error, "the book is not compared with OpenRouter's"),
     };
-    let work = || {
+    let work = |time: ScheduledTime| {
         let (farthing, plan, books) = (farthing.clone(), plan.clone(), books.clone());
         async move {
             if !leased(&farthing, RECONCILE, Duration::from_secs(3_600)).await {
                 return Ok("another process does it".to_owned());
             }
             let org = farthing.store.org(&plan.org).await.map_err(|e| e.in_full())?;
-            let done = farthing.reconcile_days(org, &books, &plan.policy).await;
+            let days = async {
+                let done = farthing.reconcile_days(org, &books, &plan.policy).await;
+                done.map(|lines| lines.join("; ")).map_err(|e| e.to_string())
+            };
+            let done = farthing.noted(org, RECONCILE, &time, Duration::from_secs(3_600), days).await;
             leased(&farthing, RECONCILE, Duration::ZERO).await;
-            done.map(|lines| lines.join("; ")).map_err(|e| e.to_string())
+            done
         }
     };
-    match work().await {
+    let started = now();
+    let local = started.to_utc().format("%Y-%m-%dT%H:%M:%S").to_string();
+    match work(ScheduledTime { at: started, local }).await {
         Ok(done) => tracing::info!(done, "the book was compared with OpenRouter's"),
         Err(error) => tracing::error!(error, "the book could not be compared with OpenRouter's"),
     }
     run_on(&plan.schedule, RECONCILE, work).await;
 }
 
-const RECONCILE: &str = "reconcile with openrouter";
-
-const REFRESH: &str = "refresh prices";
-
 /// Every org has its own catalog; one that fails does not keep the others from being refreshed.
-async fn refresh_orgs(farthing: &Farthing, client: &Client, refresh: &Refresh) -> Result<String, String> {
+async fn refresh_orgs(farthing: &Farthing, client: &Client, refresh: &Refresh, time: &ScheduledTime) -> Result<String, String> {
     let (mut done, mut failed) = (Vec::new(), false);
     for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
-        match farthing.refresh(org, client, refresh).await {
-            Ok(refreshed) => done.push(format!("{name}: {}", said(&refreshed))),
-            Err(e) => {
+        let work = async { said(&farthing.refresh(org, client, refresh).await.map_err(|e| e.to_string())?) };
+        match farthing.noted(org, REFRESH, time, Duration::from_secs(600), work).await {
+            Ok(said) => done.push(format!("{name}: {said}")),
+            Err(why) => {
                 failed = true;
-                done.push(format!("{name}: {e}"));
+                done.push(format!("{name}: {why}"));
             }
         }
     }
     if failed { Err(done.join("; ")) } else { Ok(done.join("; ")) }
 }
 
-fn said(refreshed: &Refreshed) -> String {
+/// What a refresh came to in words, or why it brought no prices.
+fn said(refreshed: &Refreshed) -> Result<String, String> {
     match refreshed {
-        Refreshed::Off => "off".to_owned(),
-        Refreshed::Unchanged => "nothing new".to_owned(),
+        Refreshed::Off => Ok("off".to_owned()),
+        Refreshed::Unchanged => Ok("nothing new".to_owned()),
         Refreshed::Published(published) => {
             let version = published.version.map_or(published.base, |version| version);
-            format!("{} changes published as version {version}", published.changes.len())
+            Ok(format!("{} changes published as version {version}", published.changes.len()))
         }
-        Refreshed::ToReview(published) => format!("{} changes wait for review", published.changes.len()),
-        Refreshed::Refused(why) => format!("refused: {}", why.lines().next().unwrap_or_default()),
-        Refreshed::Failed(why) => format!("failed, the prices in force stay: {why}"),
+        Refreshed::ToReview(published) => Ok(format!("{} changes wait for review", published.changes.len())),
+        Refreshed::Refused(why) => Err(format!("refused: {}", why.lines().next().unwrap_or_default())),
+        Refreshed::Failed(why) => Err(format!("failed, the prices in force stay: {why}")),
     }
 }
 
@@ -299,7 +319,7 @@ fn time_until(at: Instant) -> Duration {
 }
 
 /// Runs a job at each instant of its schedule, as long as the process lives.
-async fn run_on<F>(schedule: &Schedule, name: &str, job: impl Fn() -> F)
+async fn run_on<F>(schedule: &Schedule, name: &str, job: impl Fn(ScheduledTime) -> F)
 where
     F: Future<Output = Result<String, String>>,
 {
@@ -307,7 +327,7 @@ where
     while let Some(next) = schedule.after(last.max(now())).next() {
         last = next.at;
         tokio::time::sleep(time_until(next.at)).await;
-        match job().await {
+        match job(next).await {
             Ok(done) => tracing::info!(job = name, done, "a job ran"),
             Err(error) => tracing::error!(job = name, error, "a job failed; it runs again at its next time"),
         }

@@ -24,12 +24,13 @@ pub mod rating;
 pub mod ledger;
 pub mod reconcile;
 pub mod report;
-pub mod export;
 pub mod focus;
+pub mod export;
 // What waits: the database, the verbs, the doors.
 pub mod store;
 pub mod segment;
 pub mod provider;
+pub mod scratch;
 #[cfg(feature = "polars")]
 pub mod frame;
 pub mod flow;

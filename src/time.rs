@@ -172,6 +172,10 @@ impl Month {
         Month(self.0 + 1)
     }
 
+    pub const fn previous(self) -> Month {
+        Month(self.0 - 1)
+    }
+
     pub fn period(self) -> Period {
         Period { from: self.first_instant(), until: Month(self.0 + 1).first_instant() }
     }

@@ -24,8 +24,12 @@ impl Case {
 
     /// The job as a process of its own, with a log that leaves nothing out.
     fn command(&self) -> Command {
+        self.command_of("teams")
+    }
+
+    fn command_of(&self, job: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
-        command.args(["jobs", "run", "teams", "--at", "2026-01-01T06:00", "--reports"]).arg(self.database.directory());
+        command.args(["jobs", "run", job, "--at", "2026-01-01T06:00", "--reports"]).arg(self.database.directory());
         command.env("DATABASE_URL", &self.database.url).env("FARTHING_LOG", "debug");
         command.env("AWS_ENDPOINT_URL", &self.bucket.url).env("AWS_ALLOW_HTTP", "true").env("AWS_REGION", "eu-north-1");
         command.env("AWS_ACCESS_KEY_ID", "farthing").env("AWS_SECRET_ACCESS_KEY", SECRET);
@@ -109,4 +113,41 @@ fn a_process_that_is_killed_while_it_writes_leaves_its_run_to_the_next_one() {
     case.change_runs("UPDATE job_runs SET next_at = 0");
     let (code, said) = case.run();
     assert_eq!((code, case.bucket.objects().len()), (Some(0), 2), "{said}");
+}
+
+#[test]
+fn a_large_export_is_sent_in_parts_and_is_whole_in_the_bucket() {
+    use std::fmt::Write;
+    let case = Case::new();
+    let directory = case.database.directory();
+    let (mut events, user) = (String::new(), "u".repeat(400));
+    for number in 0..16_000 {
+        let event = serde_json::json!({"id": format!("e{number}"), "source": "gw", "occurred_at": "2025-12-03T10:00:00Z",
+            "provider": "openai", "model": "gpt-4o-mini", "user": user, "usage": {"input": number}});
+        writeln!(events, "{event}").unwrap();
+    }
+    std::fs::write(directory.join("events.ndjson"), events).unwrap();
+    let definition = "export: entries\nrange: last month\nschedule: 0 6 1 1 *\ndestination: s3://books\n";
+    std::fs::write(directory.join("books.yaml"), definition).unwrap();
+    let farthing = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        command.args(arguments).env("DATABASE_URL", &case.database.url).env("FARTHING_LOG", "error").current_dir(directory);
+        assert!(command.stdout(Stdio::null()).status().unwrap().success(), "{arguments:?}");
+    };
+    farthing(&["ingest", "events.ndjson"]);
+    let output = case.command_of("books").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    farthing(&["export", "entries", "-o", "by-hand.csv", "--from", "2025-12-01", "--until", "2026-01-01"]);
+    let by_hand = std::fs::read_to_string(directory.join("by-hand.csv")).unwrap();
+    assert!(by_hand.len() > 8 << 20, "{}", by_hand.len());
+    let objects = case.bucket.objects();
+    assert_eq!(objects.keys().filter(|name| name.starts_with("/books/main/books/2026-01-01T0600.")).count(), 3);
+    assert!(objects["/books/main/books/2026-01-01T0600.csv"] == by_hand);
+    let parts = case.bucket.asked().iter().filter(|head| head.contains("partNumber=")).count();
+    assert_eq!(parts, by_hand.len().div_ceil(8 << 20));
+    // Whoever comes after an attempt that delivered reads what is there and leaves it.
+    case.change_runs("UPDATE job_runs SET state = 'failed', next_at = 0");
+    let asked = case.bucket.asked().len();
+    assert!(case.command_of("books").status().unwrap().success());
+    assert!(case.bucket.asked()[asked..].iter().all(|head| head.starts_with("GET ")));
 }

@@ -213,6 +213,7 @@ fn row_says_the_entry(row: &BTreeMap<String, String>, entry: &Entry, sent: &Valu
     let cell = |name: &str| row.get(name).map_or("", String::as_str);
     assert_eq!(cell("sequence"), entry.sequence.to_string());
     assert_eq!(cell("event"), entry.event.unwrap().to_string());
+    assert_eq!(cell("event_id"), written(sent["id"].as_str().unwrap()));
     assert_eq!(cell("kind"), if entry.kind == EntryKind::Reversal { "reversal" } else { "charge" });
     for name in ["user", "team", "app", "model", "source"] {
         assert_eq!(cell(name), sent[name].as_str().map_or(String::new(), &written), "{name}");
@@ -705,4 +706,34 @@ fn an_export_that_breaks_off_does_not_look_like_a_complete_one() {
     // Where it fails before anything was sent, the answer says so.
     let answer = service.get("/v1/exports/entries?from=2026-03-01&until=2026-03-02&clock=recorded");
     assert_eq!(answer.status, 200, "nothing was recorded then, so nothing is read");
+}
+
+#[test]
+fn only_so_many_exports_are_written_at_once_and_the_next_one_is_told_to_come_again() {
+    use std::io::{Read, Write};
+    let shell = Shell::new(25_000);
+    let service = Service::start_with(&shell.database.url, &["--max-exports", "1"]);
+    let nothing = "/v1/exports/entries?until=2020-01-01";
+    assert_eq!(service.get(nothing).status, 200);
+    // Somebody asks for everything, and takes only the beginning of it.
+    let mut idle = std::net::TcpStream::connect(&service.address).unwrap();
+    let (address, key) = (&service.address, &service.key);
+    write!(idle, "GET /v1/exports/entries?format=ndjson HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n\r\n")
+        .unwrap();
+    let mut begun = [0; 15];
+    idle.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200 OK");
+    let busy = service.get(nothing);
+    assert_eq!((busy.status, busy.header("retry-after")), (503, Some("10")));
+    assert_eq!(busy.json()["type"], "/docs#exports-busy");
+    assert_eq!(busy.json()["detail"], "1 exports are being written, which is as many as there may be at once");
+    assert_eq!(service.get("/v1/exports/focus").status, 503, "it is the same book that is read");
+    assert_eq!(service.get("/v1/exports/focus?format=metadata").status, 200, "what reads no book needs no place");
+    assert_eq!(service.get("/v1/reports/spend").status, 200);
+    drop(idle);
+    let gone = std::time::Instant::now();
+    while service.get(nothing).status != 200 {
+        assert!(gone.elapsed() < std::time::Duration::from_secs(60));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

@@ -402,7 +402,7 @@ fn a_row_is_a_correction_exactly_where_its_month_was_closed_when_it_was_booked()
             assert_eq!(of_meter.filter(|row| row["ChargeClass"] == "Correction").count(), corrections, "{month}");
             assert!(delivered.iter().all(|row| row["BillingPeriodStart"].starts_with(month)));
             assert!(
-                delivered.iter().all(|row| (row["ChargeClass"] == "Correction") == !row["ChargePeriodStart"].starts_with(month))
+                delivered.iter().all(|row| (row["ChargeClass"] == "Correction") != row["ChargePeriodStart"].starts_with(month))
             );
         }
     });

@@ -1,6 +1,9 @@
 //! Reports that are written by themselves, on both databases: each time of a schedule once, whoever looks, whatever breaks
 //! off, and however long nothing ran.
 
+mod exports;
+mod recurring;
+
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::service::{Request, Service};
 use farthing::flow::deliver::{Job, Order, jobs};
@@ -450,7 +453,10 @@ fn the_command_line_lists_jobs_and_runs_one() {
         (Some(1), "farthing: teams (0 6 1 1 * UTC) has no time that is `2025-01-01T07:00` and has come\n")
     );
     let (code, error) = refused(&["jobs", "run", "users"]);
-    assert_eq!((code, error.as_str()), (Some(64), "farthing: no report with a schedule is called `users`; there are teams\n"));
+    assert_eq!(
+        (code, error.as_str()),
+        (Some(64), "farthing: no report or export with a schedule is called `users`; there are teams\n")
+    );
     std::fs::write(case.root.join("main/teams/blocked"), "").unwrap();
     std::fs::create_dir_all(case.root.join("main/teams/2024-01-01T0600.txt")).unwrap();
     let (code, error) = refused(&["jobs", "run", "teams", "--at", "2024-01-01T06:00"]);

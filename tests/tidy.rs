@@ -48,8 +48,8 @@ const CORE: [&str; 15] = [
     "ledger",
     "reconcile",
     "report",
-    "export",
     "focus",
+    "export",
 ];
 
 fn module(path: &str) -> &str {

@@ -1,10 +1,11 @@
-//! `jobs`: reports that are written by themselves: what became of them, and one more try.
+//! `jobs`: reports and exports that are written by themselves: what became of them, and one more try.
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
-use crate::flow::deliver::{Job, jobs};
+use crate::flow::deliver::{Job, all_jobs};
 use crate::flow::now;
-use crate::flow::report::named_reports;
+use crate::flow::report::definitions;
+use crate::flow::runs::RECURRING;
 use crate::store::{JobRun, RunState};
 use clap::Subcommand;
 
@@ -27,19 +28,29 @@ pub enum Jobs {
 
 impl Jobs {
     pub async fn run(self, settings: &Settings) -> Outcome {
-        let reports = named_reports(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
-        let jobs = jobs(&reports);
+        let definitions = definitions(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
+        let jobs = all_jobs(&definitions);
         let (farthing, org) = open(settings).await?;
         match self {
-            Jobs::List { .. } if jobs.is_empty() => println!("no report has a schedule"),
             Jobs::List { limit } => {
+                if jobs.is_empty() {
+                    println!("no report has a schedule, and no export is defined");
+                }
                 for job in &jobs {
                     println!("{}", headline(job));
                     farthing.store.runs(org, &job.name, limit).await?.iter().for_each(|run| println!("  {}", line(run)));
                 }
+                for name in RECURRING {
+                    let runs = farthing.store.runs(org, name, limit).await?;
+                    if !runs.is_empty() {
+                        println!("{name}, by the service");
+                        runs.iter().for_each(|run| println!("  {}", line(run)));
+                    }
+                }
             }
             Jobs::Run { name, at } => {
-                let unknown = || Failure::Usage(format!("no report with a schedule is called `{name}`; {}", known(&jobs)));
+                let unknown =
+                    || Failure::Usage(format!("no report or export with a schedule is called `{name}`; {}", known(&jobs)));
                 let job = jobs.iter().find(|job| job.name == name).ok_or_else(unknown)?;
                 let (run, is_ours) = farthing.run_by_hand(org, &settings.org, job, at.as_deref(), now()).await?;
                 match run.state {
@@ -57,7 +68,7 @@ impl Jobs {
 fn headline(job: &Job) -> String {
     let delivery = &job.delivery;
     let next = delivery.schedule.after(now()).next().map_or_else(|| "never".to_owned(), |time| time.at.to_string());
-    format!("{}  {} -> {} as {}; next {next}", job.name, delivery.schedule, delivery.destination, delivery.format.name())
+    format!("{}  {} -> {} as {}; next {next}", job.name, delivery.schedule, delivery.destination, job.format())
 }
 
 fn line(run: &JobRun) -> String {

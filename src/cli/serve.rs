@@ -5,8 +5,9 @@ use super::{Failure, Outcome};
 use crate::config::{ServeFlags, Settings};
 use crate::flow::Farthing;
 use crate::flow::access::{KeyWish, Scope};
+use crate::flow::deliver::all_jobs;
 use crate::flow::intake::Intake;
-use crate::flow::report::named_reports;
+use crate::flow::report::definitions;
 use crate::http::{self, Service};
 use crate::jobs;
 use crate::store::without_password;
@@ -32,7 +33,8 @@ const FIRST_KEY: Duration = Duration::from_secs(5);
 
 impl Serve {
     pub async fn run(self, settings: &Settings) -> Outcome {
-        let reports = named_reports(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
+        let definitions = definitions(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
+        let jobs = all_jobs(&definitions);
         let farthing = Farthing::open(&settings.store, &settings.catalogs).await?;
         let farthing = Arc::new(farthing.with_segments(settings.segments.clone()).with_signer(settings.signer.clone()));
         let listener = TcpListener::bind(settings.listen).await;
@@ -42,8 +44,9 @@ impl Serve {
         greet(&farthing, settings, address).await?;
 
         let intake = Intake::start(farthing.clone(), settings.queue_bytes);
-        jobs::start(&farthing, settings.jobs.clone(), &reports);
-        let service = Service::new(farthing.clone(), intake, settings.limits, reports);
+        let recurring = jobs::start(&farthing, settings.jobs.clone(), &jobs);
+        let work = http::Work { reports: definitions.reports, jobs, recurring };
+        let service = Service::new(farthing.clone(), intake, settings.limits, work);
         tracing::info!(%address, database = %without_password(&settings.store.url), "serving");
         log_heads(&farthing).await?;
 

@@ -72,6 +72,13 @@ impl Program {
 }
 
 impl Grain {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Grain::Day => "day",
+            Grain::Entry => "entry",
+        }
+    }
+
     pub fn named(name: &str) -> Result<Grain, String> {
         match name {
             "day" => Ok(Grain::Day),

@@ -3,7 +3,7 @@
 //! there is nothing, NDJSON leaves the field out; money is a decimal text in both.
 
 use crate::export::{Cells, Notation, OWNER, PRODUCT, Row, Texts, columns, digits};
-use crate::id::{NameId, OwnerId, ProductId};
+use crate::id::{EventNumber, NameId, OwnerId, ProductId};
 use crate::ledger::seal::Dimensions;
 use crate::money::Amount;
 use crate::report::table::csv_text;
@@ -91,6 +91,12 @@ impl Cells for CsvRow<'_> {
 
     fn flag(&mut self, name: &'static str, value: bool) {
         self.word(name, if value { "true" } else { "false" });
+    }
+
+    fn event_id(&mut self, _: &'static str, event: Option<EventNumber>) {
+        let id = event.and_then(|event| self.texts.event_id(event));
+        self.to.extend_from_slice(csv_text(id.unwrap_or_default()).as_bytes());
+        self.to.push(b',');
     }
 
     fn name(&mut self, _: &'static str, text: Option<NameId>) {
@@ -197,6 +203,13 @@ impl Cells for NdjsonRow<'_> {
     fn flag(&mut self, name: &'static str, value: bool) {
         self.key(name);
         self.to.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn event_id(&mut self, name: &'static str, event: Option<EventNumber>) {
+        if let Some(id) = event.and_then(|event| self.texts.event_id(event)) {
+            self.key(name);
+            self.to.extend_from_slice(json_text(id).as_bytes());
+        }
     }
 
     fn name(&mut self, name: &'static str, text: Option<NameId>) {

@@ -30,6 +30,9 @@ pub struct Asked {
     pub format: String,
     pub from: Option<String>,
     pub until: Option<String>,
+    /// The month in which it counts, whenever it occurred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<String>,
     pub clock: String,
     /// What becomes one transaction of a journal.
     pub grain: Option<String>,

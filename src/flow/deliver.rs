@@ -1,20 +1,24 @@
-//! Delivering what is made by itself: a report is asked as of the instant for which it was scheduled, written in its format,
-//! named after that time and put where it belongs, with a note beside it that says what it is. The note comes last and bears
+//! Delivering what is made by itself: a report is asked as of the instant for which it was scheduled, an export is of the time
+//! that follows from it (`export`); both are written in their format, named after that instant and put where they belong, with
+//! a note beside that says what it is. The note comes last and bears
 //! the hash of the file, so whoever finds it finds a file that is whole; and an attempt that follows on one that broke off
 //! after the note finds that there is nothing left to do.
 
+mod export;
 mod place;
 
-use crate::flow::report::Answer;
+use crate::export::scheduled::Scheduled;
+use crate::flow::report::{Answer, Definitions};
 use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
 use crate::report::delivery::{Delivery, Format};
 use crate::report::named::Named;
 use crate::report::{Asked, Query};
 use crate::store::Claim;
-use place::Place;
+use place::{Draft, Place};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::iter;
 
 /// A job: what is made, when, and where it goes. Files and runs bear its name.
 #[derive(Clone, Debug)]
@@ -28,6 +32,24 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub enum What {
     Report(Box<Named>),
+    Export(Box<Scheduled>),
+}
+
+impl Job {
+    /// What its files are written as.
+    pub const fn format(&self) -> &'static str {
+        match &self.what {
+            What::Report(report) => report.format.name(),
+            What::Export(export) => export.format(),
+        }
+    }
+
+    const fn ending(&self) -> &'static str {
+        match &self.what {
+            What::Report(report) => report.format.ending(),
+            What::Export(export) => export.ending(),
+        }
+    }
 }
 
 /// The jobs among the reports: those that say when they are written.
@@ -39,6 +61,16 @@ pub fn jobs(reports: &[Named]) -> Vec<Job> {
     reports.iter().filter_map(job).collect()
 }
 
+/// The jobs among all that is defined: such reports, and every export.
+pub fn all_jobs(definitions: &Definitions) -> Vec<Job> {
+    let job = |export: &Scheduled| Job {
+        name: export.name.clone(),
+        what: What::Export(Box::new(export.clone())),
+        delivery: export.delivery.clone(),
+    };
+    jobs(&definitions.reports).into_iter().chain(definitions.exports.iter().map(job)).collect()
+}
+
 /// A run of a job that is about to be made.
 pub struct Order<'a> {
     pub org: Org,
@@ -48,12 +80,19 @@ pub struct Order<'a> {
     pub claim: &'a Claim,
 }
 
-/// A file, and the note beside it.
+/// A file, whatever belongs to it, and the note beside them.
 struct Parcel {
     directory: String,
     file: String,
-    bytes: Vec<u8>,
+    made: Made,
+    beside: Vec<(String, Vec<u8>)>,
     note: Value,
+}
+
+enum Made {
+    Bytes(Vec<u8>),
+    /// Written already, and not to be seen yet.
+    Draft(Draft),
 }
 
 impl Farthing {
@@ -67,15 +106,21 @@ impl Farthing {
         }
         let parcel = match &order.job.what {
             What::Report(report) => self.report_parcel(order, report).await?,
+            What::Export(export) => self.export_parcel(order, export, &place).await?,
         };
         let said = said(&parcel.directory, &parcel.file, &parcel.note);
-        let note = format!("{:#}\n", parcel.note).into_bytes();
+        let note = (order.note(), format!("{:#}\n", parcel.note).into_bytes());
         // Whoever slept through the end of its lease must not write over what another process has delivered since.
         if !self.store.is_claimed(order.org, order.claim).await.map_err(|e| e.in_full())? {
             return Err("another process took it over".to_owned());
         }
-        place.put(&parcel.directory, &parcel.file, parcel.bytes, order.claim.attempt).await?;
-        place.put(&parcel.directory, &order.note(), note, order.claim.attempt).await?;
+        match parcel.made {
+            Made::Bytes(bytes) => place.put(&parcel.directory, &parcel.file, bytes, order.claim.attempt).await?,
+            Made::Draft(draft) => place.publish(draft, &parcel.directory, &parcel.file).await?,
+        }
+        for (name, bytes) in parcel.beside.into_iter().chain(iter::once(note)) {
+            place.put(&parcel.directory, &name, bytes, order.claim.attempt).await?;
+        }
         Ok(said)
     }
 
@@ -88,10 +133,11 @@ impl Farthing {
             other => other.to_string(),
         })?;
         let mut note = order.note_of(&query, &answer);
-        let bytes = written(answer, order.job.delivery.format).await?;
+        let bytes = written(answer, report.format).await?;
         note["bytes"] = json!(bytes.len());
         note["sha256"] = json!(sha256(&bytes));
-        Ok(Parcel { directory: order.directory(), file: order.file(), bytes, note })
+        let (directory, file) = (order.directory(), order.file());
+        Ok(Parcel { directory, file, made: Made::Bytes(bytes), beside: Vec::new(), note })
     }
 }
 
@@ -116,8 +162,8 @@ async fn written(answer: Answer, format: Format) -> Result<Vec<u8>, String> {
 async fn already_delivered(place: &Place, order: &Order<'_>) -> Result<Option<String>, String> {
     let Some(note) = place.get(&order.directory(), &order.note()).await? else { return Ok(None) };
     let Ok(note) = serde_json::from_slice::<Value>(&note) else { return Ok(None) };
-    let file = place.get(&order.directory(), &order.file()).await?;
-    let is_whole = file.is_some_and(|bytes| note["sha256"] == json!(sha256(&bytes)));
+    let file = place.sha256(&order.directory(), &order.file()).await?;
+    let is_whole = file.is_some_and(|sha256| note["sha256"] == json!(sha256));
     Ok(is_whole.then(|| said(&order.directory(), &order.file(), &note)))
 }
 
@@ -126,7 +172,11 @@ fn said(directory: &str, file: &str, note: &Value) -> String {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    in_hexadecimal(&Sha256::digest(bytes))
+}
+
+fn in_hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Order<'_> {
@@ -135,7 +185,7 @@ impl Order<'_> {
     }
 
     fn file(&self) -> String {
-        format!("{}.{}", self.claim.time.in_a_file_name(), self.job.delivery.format.ending())
+        format!("{}.{}", self.claim.time.in_a_file_name(), self.job.ending())
     }
 
     fn note(&self) -> String {

@@ -7,13 +7,13 @@ pub mod files;
 use crate::export::{MakeParquet, Row, Sealed, Texts};
 use crate::flow::segments::{Segment, SegmentRows, Segments};
 use crate::flow::{Farthing, FlowError, broke_off};
-use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence};
+use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
 use crate::ledger::seal::BlockHash;
 use crate::ledger::{Chart, Entry};
 use crate::report::Clock;
 use crate::segment::SegmentError;
 use crate::store::{EntryFilter, Names, Span, Store, StoreError};
-use crate::time::Instant;
+use crate::time::{Instant, Month, Period};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -30,6 +30,8 @@ pub struct Question {
     pub from: Option<Instant>,
     pub until: Option<Instant>,
     pub clock: Clock,
+    /// Only what counts in this month, whenever it occurred.
+    pub period: Option<Month>,
     /// Only what this team bears.
     pub team: Option<String>,
     /// The book up to this block instead of its head.
@@ -78,11 +80,14 @@ enum Piece {
 }
 
 enum Read {
-    Entries(Vec<Entry>, Vec<Span>),
+    Entries(Vec<Entry>, Vec<Span>, Ids),
     Segment(Box<SegmentRows>),
     /// The segment is not what it was.
     Damaged(SegmentError),
 }
+
+/// What events were called by whoever sent them.
+type Ids = Vec<(EventNumber, String)>;
 
 fn pages(from: i64, until: i64) -> impl Iterator<Item = Piece> {
     (from..until).step_by(PAGE as usize).map(move |place| Piece::Entries(place, until.min(place + PAGE)))
@@ -98,6 +103,10 @@ impl Farthing {
                 let filter = EntryFilter { from: question.from, until: question.until, ..EntryFilter::default() };
                 self.store.sequences_of(org, &filter).await?
             }
+        };
+        let (from, until) = match question.period {
+            Some(month) => (from.max(self.first_of_period(org, month).await?), until),
+            None => (from, until),
         };
         let (next, until) = (from.max(1).max(after.0 + 1), until.min(prefix.until));
         let mut rows = Rows {
@@ -117,6 +126,16 @@ impl Farthing {
         };
         rows.read_ahead();
         Ok(rows)
+    }
+
+    /// Before this sequence nothing counts in a month: what occurred in it counts there, and what occurred before it only where it
+    /// was booked after a closing, which cannot be before the month began.
+    async fn first_of_period(&self, org: Org, month: Month) -> Result<i64, FlowError> {
+        let Period { from, until } = month.period();
+        let occurred = EntryFilter { from: Some(from), until: Some(until), ..EntryFilter::default() };
+        let (occurred, _) = self.store.sequences_of(org, &occurred).await?;
+        let (recorded, _) = self.store.sequences_recorded(org, Some(from), None).await?;
+        Ok([occurred, recorded].into_iter().filter(|first| *first > 0).min().unwrap_or(i64::MAX - 1))
     }
 
     /// Segments that lie in a range, and the entries that are in none of them.
@@ -159,7 +178,10 @@ impl Rows {
             let reading = match piece.clone() {
                 Piece::Entries(from, until) => tokio::spawn(async move {
                     let (entries, spans) = tokio::join!(store.entries_at_once(org, from, until), store.spans(org, from, until));
-                    Ok(Read::Entries(entries?, spans?))
+                    let entries = entries?;
+                    let events: Vec<EventNumber> = entries.iter().filter_map(|entry| entry.event).collect();
+                    let ids = store.ids_of_events(org, &events).await?;
+                    Ok(Read::Entries(entries, spans?, ids))
                 }),
                 Piece::Segment(segment) => tokio::task::spawn_blocking(move || {
                     Ok(segment.rows().map_or_else(Read::Damaged, |rows| Read::Segment(Box::new(rows))))
@@ -176,7 +198,9 @@ impl Rows {
                 let rows = segment.page(PAGE as usize);
                 if let Some(last) = rows.last() {
                     self.next = last.sequence.0 + 1;
-                    return self.known(rows).await.map(Some);
+                    let events: Vec<EventNumber> = rows.iter().filter_map(|row| row.event).collect();
+                    let ids = self.store.ids_of_events(self.org, &events).await?;
+                    return self.known(rows, ids).await.map(Some);
                 }
                 self.segment = None;
             }
@@ -185,10 +209,10 @@ impl Rows {
             self.read_ahead();
             match (read, piece) {
                 (Read::Segment(rows), _) => self.segment = Some(rows),
-                (Read::Entries(entries, spans), Piece::Entries(_, until)) => {
+                (Read::Entries(entries, spans, ids), Piece::Entries(_, until)) => {
                     self.next = until;
                     let rows = self.rows_of(&entries, &spans)?;
-                    return self.known(rows).await.map(Some);
+                    return self.known(rows, ids).await.map(Some);
                 }
                 (Read::Damaged(error), Piece::Segment(segment)) => {
                     if let Some(segments) = &self.segments {
@@ -226,8 +250,9 @@ impl Rows {
     }
 
     /// Those that are wanted, with all that their numbers stand for.
-    async fn known(&mut self, mut rows: Vec<Row>) -> Result<Vec<Row>, FlowError> {
+    async fn known(&mut self, mut rows: Vec<Row>, ids: Ids) -> Result<Vec<Row>, FlowError> {
         self.learn(&rows).await?;
+        self.texts.learn_event_ids(ids);
         rows.retain(|row| self.is_wanted(row));
         Ok(rows)
     }
@@ -240,12 +265,13 @@ impl Rows {
     fn is_wanted(&self, row: &Row) -> bool {
         let at = if self.question.clock == Clock::Recorded { row.sealed.recorded_at } else { row.occurred_at };
         let in_range = self.question.from.is_none_or(|from| at >= from) && self.question.until.is_none_or(|until| at < until);
+        let counts = self.question.period.is_none_or(|month| row.period == month);
         let of_team = |team: &String| {
             let parts = self.texts.owner(row.owner);
             let name = parts.and_then(|parts| self.texts.name(NameId(parts[TEAM])));
             name.is_some_and(|name| **name == **team)
         };
-        in_range && self.question.team.as_ref().is_none_or(of_team)
+        in_range && counts && self.question.team.as_ref().is_none_or(of_team)
     }
 
     /// Reads what the numbers of these rows stand for, as far as that is not known yet.

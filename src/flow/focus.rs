@@ -3,6 +3,8 @@
 //! and a few pages of entries, however long the range is; a block that holds something of several portions is read once
 //! for each of them. No look into the database lasts longer than a page, so ingest goes on meanwhile.
 
+mod files;
+
 use crate::catalog::Catalog;
 use crate::flow::{Farthing, FlowError};
 use crate::focus::slice::{AtList, CardName, quantities, slices};

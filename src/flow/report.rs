@@ -2,6 +2,7 @@
 
 pub mod booked;
 
+use crate::export::scheduled::Scheduled;
 use crate::flow::segments::{Manifest, Segment};
 use crate::flow::{Farthing, FlowError, broke_off, in_background};
 use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
@@ -19,7 +20,7 @@ use crate::yaml::Mistake;
 use booked::{Booked, Facts, adding, as_number, is_of_names, keep, text, wanted};
 use chrono_tz::Tz;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -45,23 +46,44 @@ pub struct BadReport {
     pub why: String,
 }
 
+/// What is defined in files: reports, and exports that are written by themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions {
+    pub reports: Vec<Named>,
+    pub exports: Vec<Scheduled>,
+}
+
 /// The shipped reports and those of a directory, by name; an operator's own goes before a shipped one of its name.
 pub fn named_reports(directory: Option<&Path>) -> Result<Vec<Named>, BadReport> {
-    let mut all: BTreeMap<String, Named> = shipped().into_iter().map(|named| (named.name.clone(), named)).collect();
-    let Some(directory) = directory else { return Ok(all.into_values().collect()) };
-    let bad = |file: &Path, why: String| BadReport { file: file.display().to_string(), why };
-    for file in std::fs::read_dir(directory).map_err(|e| bad(directory, e.to_string()))? {
-        let path = file.map_err(|e| bad(directory, e.to_string()))?.path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
+    definitions(directory).map(|definitions| definitions.reports)
+}
+
+/// The same with the exports that are defined beside them.
+pub fn definitions(directory: Option<&Path>) -> Result<Definitions, BadReport> {
+    let mut reports: BTreeMap<String, Named> = shipped().into_iter().map(|named| (named.name.clone(), named)).collect();
+    let mut exports: BTreeMap<String, Scheduled> = BTreeMap::new();
+    for path in directory.map_or(Ok(Vec::new()), yaml_files)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).map_err(|e| bad(&path, e.to_string()))?;
-        let named = Named::parse(&name, &text)
-            .map_err(|mistakes| bad(&path, mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; ")))?;
-        all.insert(name, named);
+        let wrong = |mistakes: Vec<Mistake>| bad(&path, mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "));
+        if Scheduled::is_meant(&text) {
+            exports.insert(name.clone(), Scheduled::parse(&name, &text).map_err(wrong)?);
+        } else {
+            reports.insert(name.clone(), Named::parse(&name, &text).map_err(wrong)?);
+        }
     }
-    Ok(all.into_values().collect())
+    Ok(Definitions { reports: reports.into_values().collect(), exports: exports.into_values().collect() })
+}
+
+fn bad(file: &Path, why: String) -> BadReport {
+    BadReport { file: file.display().to_string(), why }
+}
+
+fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, BadReport> {
+    let unreadable = |e: std::io::Error| bad(directory, e.to_string());
+    let files = std::fs::read_dir(directory).map_err(unreadable)?;
+    let paths = files.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect())
 }
 
 /// Entries that are read at once, and how many pieces are ahead of where the fold is.

@@ -5,10 +5,10 @@
 
 use crate::flow::deliver::{Job, Order};
 use crate::flow::notices::Kind;
-use crate::flow::{Farthing, FlowError};
+use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
-use crate::schedule::ScheduledTime;
-use crate::store::{Claim, JobRun, RunState};
+use crate::schedule::{Schedule, ScheduledTime};
+use crate::store::{Claim, JobRun, RunState, StoreError};
 use crate::time::Instant;
 use chrono::NaiveDateTime;
 use serde_json::json;
@@ -21,7 +21,77 @@ pub const ATTEMPTS: i64 = 12;
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
+/// What the service does again and again. It makes up for nothing and is not tried again before its next time, so of its
+/// runs only the last one counts; a few are kept to look at.
+#[derive(Clone, Debug)]
+pub struct Recurring {
+    pub name: &'static str,
+    pub schedule: Schedule,
+    pub whose: Whose,
+}
+
+/// Whose a recurring job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Each org's, for itself.
+    EachOrg,
+    /// The org's that is called so.
+    Org(String),
+    /// The server's.
+    Server,
+}
+
+/// The names of all of them; no report can be called so.
+pub const REFRESH: &str = "refresh prices";
+pub const RECONCILE: &str = "reconcile with openrouter";
+pub const FORGET: &str = "forget what is not kept";
+pub const RECURRING: [&str; 3] = [REFRESH, RECONCILE, FORGET];
+
+/// Runs of each that are kept.
+const KEPT: i64 = 50;
+
 impl Farthing {
+    /// Does what recurs for an org, and notes when and what came of it. What another process has done for the same time is not
+    /// done again. Should the note fail, the work is done all the same.
+    pub async fn noted(
+        &self,
+        org: Org,
+        job: &str,
+        time: &ScheduledTime,
+        lease: Duration,
+        work: impl Future<Output = Result<String, String>>,
+    ) -> Result<String, String> {
+        let claim = match self.begin_noted(org, job, time, lease).await {
+            Ok(Some(claim)) => Some(claim),
+            Ok(None) => return Ok("another process did it".to_owned()),
+            Err(error) => {
+                tracing::warn!(job, error = %error.in_full(), "a run could not be noted");
+                None
+            }
+        };
+        let ended = work.await;
+        if let Some(claim) = claim {
+            let (state, said) = match &ended {
+                Ok(said) => (RunState::Done, said),
+                Err(why) => (RunState::Failed, why),
+            };
+            let noted = async {
+                self.store.end_run(org, &claim, state, said, now(), None).await?;
+                self.store.forget_runs_but(org, job, KEPT).await
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(job, error = %error.in_full(), "a run could not be noted");
+            }
+        }
+        ended
+    }
+
+    async fn begin_noted(&self, org: Org, job: &str, time: &ScheduledTime, lease: Duration) -> Result<Option<Claim>, StoreError> {
+        self.store.end_broken_runs(org, job, now()).await?;
+        self.store.write_runs(org, job, std::slice::from_ref(time)).await?;
+        self.store.claim_run(org, job, time, true, now(), later(now(), lease)).await
+    }
+
     /// Writes down what has come due of a job since it was looked at last, by some days at most. A schedule that is seen for
     /// the first time begins now: what it would have meant before is nobody's wish.
     pub async fn plan(&self, org: Org, job: &Job, catch_up_days: u32, now: Instant) -> Result<u64, FlowError> {

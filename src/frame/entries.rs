@@ -5,7 +5,7 @@
 
 use crate::export::manifest::Sums;
 use crate::export::{Cells, ColumnKind, Notation, OWNER, PRODUCT, Row, Texts, columns};
-use crate::id::{NameId, OwnerId, ProductId};
+use crate::id::{EventNumber, NameId, OwnerId, ProductId};
 use crate::ledger::EntryKind;
 use crate::ledger::seal::Dimensions;
 use crate::money::{Amount, Currency, PLACES};
@@ -75,7 +75,7 @@ impl Notation for Parquet {
         let mut left = rows;
         while !left.is_empty() {
             let (these, others) = left.split_at(left.len().min(ROW_GROUP - self.columns.height));
-            these.iter().for_each(|row| self.columns.add(row));
+            these.iter().for_each(|row| self.columns.add(row, texts));
             left = others;
             if self.columns.height == ROW_GROUP {
                 self.row_group(texts, to).map_err(|e| e.to_string())?;
@@ -104,6 +104,8 @@ struct Columns {
     height: usize,
     /// The column that is told next.
     place: usize,
+    /// What the event of the row is called that is told.
+    event_id: Option<Box<str>>,
 }
 
 enum Column {
@@ -112,6 +114,7 @@ enum Column {
     Instant(&'static str, Vec<i64>),
     Flag(&'static str, Vec<bool>),
     Word(&'static str, Words),
+    Text(&'static str, Vec<Option<Box<str>>>),
     Name(&'static str, Numbers),
     Owner(Numbers),
     Product(Numbers),
@@ -206,7 +209,7 @@ fn text(texts: &Texts, name: i64) -> Option<&str> {
 
 impl Columns {
     fn new() -> Columns {
-        let mut new = Columns { columns: Vec::new(), height: 0, place: 0 };
+        let mut new = Columns { columns: Vec::new(), height: 0, place: 0, event_id: None };
         for (name, kind) in columns() {
             let column = match kind {
                 ColumnKind::Integer => Column::Integer(name, Sparse::default()),
@@ -214,6 +217,7 @@ impl Columns {
                 ColumnKind::Instant => Column::Instant(name, Vec::new()),
                 ColumnKind::Flag => Column::Flag(name, Vec::new()),
                 ColumnKind::Word => Column::Word(name, Words::default()),
+                ColumnKind::Text => Column::Text(name, Vec::new()),
                 ColumnKind::Name if name == OWNER[0] => Column::Owner(Numbers::default()),
                 ColumnKind::Name if name == PRODUCT[0] => Column::Product(Numbers::default()),
                 ColumnKind::Name if OWNER.contains(&name) || PRODUCT.contains(&name) => continue,
@@ -224,8 +228,9 @@ impl Columns {
         new
     }
 
-    fn add(&mut self, row: &Row) {
+    fn add(&mut self, row: &Row, texts: &Texts) {
         self.place = 0;
+        self.event_id = row.event.and_then(|event| texts.event_id(event)).map(Box::from);
         row.tell(self);
         self.height += 1;
     }
@@ -254,6 +259,10 @@ impl Columns {
                 Column::Word(name, Words { words, rows }) => {
                     let words: Vec<&str> = words.iter().map(|word| &**word).collect();
                     taken.push(PolarsColumn::new(name.into(), words).take_slice(&rows)?);
+                }
+                Column::Text(name, values) => {
+                    let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
+                    taken.push(PolarsColumn::new(name.into(), values));
                 }
                 Column::Name(name, numbers) => taken.push(numbers.column(name, |number| text(texts, number))?),
                 Column::Owner(numbers) => {
@@ -302,6 +311,13 @@ impl Cells for Columns {
     fn flag(&mut self, _: &'static str, value: bool) {
         if let Column::Flag(_, values) = self.next() {
             values.push(value);
+        }
+    }
+
+    fn event_id(&mut self, _: &'static str, _: Option<EventNumber>) {
+        let id = self.event_id.take();
+        if let Column::Text(_, values) = self.next() {
+            values.push(id);
         }
     }
 

@@ -4,12 +4,40 @@
 pub mod entries;
 pub mod focus;
 
+use super::{Problem, Service};
 use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
 use http_body::Frame;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// A place among the exports that are written at once, until it is dropped. Each reads the book for as long as it takes, so whoever
+/// comes when all places are taken is told to come again and does not wait: nobody could say for how long.
+pub fn place(service: &Service) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&service.exports).try_acquire_owned().map_err(|_| {
+        let detail = format!("{} exports are being written, which is as many as there may be at once", service.limits.exports);
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "exports-busy", "Too many exports are being written", detail)
+            .hint("ask again later; --max-exports says how many there may be")
+            .retry_after(RETRY_AFTER)
+    })
+}
+
+const RETRY_AFTER: u32 = 10;
+/// Whoever takes nothing for so long keeps a place from others, and loses it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Hands a piece on to whoever takes it.
+pub async fn hand_on(to: &mpsc::Sender<io::Result<Bytes>>, piece: Bytes) -> Result<(), String> {
+    match tokio::time::timeout(PATIENCE, to.send(Ok(piece))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err("whoever asked for it hung up".to_owned()),
+        Err(_) => Err(format!("whoever asked for it took nothing for {} seconds", PATIENCE.as_secs())),
+    }
+}
 
 /// The pieces of a body as they are made, up to an empty one. If there is none, whoever made them is gone: an error ends it.
 pub struct Pieces(mpsc::Receiver<io::Result<Bytes>>);

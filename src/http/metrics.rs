@@ -4,6 +4,7 @@
 use super::answer::typed;
 use super::{App, Problem, Service};
 use crate::flow::ingest::Outcome;
+use crate::flow::runs::RECURRING;
 use crate::http::wire::name_of;
 use crate::usage::dialect::Dialect;
 use axum::extract::{MatchedPath, Request, State};
@@ -116,7 +117,7 @@ const BOOKS: [(&str, &str); 10] = [
         "farthing_waiting",
         "What waits for a price or a person: held for a reason, in conflict, charged twice perhaps, or rejected.",
     ),
-    ("farthing_job_runs", "Runs of jobs, by job and by what became of them."),
+    ("farthing_job_runs", "Runs of jobs, by job and by what became of them; of what recurs only the last."),
     ("farthing_reconciliation_timestamp_seconds", "When the book was last compared with the provider's."),
     (
         "farthing_reconciliation_captured_ratio",
@@ -149,7 +150,14 @@ async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem
         sample("farthing_waiting", ",what=\"conflict\",reason=\"\"", &store.open_conflicts(org).await?);
         sample("farthing_waiting", ",what=\"suspect\",reason=\"\"", &store.open_suspects(org).await?);
         sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
-        for (job, state, count) in store.run_counts(org).await? {
+        // Of what recurs the last run counts: an hour that failed is over when the next one did not.
+        for job in RECURRING {
+            if let Some(run) = store.runs(org, job, 1).await?.first() {
+                sample("farthing_job_runs", &format!(",job=\"{job}\",state=\"{}\"", run.state), &1);
+            }
+        }
+        let counts = store.run_counts(org).await?;
+        for (job, state, count) in counts.into_iter().filter(|(job, ..)| !RECURRING.contains(&job.as_str())) {
             sample("farthing_job_runs", &format!(",job=\"{}\",state=\"{state}\"", quoted(&job)), &count);
         }
         if let Some(figures) = service.farthing.figures(org).await? {

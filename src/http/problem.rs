@@ -55,7 +55,7 @@ impl Problem {
         self
     }
 
-    fn retry_after(mut self, seconds: u32) -> Problem {
+    pub fn retry_after(mut self, seconds: u32) -> Problem {
         self.0.retry_after = Some(seconds);
         self
     }

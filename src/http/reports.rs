@@ -16,6 +16,7 @@ use serde_json::json;
 pub async fn list(State(service): App, known: Known) -> Result<Response, Problem> {
     known.may(Scope::Read)?;
     let items: Vec<_> = service
+        .work
         .reports
         .iter()
         .map(|report| json!({"name": report.name, "question": report.question, "caveats": report.caveats}))
@@ -32,7 +33,7 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     let caller = known.may(Scope::Read)?;
     let mut parameters = Parameters::of(text.as_deref())?;
-    let report = named::find(&service.reports, &name).map_err(Problem::not_found)?;
+    let report = named::find(&service.work.reports, &name).map_err(Problem::not_found)?;
     let query = report.query(&asked(&mut parameters), now());
     let mut query = query.map_err(|Wrong { parameter, why }| Problem::parameter(parameter, why))?;
     query.filters.extend(own_team(&caller));

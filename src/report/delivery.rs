@@ -1,5 +1,5 @@
-//! How a named report is written by itself: when, where to, and as what. The fields `schedule`, `destination` and `format` of
-//! its definition; the clocks of the schedule are those of the report's own time zone.
+//! How a report or an export is written by itself: when and where to, the fields `schedule` and `destination` of its definition;
+//! and as what a report is written, the field `format`. The clocks of the schedule are those of the definition's own time zone.
 
 use crate::schedule::{Cron, Schedule};
 use chrono_tz::Tz;
@@ -9,7 +9,6 @@ use std::fmt;
 pub struct Delivery {
     pub schedule: Schedule,
     pub destination: Destination,
-    pub format: Format,
 }
 
 /// Where something is written to. How one gets in is never said here: that is in the environment of the service.
@@ -39,7 +38,7 @@ pub struct Words {
 }
 
 impl Delivery {
-    /// What is meant, of a report of this name in this zone; or the field that is wrong, and why.
+    /// What is meant, of a definition of this name in this zone; or the field that is wrong, and why.
     pub fn read(name: &str, words: &Words, zone: Tz) -> Result<Option<Delivery>, (&'static str, String)> {
         let wrong = |field| move |why: String| (field, why);
         let (schedule, destination) = match (&words.schedule, &words.destination, &words.format) {
@@ -54,15 +53,21 @@ impl Delivery {
         };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if !name.chars().all(is_plain) || name.starts_with('.') {
-            let why = format!("files are named after the report, and `{name}` is no plain name; use letters, digits, - _ .");
+            let why = format!("files are named after the definition, and `{name}` is no plain name; use letters, digits, - _ .");
             return Err(wrong("schedule")(why));
         }
         let cron = Cron::parse(schedule).map_err(wrong("schedule"))?;
         Ok(Some(Delivery {
             schedule: Schedule { cron, zone },
             destination: Destination::parse(destination).map_err(wrong("destination"))?,
-            format: words.format.as_deref().map_or(Ok(Format::Csv), Format::named).map_err(wrong("format"))?,
         }))
+    }
+}
+
+impl Words {
+    /// What a report is written as.
+    pub fn format(&self) -> Result<Format, (&'static str, String)> {
+        self.format.as_deref().map_or(Ok(Format::Csv), Format::named).map_err(|why| ("format", why))
     }
 }
 

@@ -2,7 +2,7 @@
 //! what it is asked with, and what to mind when reading the answer.
 
 use crate::report::asked::Asked;
-use crate::report::delivery::{Delivery, Words};
+use crate::report::delivery::{Delivery, Format, Words};
 use crate::report::query::Query;
 use crate::time::Instant;
 use crate::yaml::{Mistake, Node, Value};
@@ -17,6 +17,8 @@ pub struct Named {
     pub caveats: Vec<String>,
     /// When it is written by itself, and where to.
     pub delivery: Option<Delivery>,
+    /// What it is written as then.
+    pub format: Format,
 }
 
 macro_rules! shipped {
@@ -54,6 +56,7 @@ pub fn spend() -> Named {
         asked: Asked { by: vec!["model".to_owned()], ..Asked::default() },
         caveats: Vec::new(),
         delivery: None,
+        format: Format::Csv,
     }
 }
 
@@ -78,7 +81,7 @@ impl Named {
             return Err(vec![mistake(node.line, "", format!("a report is a map of {FIELDS}, not {}", node.kind()))]);
         };
         let (question, asked, caveats) = (String::new(), Asked::default(), Vec::new());
-        let mut named = Named { name: name.to_owned(), question, asked, caveats, delivery: None };
+        let mut named = Named { name: name.to_owned(), question, asked, caveats, delivery: None, format: Format::Csv };
         let (mut words, mut mistakes) = (Words::default(), Vec::new());
         for (key, value) in fields {
             if let Err(why) = named.read(&key.name, value, &mut words) {
@@ -92,7 +95,7 @@ impl Named {
             return Err(mistakes);
         }
         match named.understood(&words) {
-            Ok(delivery) => Ok(Named { delivery, ..named }),
+            Ok((delivery, format)) => Ok(Named { delivery, format, ..named }),
             Err((field, why)) => {
                 let line = fields.iter().find(|(key, _)| key.name == field).map_or(node.line, |(key, _)| key.line);
                 Err(vec![mistake(line, field, why)])
@@ -101,13 +104,13 @@ impl Named {
     }
 
     /// Whether it makes sense, which does not depend on the day; or the field that does not, and why.
-    fn understood(&self, words: &Words) -> Result<Option<Delivery>, (&'static str, String)> {
+    fn understood(&self, words: &Words) -> Result<(Option<Delivery>, Format), (&'static str, String)> {
         let query = self.asked.query(Instant::from_micros(1_770_000_000_000_000)).map_err(|wrong| match wrong.parameter {
             "group_by" => ("by", wrong.why),
             "filter" => ("filters", wrong.why),
             field => (field, wrong.why),
         })?;
-        Delivery::read(&self.name, words, query.zone)
+        Ok((Delivery::read(&self.name, words, query.zone)?, words.format()?))
     }
 
     fn read(&mut self, field: &str, value: &Node<'_>, words: &mut Words) -> Result<(), String> {
@@ -233,9 +236,10 @@ mod tests {
     fn a_report_may_say_when_and_where_to_it_is_written() {
         let text = "question: Who?\nby: [team]\nrange: last month\ntz: Europe/Berlin\n\
                     schedule: 0 6 1 * *\ndestination: /var/reports\n";
-        let delivery = Named::parse("teams", text).unwrap().delivery.unwrap();
+        let named = Named::parse("teams", text).unwrap();
+        let delivery = named.delivery.unwrap();
         assert_eq!(delivery.schedule.to_string(), "0 6 1 * * Europe/Berlin");
-        assert_eq!((delivery.destination.to_string().as_str(), delivery.format.ending()), ("/var/reports", "csv"));
+        assert_eq!((delivery.destination.to_string().as_str(), named.format.ending()), ("/var/reports", "csv"));
         assert_eq!(Named::parse("teams", "question: Who?\nby: [team]\n").unwrap().delivery, None);
     }
 
@@ -260,8 +264,8 @@ mod tests {
             said("x", "destination: /x\nschedule: */15 * * * *\n"),
             "line 4: schedule: what begins with a star has to be in quotes: \"*/15 * * * *\""
         );
-        assert!(said("my teams", at_six).starts_with("line 3: schedule: files are named after the report"));
-        assert!(said("..", at_six).starts_with("line 3: schedule: files are named after the report"));
+        assert!(said("my teams", at_six).starts_with("line 3: schedule: files are named after the definition"));
+        assert!(said("..", at_six).starts_with("line 3: schedule: files are named after the definition"));
     }
 
     #[test]

@@ -28,11 +28,14 @@ const CLAIMS: &str = events!("event IN (..) AND revision > 0 AND state <> 4");
 const NEWEST: &str = "SELECT event, MAX(revision) FROM events WHERE org = $1 AND event IN (..) AND revision > 0 GROUP BY event";
 const SAME: &str = events!("event = $2 AND revision > 0 AND state = 4 AND content = $3");
 const TOLD: &str = events!("about IN (..)");
+const IDS: &str = "SELECT record, id FROM events WHERE org = $1 AND record IN (..)";
+const IDS_BETWEEN: &str = "SELECT record, id FROM events WHERE org = $1 AND record >= $2 AND record < $3";
 const PROMOTED: &str = events!("about IN (..) AND state = 5");
 const DECIDED: &str = events!("state >= 6 AND state = $2 AND record > $3 ORDER BY record LIMIT $4");
 const BETWEEN: &str = events!("record >= $2 AND record < $3 ORDER BY record");
 #[cfg(test)]
-pub(super) const LOOKED_UP: [&str; 9] = [RECORDS, REVISIONS, CLAIMS, NEWEST, SAME, TOLD, PROMOTED, DECIDED, BETWEEN];
+pub(super) const LOOKED_UP: [&str; 11] =
+    [RECORDS, REVISIONS, CLAIMS, NEWEST, SAME, TOLD, IDS, IDS_BETWEEN, PROMOTED, DECIDED, BETWEEN];
 
 impl Write {
     pub async fn insert_events(&mut self, org: Org, events: &[EventRow]) -> Result<(), StoreError> {
@@ -128,6 +131,23 @@ impl Store {
         let mut rows = self.events(org, RECORDS, records).await?;
         rows.sort_by_key(|row| row.record);
         self.with_names(org, rows).await
+    }
+
+    /// What these events were called by whoever sent them; what was decided has an id as well.
+    pub async fn ids_of_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<(EventNumber, String)>, StoreError> {
+        let mut numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let (Some(first), Some(last)) = (numbers.first().copied(), numbers.last().copied()) else { return Ok(Vec::new()) };
+        // Events that were booked one after the other mostly have numbers one after the other.
+        if last - first >= 2 * numbers.len() as i64 {
+            return rows_in!(self.reader(), db => db, IDS, org, &numbers, called, "read the ids of events").await;
+        }
+        on!(self.reader(), db => {
+            let query = sqlx::query(IDS_BETWEEN).bind(org.0).bind(first).bind(last + 1);
+            let rows = query.fetch_all(db).await.doing("read the ids of events")?;
+            rows.iter().map(called).collect::<Result<_, sqlx::Error>>().doing("read the ids of events")
+        })
     }
 
     /// All revisions of one event, the first one first.
@@ -228,6 +248,10 @@ fn stored_event(row: EventRow, record: Record, names: &Names) -> Result<StoredEv
     let (product, owner) = (names.product(record.product)?, names.owner(record.owner)?);
     let event = record.into_event(id, source, product, owner);
     Ok(StoredEvent { row, event })
+}
+
+fn called(row: &impl Columns) -> Result<(EventNumber, String), sqlx::Error> {
+    Ok((EventNumber(row.int(0)?), row.text(1)?))
 }
 
 fn event_row(row: &impl Columns) -> Result<EventRow, sqlx::Error> {

@@ -203,6 +203,38 @@ impl Store {
         })
     }
 
+    /// The newest run of a job that failed, or was given up.
+    pub async fn last_failed(&self, org: Org, job: &str) -> Result<Option<JobRun>, StoreError> {
+        let text =
+            format!("{RUN} AND job = $2 AND state IN ('failed', 'given up') ORDER BY scheduled_at DESC, scheduled DESC LIMIT 1");
+        on!(self.reader(), db => {
+            let row = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0).bind(job).fetch_optional(db).await.doing("read a run")?;
+            row.map(|row| run(&row)).transpose().doing("read a run")
+        })
+    }
+
+    /// Writes down that runs of a job ended with their process: those whose lease is over.
+    pub async fn end_broken_runs(&self, org: Org, job: &str, now: Instant) -> Result<u64, StoreError> {
+        let text =
+            "UPDATE job_runs SET state = 'failed', detail = 'it broke off with its process', finished_at = $3, next_at = NULL
+                     WHERE org = $1 AND job = $2 AND next_at <= $3";
+        on!(self.writer(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(job).bind(now.micros());
+            query.execute(db).await.map(|done| done.rows_affected()).doing("end runs")
+        })
+    }
+
+    /// Forgets all but the newest runs of a job.
+    pub async fn forget_runs_but(&self, org: Org, job: &str, kept: i64) -> Result<u64, StoreError> {
+        let text = "DELETE FROM job_runs WHERE org = $1 AND job = $2 AND scheduled_at <
+                      (SELECT MIN(scheduled_at) FROM
+                         (SELECT scheduled_at FROM job_runs WHERE org = $1 AND job = $2 ORDER BY scheduled_at DESC LIMIT $3) AS newest)";
+        on!(self.writer(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(job).bind(kept);
+            query.execute(db).await.map(|done| done.rows_affected()).doing("forget runs")
+        })
+    }
+
     /// Forgets runs of long ago, however they ended.
     pub async fn forget_runs_before(&self, org: Org, before: Instant) -> Result<u64, StoreError> {
         let text = "DELETE FROM job_runs WHERE org = $1 AND scheduled_at < $2";

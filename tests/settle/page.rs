@@ -243,6 +243,8 @@ fn over_http_and_by_hand_the_page_is_the_same() {
         ("?month=2026-02&from=2026-02-01", "month"),
         ("?from=2026-02-03T10:00:00Z&until=2026-02-05", "from"),
         ("?from=2026-02-05&until=2026-02-03", "until"),
+        ("?from=1990-01-01&until=2026-01-01", "until"),
+        ("?run=x&block=1", "run"),
         ("?month=2026-02&tolerance=-1", "tolerance"),
         ("?month=2026-02&block=99", "block"),
         ("?month=2026-02&format=pdf", "format"),

@@ -15,6 +15,8 @@ pub struct Bucket {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Vec<u8>>,
+    /// What is sent in parts and not complete yet, by name and number.
+    parts: BTreeMap<(String, u32), Vec<u8>>,
     /// Requests that are still to be sent away.
     busy: usize,
     /// Nothing is answered as long as this holds.
@@ -91,12 +93,39 @@ impl Bucket {
         }
         match (is_signed, method) {
             (false, _) => ("403 Forbidden", Vec::new()),
+            (true, _) if name.contains("uploads") || name.contains("uploadId=") => state.in_parts(method, name, body),
             (true, "PUT") => {
                 state.objects.insert(name.to_owned(), body);
                 ("200 OK", Vec::new())
             }
             (true, "GET") => state.objects.get(name).map_or(("404 Not Found", Vec::new()), |bytes| ("200 OK", bytes.clone())),
             _ => ("405 Method Not Allowed", Vec::new()),
+        }
+    }
+}
+
+impl State {
+    /// A large object is begun, sent part by part, and appears when it is said to be complete.
+    fn in_parts(&mut self, method: &str, name: &str, body: Vec<u8>) -> (&'static str, Vec<u8>) {
+        let (name, query) = name.split_once('?').unwrap();
+        let number = query.split('&').find_map(|part| part.strip_prefix("partNumber=")?.parse().ok());
+        match (method, number) {
+            ("POST", _) if query.contains("uploads") => {
+                let begun = "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>";
+                ("200 OK", begun.as_bytes().to_vec())
+            }
+            ("PUT", Some(number)) => {
+                self.parts.insert((name.to_owned(), number), body);
+                ("200 OK", Vec::new())
+            }
+            ("POST", _) => {
+                let parts: Vec<_> = self.parts.keys().filter(|(of, _)| of == name).cloned().collect();
+                let whole = parts.iter().flat_map(|part| self.parts.remove(part).unwrap()).collect();
+                self.objects.insert(name.to_owned(), whole);
+                let done = "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>";
+                ("200 OK", done.as_bytes().to_vec())
+            }
+            _ => ("204 No Content", Vec::new()),
         }
     }
 }

@@ -3,9 +3,9 @@
 use super::super::{Failure, Outcome, open, progress};
 use crate::config::Settings;
 use crate::export::accounting::{Grain, Manner};
-use crate::export::manifest::{Asked, Manifest};
-use crate::export::{Format, Notation, columns};
-use crate::flow::export::files::Wish;
+use crate::export::manifest::Manifest;
+use crate::export::{Format, Notation};
+use crate::flow::export::files::{Wish, asked};
 use crate::flow::export::{PARQUET, Prefix, Question};
 use crate::id::BlockNumber;
 use crate::report::{Clock, range};
@@ -22,6 +22,9 @@ pub struct Entries {
     /// Until before this day or instant
     #[arg(long)]
     until: Option<String>,
+    /// Instead of the two: all that counts in this month, whenever it occurred, such as 2026-10
+    #[arg(long, value_name = "MONTH", conflicts_with_all = ["from", "until"])]
+    period: Option<String>,
     /// Which of an entry's instants counts: occurred or recorded
     #[arg(long, default_value = "occurred")]
     clock: String,
@@ -56,7 +59,8 @@ impl Entries {
         let grain = Grain::named(&self.grain).map_err(|why| Failure::Usage(format!("--grain: {why}")))?;
         let question = self.question()?;
         let place = self.place(format)?;
-        let asked = self.asked(&question, format, matches!(place, Place::Directory), settings);
+        let rows_per_part = matches!(place, Place::Directory).then_some(self.rows_per_part);
+        let asked = asked(&settings.org, &question, format, grain, rows_per_part);
         let clock = question.clock;
         let instant = clock.name();
         format.notation(Manner::default(), PARQUET).map_err(Failure::Usage)?;
@@ -94,7 +98,8 @@ impl Entries {
         };
         let clock = Clock::named(&self.clock).map_err(|why| Failure::Usage(format!("--clock: {why}")))?;
         let block = self.block.map(BlockNumber);
-        Ok(Question { from: end("from", &self.from)?, until: end("until", &self.until)?, clock, team: None, block })
+        let period = self.period.as_deref().map(str::parse).transpose().map_err(|e| Failure::Usage(format!("--period: {e}")))?;
+        Ok(Question { from: end("from", &self.from)?, until: end("until", &self.until)?, clock, period, team: None, block })
     }
 
     fn place(&self, format: Format) -> Result<Place, Failure> {
@@ -108,21 +113,6 @@ impl Entries {
                 Err(Failure::Usage(format!("a journal is one file; name one, such as {path}/farthing.{extension}")))
             }
             _ => Ok(Place::Directory),
-        }
-    }
-
-    fn asked(&self, question: &Question, format: Format, parts: bool, settings: &Settings) -> Asked {
-        let is_journal = matches!(format, Format::Journal(_));
-        Asked {
-            org: settings.org.clone(),
-            what: "entries".to_owned(),
-            format: format.name().to_owned(),
-            from: question.from.map(|from| from.to_string()),
-            until: question.until.map(|until| until.to_string()),
-            clock: Clock::name(question.clock).to_owned(),
-            grain: is_journal.then(|| self.grain.clone()),
-            rows_per_part: parts.then_some(self.rows_per_part),
-            columns: if is_journal { Vec::new() } else { columns().into_iter().map(|(name, _)| name.to_owned()).collect() },
         }
     }
 }

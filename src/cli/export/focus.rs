@@ -3,16 +3,12 @@
 
 use crate::cli::{Failure, Outcome, open, progress};
 use crate::config::Settings;
-use crate::flow::focus::{Exported, Wish};
-use crate::flow::{Farthing, now, whole};
-use crate::focus::{Grain, Row, Version, csv, metadata};
-use crate::id::Org;
+use crate::flow::focus::Wish;
+use crate::flow::{now, whole};
+use crate::focus::{Grain, Version, metadata};
 use crate::time::{Instant, Month};
 use clap::Args;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use tokio::sync::mpsc;
 
 #[derive(Args)]
 pub struct Focus {
@@ -49,11 +45,16 @@ impl Focus {
         let part = self.output.with_added_extension("part");
         let (farthing, org) = open(settings).await?;
         let file = whole::alone(&part).map_err(|e| unwritable(&part, e))?;
+        let bar = progress(None, "{spinner} {human_pos} rows in {elapsed}");
         let written = match self.format.as_str() {
-            "csv" => write_csv(&farthing, org, &wish, version, (&file, &part)).await,
-            "parquet" => write_parquet(&farthing, org, &wish, version, &part).await,
+            "csv" => farthing.focus_as_csv(org, &wish, version, &part, |rows| bar.inc(rows)).await.map_err(Failure::from),
+            "parquet" if !crate::HAS_PARQUET => {
+                Err(Failure::Usage("this farthing was built without Parquet (the feature polars)".to_owned()))
+            }
+            "parquet" => farthing.focus_as_parquet(org, &wish, version, &part).await.map_err(Failure::from),
             other => Err(Failure::Usage(format!("--format: `{other}` is no format; known are csv and parquet"))),
         };
+        bar.finish_and_clear();
         farthing.store.close().await;
         let exported = match written {
             Ok(exported) => exported,
@@ -93,65 +94,6 @@ impl Focus {
         wish.check().map_err(|wrong| usage(wrong.parameter, wrong.why))?;
         Ok(wish)
     }
-}
-
-/// Reads the book and writes what it says, at the same time.
-async fn written(
-    farthing: &Farthing,
-    org: Org,
-    wish: &Wish,
-    mut write: impl FnMut(&[Row]) -> Result<(), Failure>,
-) -> Result<Exported, Failure> {
-    let bar = progress(None, "{spinner} {human_pos} rows in {elapsed}");
-    let (to, mut rows) = mpsc::channel::<Vec<Row>>(4);
-    let writing = async {
-        while let Some(some) = rows.recv().await {
-            write(&some)?;
-            bar.inc(some.len() as u64);
-        }
-        Ok::<(), Failure>(())
-    };
-    let reading = async { farthing.focus(org, wish, to).await.map_err(Failure::from) };
-    let (exported, ()) = tokio::try_join!(reading, writing)?;
-    bar.finish_and_clear();
-    Ok(exported)
-}
-
-async fn write_csv(
-    farthing: &Farthing,
-    org: Org,
-    wish: &Wish,
-    version: Version,
-    (file, path): (&File, &Path),
-) -> Result<Exported, Failure> {
-    let mut file = BufWriter::with_capacity(1 << 20, file);
-    file.write_all(csv::header(version).as_bytes()).map_err(|e| unwritable(path, e))?;
-    let mut text = String::new();
-    let exported = written(farthing, org, wish, |rows| {
-        text.clear();
-        csv::write(rows, version, &mut text);
-        file.write_all(text.as_bytes()).map_err(|e| unwritable(path, e))
-    });
-    let exported = exported.await?;
-    file.flush().map_err(|e| unwritable(path, e))?;
-    Ok(exported)
-}
-
-#[cfg(feature = "polars")]
-async fn write_parquet(farthing: &Farthing, org: Org, wish: &Wish, version: Version, path: &Path) -> Result<Exported, Failure> {
-    use crate::frame::focus::{Writer, write_received};
-    let writer = Writer::new(path, version).map_err(|e| unwritable(path, e))?;
-    let (to, rows) = mpsc::channel(4);
-    let writing = tokio::task::spawn_blocking(move || write_received(rows, writer));
-    let exported = farthing.focus(org, wish, to).await;
-    // If writing broke off, that is why reading did.
-    writing.await.map_err(|e| unwritable(path, e))?.map_err(|e| unwritable(path, e))?;
-    Ok(exported?)
-}
-
-#[cfg(not(feature = "polars"))]
-async fn write_parquet(_: &Farthing, _: Org, _: &Wish, _: Version, _: &Path) -> Result<Exported, Failure> {
-    Err(Failure::Usage("this farthing was built without Parquet (the feature polars)".to_owned()))
 }
 
 fn unwritable(path: &Path, e: impl std::fmt::Display) -> Failure {

@@ -1,10 +1,16 @@
 //! Where deliveries go: a directory of this machine, or a bucket. Nobody ever finds half a file: in a directory a file is
-//! written beside its place, brought to the disk and renamed; a bucket shows an object when all of it is there.
+//! written beside its place, brought to the disk and renamed; a bucket shows an object when all of it is there. What may be
+//! large is a [`Draft`] first, a file that is written little by little: in a directory at its place under a hidden name, for a
+//! bucket on this machine, from where it is sent in parts.
 
+use super::in_hexadecimal;
 use crate::flow::whole::{appear, to_disk};
 use crate::report::delivery::Destination;
+#[cfg(feature = "s3")]
+use crate::scratch::Scratch;
+use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 pub enum Place {
@@ -40,6 +46,57 @@ impl Place {
         }
     }
 
+    /// A file to be written, which nobody sees until it is published.
+    pub async fn draft(&self, directory: &str, name: &str, attempt: i64) -> Result<Draft, String> {
+        match self {
+            Place::Directory(root) => {
+                let unwritable = |e: io::Error| format!("cannot write {name} below {}: {e}", root.join(directory).display());
+                let path = room_for(root, directory).map_err(unwritable)?;
+                clear_earlier(&path, name, attempt).map_err(unwritable)?;
+                Ok(Draft {
+                    path: path.join(unfinished(name, attempt)),
+                    #[cfg(feature = "s3")]
+                    _scratch: None,
+                })
+            }
+            #[cfg(feature = "s3")]
+            Place::Bucket(_) => {
+                let scratch = Scratch::new().map_err(|e| format!("cannot write {name}: {e}"))?;
+                Ok(Draft { path: scratch.file(name), _scratch: Some(scratch) })
+            }
+        }
+    }
+
+    /// Lets a draft be seen under its name; one of this name is replaced.
+    pub async fn publish(&self, draft: Draft, directory: &str, name: &str) -> Result<(), String> {
+        match self {
+            Place::Directory(root) => {
+                let path = root.join(directory).join(name);
+                let unwritable = |e: io::Error| format!("cannot write {}: {e}", path.display());
+                let appeared = tokio::task::block_in_place(|| appear(&File::open(&draft.path)?, &draft.path, &path));
+                appeared.map_err(unwritable)
+            }
+            #[cfg(feature = "s3")]
+            Place::Bucket(bucket) => bucket.send(&format!("{directory}/{name}"), &draft.path).await,
+        }
+    }
+
+    /// The hash of a file, which is read in portions; nothing where there is none.
+    pub async fn sha256(&self, directory: &str, name: &str) -> Result<Option<String>, String> {
+        match self {
+            Place::Directory(root) => {
+                let path = root.join(directory).join(name);
+                match tokio::task::block_in_place(|| read_through(&path)) {
+                    Ok((_, sha256)) => Ok(Some(sha256)),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+                }
+            }
+            #[cfg(feature = "s3")]
+            Place::Bucket(bucket) => bucket.sha256(&format!("{directory}/{name}")).await,
+        }
+    }
+
     pub async fn get(&self, directory: &str, name: &str) -> Result<Option<Vec<u8>>, String> {
         match self {
             Place::Directory(root) => {
@@ -56,7 +113,63 @@ impl Place {
     }
 }
 
+/// A file on its way into a place; it goes with its owner unless it was published.
+pub struct Draft {
+    path: PathBuf,
+    #[cfg(feature = "s3")]
+    _scratch: Option<Scratch>,
+}
+
+impl Draft {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn create(&self) -> Result<File, String> {
+        File::create(&self.path).map_err(|e| format!("cannot write {}: {e}", self.path.display()))
+    }
+
+    /// How many bytes were written, and their hash.
+    pub async fn read_through(&self) -> Result<(u64, String), String> {
+        let read = tokio::task::block_in_place(|| read_through(&self.path));
+        read.map_err(|e| format!("cannot read {}: {e}", self.path.display()))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Where it was published there is nothing of this name any more.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn read_through(path: &Path) -> io::Result<(u64, String)> {
+    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
+    let mut portion = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut portion)?;
+        if read == 0 {
+            return Ok((bytes, in_hexadecimal(&hash.finalize())));
+        }
+        hash.update(&portion[..read]);
+        bytes += read as u64;
+    }
+}
+
 fn put(root: &Path, directory: &str, name: &str, bytes: &[u8], attempt: i64) -> io::Result<()> {
+    let path = room_for(root, directory)?;
+    clear_earlier(&path, name, attempt)?;
+    let unfinished = path.join(unfinished(name, attempt));
+    let mut file = File::create(&unfinished)?;
+    let written = file.write_all(bytes).and_then(|()| appear(&file, &unfinished, &path.join(name)));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+/// The directory of a job below one that is there.
+fn room_for(root: &Path, directory: &str) -> io::Result<PathBuf> {
     // Made by us it would lie under the place where a disk or a share is to be mounted, and nobody would find it again.
     if !root.is_dir() {
         return Err(io::Error::new(
@@ -74,27 +187,43 @@ fn put(root: &Path, directory: &str, name: &str, bytes: &[u8], attempt: i64) -> 
             Err(e) => return Err(e),
         }
     }
-    // Each attempt has a name of its own, so that one which was taken for dead cannot rename what is half written by another.
-    let unfinished = |attempt: i64| path.join(format!(".{name}.{attempt}"));
-    for earlier in 1..attempt {
-        let _ = fs::remove_file(unfinished(earlier));
+    Ok(path)
+}
+
+/// Each attempt has a name of its own, so that one which was taken for dead cannot rename what is half written by another.
+fn unfinished(name: &str, attempt: i64) -> String {
+    format!(".{name}.{attempt}")
+}
+
+/// Removes what earlier attempts left behind, and what they had beside it.
+fn clear_earlier(directory: &Path, name: &str, attempt: i64) -> io::Result<()> {
+    let earlier: Vec<String> = (1..attempt).map(|attempt| unfinished(name, attempt)).collect();
+    for file in if earlier.is_empty() { None } else { Some(fs::read_dir(directory)?) }.into_iter().flatten() {
+        let file = file?.file_name();
+        let left = |start: &String| file.to_str().is_some_and(|file| file == start || file.starts_with(&format!("{start}.")));
+        if earlier.iter().any(left) {
+            let _ = fs::remove_file(directory.join(file));
+        }
     }
-    let mut file = File::create(unfinished(attempt))?;
-    let written = file.write_all(bytes).and_then(|()| appear(&file, &unfinished(attempt), &path.join(name)));
-    if written.is_err() {
-        let _ = fs::remove_file(unfinished(attempt));
-    }
-    written
+    Ok(())
 }
 
 #[cfg(feature = "s3")]
 mod bucket {
     //! A bucket of an S3-compatible store. Endpoint, region and keys come from the environment, as other tools read them.
 
+    use super::in_hexadecimal;
+    use futures_util::TryStreamExt;
     use object_store::aws::{AmazonS3, AmazonS3Builder};
     use object_store::path::Path;
-    use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutOptions, RetryConfig};
+    use object_store::{Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt};
+    use object_store::{PutMultipartOptions, PutOptions, RetryConfig};
+    use sha2::{Digest, Sha256};
+    use std::io::Read;
     use std::time::Duration;
+
+    /// What is not larger is put at once; anything else in parts of this size, of which a bucket takes ten thousand: 80 GB.
+    const PART: u64 = 8 << 20;
 
     pub struct Bucket {
         store: AmazonS3,
@@ -131,6 +260,55 @@ mod bucket {
             }
         }
 
+        /// Sends a file; nobody sees any of it before all of it is there.
+        pub async fn send(&self, name: &str, file: &std::path::Path) -> Result<(), String> {
+            let unreadable = |e: std::io::Error| format!("cannot read {}: {e}", file.display());
+            let length = std::fs::metadata(file).map_err(unreadable)?.len();
+            if length <= PART {
+                return self.put(name, std::fs::read(file).map_err(unreadable)?).await;
+            }
+            let path = self.path(name)?;
+            let attributes = Attributes::from_iter([(Attribute::ContentType, content_type(name))]);
+            let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+            let mut upload = self.store.put_multipart_opts(&path, options).await.map_err(|e| self.said("write", &path, &e))?;
+            let sent = self.send_parts(&mut *upload, &path, file).await;
+            if sent.is_err() {
+                let _ = upload.abort().await;
+            }
+            sent
+        }
+
+        /// One part after the other, so that memory holds one of them.
+        async fn send_parts(&self, upload: &mut dyn MultipartUpload, path: &Path, file: &std::path::Path) -> Result<(), String> {
+            let mut file = std::fs::File::open(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+            loop {
+                let mut part = Vec::new();
+                let read = tokio::task::block_in_place(|| file.by_ref().take(PART).read_to_end(&mut part));
+                if read.map_err(|e| format!("cannot read what is to be sent: {e}"))? == 0 {
+                    break;
+                }
+                upload.put_part(part.into()).await.map_err(|e| self.said("write", path, &e))?;
+            }
+            upload.complete().await.map(drop).map_err(|e| self.said("write", path, &e))
+        }
+
+        /// The hash of an object, read as it comes.
+        pub async fn sha256(&self, name: &str) -> Result<Option<String>, String> {
+            let path = self.path(name)?;
+            let hashed = async {
+                let (mut body, mut hash) = (self.store.get(&path).await?.into_stream(), Sha256::new());
+                while let Some(piece) = body.try_next().await? {
+                    hash.update(&piece);
+                }
+                Ok::<_, object_store::Error>(in_hexadecimal(&hash.finalize()))
+            };
+            match hashed.await {
+                Ok(sha256) => Ok(Some(sha256)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(e) => Err(self.said("read", &path, &e)),
+            }
+        }
+
         fn path(&self, name: &str) -> Result<Path, String> {
             let whole = if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) };
             Path::parse(&whole).map_err(|e| format!("`{whole}` is no name of an object: {e}"))
@@ -154,7 +332,8 @@ mod bucket {
         match name.rsplit_once('.').map(|(_, ending)| ending) {
             Some("csv") => "text/csv; charset=utf-8; header=present",
             Some("json") => "application/json",
-            Some("txt") => "text/plain; charset=utf-8",
+            Some("ndjson") => "application/x-ndjson",
+            Some("txt" | "beancount" | "ledger" | "journal") => "text/plain; charset=utf-8",
             _ => "application/vnd.apache.parquet",
         }
     }

@@ -3,9 +3,10 @@
 //! checks the parts that are told of and goes on after them, at the same block, to the same bytes. A file is written whole,
 //! with its manifest beside it. Checking needs nothing but the files.
 
+use crate::export::accounting::Grain;
 use crate::export::manifest::{Asked, Book, Manifest, Part, Sums};
 use crate::export::readback::{CsvSums, NdjsonSums};
-use crate::export::{Notation, Row, Texts};
+use crate::export::{Format, Notation, Row, Texts, columns};
 use crate::flow::export::{Prefix, Question, Rows};
 use crate::flow::whole::{alone, appear};
 use crate::flow::{Farthing, FlowError};
@@ -22,7 +23,7 @@ pub struct Wish<'w> {
     pub asked: Asked,
     /// How the files of a directory end.
     pub extension: &'static str,
-    pub notation: &'w dyn Fn(&Prefix) -> Box<dyn Notation>,
+    pub notation: &'w (dyn Fn(&Prefix) -> Box<dyn Notation> + Sync),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +209,21 @@ impl Farthing {
         self.export_whole(wish, rows, writing, progress).await
     }
 
+    /// Writes everything to somewhere that is to be a file of this name; its manifest is signed.
+    pub async fn export_as(
+        &self,
+        org: Org,
+        wish: &Wish<'_>,
+        to: Box<dyn Write + Send>,
+        name: &str,
+    ) -> Result<Manifest, ExportError> {
+        let rows = self.export_rows(org, &wish.question, Sequence(0)).await?;
+        let writing = Writing::to(to, PathBuf::from(name), wish, &rows.prefix)?;
+        let mut manifest = self.export_whole(wish, rows, writing, |_| {}).await?;
+        self.sign_manifest(&mut manifest);
+        Ok(manifest)
+    }
+
     async fn export_whole(
         &self,
         wish: &Wish<'_>,
@@ -216,12 +232,31 @@ impl Farthing {
         progress: impl Fn((u64, u64)),
     ) -> Result<Manifest, ExportError> {
         while let Some(page) = rows.next().await? {
-            writing.rows(&page, &rows)?;
+            // A notation may compress and a disk may be slow, which others should not wait for.
+            tokio::task::block_in_place(|| writing.rows(&page, &rows))?;
             progress(rows.place());
         }
         let mut manifest = Manifest::new(wish.asked.clone(), book(&rows.prefix));
         add(&mut manifest, writing.end(&rows.texts)?)?;
         Ok(manifest)
+    }
+}
+
+/// What is asked of the entries of an org, in the words of a manifest.
+pub fn asked(org: &str, question: &Question, format: Format, grain: Grain, rows_per_part: Option<u64>) -> Asked {
+    let is_journal = matches!(format, Format::Journal(_));
+    let of_columns = || columns().into_iter().map(|(name, _)| name.to_owned()).collect();
+    Asked {
+        org: org.to_owned(),
+        what: "entries".to_owned(),
+        format: format.name().to_owned(),
+        from: question.from.map(|from| from.to_string()),
+        until: question.until.map(|until| until.to_string()),
+        period: question.period.map(|month| month.to_string()),
+        clock: question.clock.name().to_owned(),
+        grain: is_journal.then(|| grain.name().to_owned()),
+        rows_per_part,
+        columns: if is_journal { Vec::new() } else { of_columns() },
     }
 }
 
@@ -372,7 +407,7 @@ fn read_manifest(path: &Path) -> Result<Option<Manifest>, ExportError> {
 fn difference(found: &Asked, wanted: &Asked) -> Option<String> {
     let told = |asked: &Asked| serde_json::to_value(asked).expect("what was asked is always JSON");
     let (found, wanted) = (told(found), told(wanted));
-    let fields = wanted.as_object().expect("it is an object").keys();
+    let fields = [&wanted, &found].into_iter().flat_map(|asked| asked.as_object().expect("it is an object").keys());
     let other = fields.into_iter().find(|field| found[*field] != wanted[*field])?;
     if other == "columns" {
         return Some("it has other columns".to_owned());

@@ -35,6 +35,9 @@ impl Shown {
             if at == at.day() { Ok(at) } else { Err(format!("{name}: {at} is no beginning of a UTC day")) }
         };
         let period = match (run, month, ends) {
+            (Some(_), None, [None, None]) if rest.says_something() => {
+                return Err("run: it has an account, a block and a tolerance of its own; leave these out".to_owned());
+            }
             (Some(run), None, [None, None]) => return Ok(Shown::Run(run)),
             (None, Some(month), [None, None]) => {
                 let month: crate::time::Month = month.parse().map_err(|e| format!("month: {e}"))?;
@@ -46,9 +49,21 @@ impl Shown {
         if period.from >= period.until {
             return Err(format!("until: the range ends ({}) before it begins ({})", period.until, period.from));
         }
+        if period.until.micros() - period.from.micros() > LONGEST {
+            return Err("until: more than ten years; ask for fewer days at once".to_owned());
+        }
         let asked = Asked { tolerance: rest.tolerance.clone(), ..Asked::default() };
         asked.tolerance()?;
         Ok(Shown::Range(Range { period, ..rest }))
+    }
+}
+
+/// Each day of a range is looked up among all statements.
+const LONGEST: i64 = 3_660 * 86_400_000_000;
+
+impl Range {
+    fn says_something(&self) -> bool {
+        self.account.is_some() || self.block.is_some() || self.tolerance.is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! `GET /v1/exports/entries`: the entries themselves. What is read waits for whoever takes it, so memory stays what a few
 //! pages need, and no snapshot is open meanwhile.
 
-use super::Pieces;
+use super::{Pieces, hand_on, place};
 use crate::export::accounting::{Grain, Manner};
 use crate::export::{Format, Notation, Row};
 use crate::flow::access::Scope;
@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// How large a piece is.
 const PIECE: usize = 256 << 10;
@@ -35,10 +35,13 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
         |text: String| text.parse().map_err(|_| Problem::parameter("block", format!("`{text}` is no number of a block")));
     let block = parameters.take("block").map(number).transpose()?.map(BlockNumber);
     let (from, until) = (parameters.instant("from")?, parameters.instant("until")?);
+    let month = |text: String| text.parse().map_err(|e: crate::time::TimeError| Problem::parameter("period", e.to_string()));
+    let period = parameters.take("period").map(month).transpose()?;
     let team = caller.team.as_ref().map(|team| team.to_string());
     parameters.nothing_else()?;
 
-    let question = Question { from, until, clock, team, block };
+    let question = Question { from, until, clock, period, team, block };
+    let place = place(&service)?;
     let mut rows = service.farthing.export_rows(caller.org, &question, Sequence(0)).await?;
     let heading = format!("entries up to block {}, hash {}", rows.prefix.block, rows.prefix.hash);
     let notation = format.notation(Manner { grain, clock, heading }, PARQUET).map_err(wrong("format"))?;
@@ -46,7 +49,7 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
     let first = rows.next().await?.unwrap_or_default();
     let block = HeaderValue::from(rows.prefix.block.0);
     let (sender, body) = Pieces::body();
-    tokio::spawn(Writing { service, rows, notation, sender }.write(first));
+    tokio::spawn(Writing { service, rows, notation, sender, place }.write(first));
 
     let mut response = body.into_response();
     let name = format!("attachment; filename=\"entries.{}\"", format.extension());
@@ -63,11 +66,15 @@ struct Writing {
     rows: Rows,
     notation: Box<dyn Notation>,
     sender: mpsc::Sender<io::Result<Bytes>>,
+    place: OwnedSemaphorePermit,
 }
 
 impl Writing {
     async fn write(mut self, first: Vec<Row>) {
-        match self.pieces(first).await {
+        let written = self.pieces(first).await;
+        // Whoever is handed the end may come again at once.
+        drop(self.place);
+        match written {
             // An empty piece is the end.
             Ok(()) => drop(self.sender.send(Ok(Bytes::new())).await),
             Err(why) => tracing::warn!(error = why, "an export broke off"),
@@ -97,6 +104,6 @@ impl Writing {
 
     async fn send(&mut self, buffer: &mut Vec<u8>) -> Result<(), String> {
         let piece = std::mem::replace(buffer, Vec::with_capacity(PIECE));
-        self.sender.send(Ok(piece.into())).await.map_err(|_| "whoever asked for it hung up".to_owned())
+        hand_on(&self.sender, piece.into()).await
     }
 }

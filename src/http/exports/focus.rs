@@ -6,7 +6,7 @@ use crate::flow::{FlowError, now};
 use crate::focus::{Row, Version, csv, metadata};
 use crate::http::answer::{Parameters, typed};
 use crate::http::caller::Known;
-use crate::http::exports::Pieces;
+use crate::http::exports::{Pieces, hand_on, place};
 use crate::http::{App, Problem, Service};
 use crate::id::Org;
 use crate::report::Wrong;
@@ -69,6 +69,7 @@ fn failed(why: String) -> Problem {
 }
 
 async fn as_csv(service: &Arc<Service>, org: Org, wish: Wish, version: Version) -> Result<Response, Problem> {
+    let place = place(service)?;
     let (mut rows, reading) = read(service, org, wish);
     // What fails before the first row can still be said in words.
     let Some(first) = rows.recv().await else {
@@ -81,12 +82,12 @@ async fn as_csv(service: &Arc<Service>, org: Org, wish: Wish, version: Version) 
         let mut text = csv::header(version);
         while let Some(rows_now) = some {
             csv::write(&rows_now, version, &mut text);
-            // Whoever asked for it may have hung up.
-            if to.send(Ok(Bytes::from(std::mem::take(&mut text)))).await.is_err() {
-                return;
+            if let Err(why) = hand_on(&to, Bytes::from(std::mem::take(&mut text))).await {
+                return tracing::warn!(error = why, "an export broke off");
             }
             some = rows.recv().await;
         }
+        drop(place);
         let end = ended(reading).await.map(|()| Bytes::new());
         let _ = to.send(end.map_err(|problem| std::io::Error::other(problem.to_string()))).await;
     });
@@ -101,13 +102,15 @@ fn as_body(body: Body) -> Response {
 /// polars ends nothing but this answer.
 #[cfg(feature = "polars")]
 async fn as_parquet(service: &Arc<Service>, org: Org, wish: Wish, version: Version) -> Result<Response, Problem> {
-    use crate::frame::Scratch;
     use crate::frame::focus::{Writer, write_received};
+    use crate::scratch::Scratch;
+    let _place = place(service)?;
     let (rows, reading) = read(service, org, wish);
     let writing = tokio::task::spawn_blocking(move || {
         let scratch = Scratch::new()?;
-        write_received(rows, Writer::new(&scratch.file(), version)?)?;
-        polars::prelude::PolarsResult::Ok(std::fs::read(scratch.file())?)
+        let file = scratch.file("focus.parquet");
+        write_received(rows, Writer::new(&file, version)?)?;
+        polars::prelude::PolarsResult::Ok(std::fs::read(file)?)
     });
     // If writing broke off, that is why reading did.
     let written = writing.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
