@@ -2,6 +2,8 @@
 //! came to, true-ups that end at the settled amount whatever comes between them, and what happens by itself.
 
 mod doors;
+mod fetched;
+mod interrupted;
 mod purchases;
 mod scheduled;
 

@@ -2,7 +2,8 @@
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
-use crate::flow::reconcile::{Origin, PROVIDER, Reconciled, Wish, told};
+use crate::flow::reconcile::fetch::Fetching;
+use crate::flow::reconcile::{Fetched, Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::Amount;
@@ -49,6 +50,9 @@ pub struct Fetch {
     /// Before this UTC day [default: today]
     #[arg(long, value_name = "DAY")]
     until: Option<NaiveDate>,
+    /// The list of every day's generations instead of the sums of days
+    #[arg(long)]
+    generations: bool,
     /// Where OpenRouter's API is
     #[arg(long, env = "FARTHING_OPENROUTER_URL", default_value = crate::provider::openrouter::BASE, value_name = "URL")]
     openrouter_url: String,
@@ -73,6 +77,13 @@ pub struct Reconcile {
     /// A variance up to this amount is nothing to act upon
     #[arg(long, value_name = "AMOUNT")]
     tolerance: Option<String>,
+    /// Fetch generations that are missing here, and usage that held events are missing, and post them; at most so many
+    /// [default: 1000]. Needs OPENROUTER_API_KEY, and for days OPENROUTER_MANAGEMENT_KEY
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "always", conflicts_with = "block")]
+    fetch_missing: Option<String>,
+    /// Where OpenRouter's API is
+    #[arg(long, env = "FARTHING_OPENROUTER_URL", default_value = crate::provider::openrouter::BASE, value_name = "URL")]
+    openrouter_url: String,
     /// Post what is outside of the tolerance as adjustments toward the statement
     #[arg(long)]
     post_true_ups: bool,
@@ -176,7 +187,11 @@ impl Fetch {
         let (mut day, until) = (self.from.unwrap_or(oldest), self.until.unwrap_or(today));
         let mut failed = Vec::new();
         while day < until {
-            match farthing.fetch_day(org, &books, day).await {
+            let fetched = match self.generations {
+                true => farthing.fetch_list(org, &books, Instant::from_date(day)).await,
+                false => farthing.fetch_day(org, &books, day).await,
+            };
+            match fetched {
                 Ok(imported) => {
                     let how = if imported.was_there { "as before" } else { "new" };
                     println!("{day}: statement {}, {how}, {}", imported.statement, in_words(&imported.stated));
@@ -198,13 +213,15 @@ impl Reconcile {
         if !matches!(self.format.as_str(), "table" | "json" | "csv") {
             return Err(Failure::Usage(format!("--format: `{}` is no format; known are table, json and csv", self.format)));
         }
+        let fetching = Fetching::named(self.fetch_missing.as_deref().unwrap_or("never"));
+        let fetching = fetching.map_err(|e| Failure::Usage(format!("--fetch-missing: {e}")))?;
         let (farthing, org) = open(settings).await?;
-        let outcome = self.compare(&farthing, org, within).await;
+        let outcome = self.compare(&farthing, org, fetching, within).await;
         farthing.store.close().await;
         outcome
     }
 
-    async fn compare(&self, farthing: &Farthing, org: Org, within: Option<Amount>) -> Outcome {
+    async fn compare(&self, farthing: &Farthing, org: Org, fetching: Fetching, within: Option<Amount>) -> Outcome {
         let (mut outside, mut trued_up, mut left) = (0, 0, 0);
         let statements = self.statements(farthing, org).await?;
         if statements.is_empty() {
@@ -215,9 +232,20 @@ impl Reconcile {
         if self.format == "csv" {
             println!("run,class,day,model,provider,expected,observed,amount,entries,lines,generations,cause,next_step");
         }
+        let mut fetched = match fetching {
+            Fetching::Never => Fetched::default(),
+            some => farthing.fetch_for_held(org, &books(&self.openrouter_url)?, some.most()).await?,
+        };
         for (number, asked) in statements {
             let wish = Wish { statement: number, block: self.block.map(BlockNumber), asked };
-            let run = farthing.reconcile(org, &wish).await?;
+            let mut run = farthing.reconcile(org, &wish).await?;
+            if fetching != Fetching::Never && fetched.stopped.is_none() {
+                let done = farthing.fetch_for(org, &books(&self.openrouter_url)?, &run, fetching.left(&fetched)).await?;
+                if done.has_booked() {
+                    run = farthing.reconcile(org, &wish).await?;
+                }
+                fetched.add(done);
+            }
             self.show(&run);
             outside += run.comparison.outside(&run.tolerance).count() as u64;
             if self.post_true_ups {
@@ -226,6 +254,9 @@ impl Reconcile {
                 left += done.left;
                 eprintln!("{} true-ups posted, {} were there already, {} left", done.posted, done.were_there, done.left);
             }
+        }
+        if fetching != Fetching::Never {
+            eprintln!("{fetched}");
         }
         let open = if self.post_true_ups { left } else { outside };
         match open {
@@ -245,11 +276,12 @@ impl Reconcile {
             read.map_err(|e| Failure::Usage(format!("--{flag}: {e}")))
         };
         let (from, until) = (end("from", &self.from)?, end("until", &self.until)?);
-        let mut newest: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+        let mut newest: BTreeMap<(String, String, String, bool), i64> = BTreeMap::new();
         for (number, stated) in farthing.statements(org).await? {
             let period = Asked::default().period(&stated).map_err(Failure::Refused)?;
             if from.is_none_or(|from| from <= period.from) && until.is_none_or(|until| period.until <= until) {
-                newest.insert((stated.from, stated.until, stated.account), number);
+                let (from, until, account, is_list) = stated.place();
+                newest.insert((from.to_owned(), until.to_owned(), account.to_owned(), is_list), number);
             }
         }
         Ok(newest.into_values().map(|number| (number, asked.clone())).collect())

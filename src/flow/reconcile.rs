@@ -3,6 +3,7 @@
 //! later. What the book has is gathered in `book`, what is posted about the difference in `true_up`.
 
 mod book;
+pub mod fetch;
 pub mod figures;
 pub mod money;
 pub mod scheduled;
@@ -16,10 +17,11 @@ use crate::ledger::seal::State;
 use crate::ledger::{Account, PAYABLE};
 use crate::money::Amount;
 use crate::reconcile::compare::{Class, Comparison, Tolerance, Variance, compare};
-use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, chart_csv, generation, generations_csv};
+use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, analytics, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
 use crate::store::{Reconciliation, StoreError};
 use crate::time::Period;
+pub use fetch::Fetched;
 use serde_json::{Value, json};
 pub use true_up::TruedUp;
 
@@ -78,7 +80,7 @@ impl Farthing {
             return Err(FlowError::Refused("the statement has no lines, and nothing says which days it is of".to_owned()));
         };
         let stated = Stated {
-            statement: blake3::Hash::from_bytes(statement.hash).to_string(),
+            statement: blake3::hash(text.as_bytes()).to_string(),
             provider: PROVIDER.to_owned(),
             form: statement.form.name().to_owned(),
             account: origin.account.clone().unwrap_or_default(),
@@ -218,7 +220,7 @@ fn read(text: &str, form: Option<Form>, account: Option<&str>) -> Result<Stateme
         Form::ChartCsv => chart_csv::read(text),
         Form::Activity => activity::read(text, account),
         Form::Generation => generation::read(&[text]),
-        Form::Analytics => crate::reconcile::statement::analytics::read(&[text]),
+        Form::Analytics => analytics::read_kept(text),
     };
     read.map_err(|e| format!("as {} it cannot be read: {e}", form.name()))
 }
