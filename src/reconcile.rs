@@ -5,6 +5,7 @@
 //! posting) belongs to others.
 
 pub mod compare;
+pub mod propose;
 pub mod purchases;
 pub mod statement;
 pub mod texts;

@@ -4,6 +4,7 @@
 mod doors;
 mod fetched;
 mod interrupted;
+mod proposed;
 mod purchases;
 mod scheduled;
 

@@ -58,8 +58,27 @@ pub struct Fetch {
     openrouter_url: String,
 }
 
+#[derive(Subcommand)]
+enum What {
+    /// Print cards for endpoints whose price the catalog does not know, learned from what was billed, as a catalog file
+    Propose(Propose),
+}
+
 #[derive(Args)]
+struct Propose {
+    /// From this statement [default: every one by generation that is in force]
+    #[arg(long, value_name = "N")]
+    statement: Option<i64>,
+    /// yaml or json
+    #[arg(long, default_value = "yaml")]
+    format: String,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Reconcile {
+    #[command(subcommand)]
+    what: Option<What>,
     #[arg(long, default_value = PROVIDER)]
     provider: String,
     /// Only this statement [default: the newest of each range of days]
@@ -208,6 +227,9 @@ impl Fetch {
 impl Reconcile {
     pub async fn run(self, settings: &Settings) -> Outcome {
         known(&self.provider)?;
+        if let Some(What::Propose(propose)) = &self.what {
+            return self.propose(propose, settings).await;
+        }
         let within = self.within.as_deref().map(Amount::parse).transpose();
         let within = within.map_err(|e| Failure::Usage(format!("--within: {e}")))?;
         if !matches!(self.format.as_str(), "table" | "json" | "csv") {
@@ -223,7 +245,7 @@ impl Reconcile {
 
     async fn compare(&self, farthing: &Farthing, org: Org, fetching: Fetching, within: Option<Amount>) -> Outcome {
         let (mut outside, mut trued_up, mut left) = (0, 0, 0);
-        let statements = self.statements(farthing, org).await?;
+        let statements = self.statements(farthing, org, |_| true).await?;
         if statements.is_empty() {
             return Err(Failure::Refused(
                 "there is no statement of these days; `statement import` or `statement fetch` first".to_owned(),
@@ -265,8 +287,46 @@ impl Reconcile {
         }
     }
 
+    async fn propose(&self, wanted: &Propose, settings: &Settings) -> Outcome {
+        if !matches!(wanted.format.as_str(), "yaml" | "json") {
+            return Err(Failure::Usage(format!("--format: `{}` is no format; known are yaml and json", wanted.format)));
+        }
+        let (farthing, org) = open(settings).await?;
+        let outcome = async {
+            let statements: Vec<i64> = match wanted.statement {
+                Some(number) => vec![number],
+                None => {
+                    let is_by_generation = |stated: &Stated| Form::named(&stated.form).is_some_and(Form::is_by_generation);
+                    let statements = self.statements(&farthing, org, is_by_generation).await?;
+                    statements.into_iter().map(|(number, _)| number).collect()
+                }
+            };
+            if statements.is_empty() {
+                let why = "there is no statement by generation; import the export of generations of the activity page";
+                return Err(Failure::Refused(why.to_owned()));
+            }
+            for number in statements {
+                let run = farthing.reconcile(org, &Wish { statement: number, block: None, asked: Asked::default() }).await?;
+                let proposals = farthing.propose(org, &run).await?;
+                match wanted.format.as_str() {
+                    "json" => println!("{}", proposals.to_json()),
+                    _ => print!("{}", proposals.to_yaml()),
+                }
+            }
+            Ok(())
+        };
+        let outcome = outcome.await;
+        farthing.store.close().await;
+        outcome
+    }
+
     /// The statement that was named, or the newest of each account and range of days within what was asked.
-    async fn statements(&self, farthing: &Farthing, org: Org) -> Result<Vec<(i64, Asked)>, Failure> {
+    async fn statements(
+        &self,
+        farthing: &Farthing,
+        org: Org,
+        is_meant: impl Fn(&Stated) -> bool,
+    ) -> Result<Vec<(i64, Asked)>, Failure> {
         let asked = Asked { from: None, until: None, tolerance: self.tolerance.clone() };
         if let Some(number) = self.statement {
             return Ok(vec![(number, Asked { from: self.from.clone(), until: self.until.clone(), ..asked })]);
@@ -277,7 +337,7 @@ impl Reconcile {
         };
         let (from, until) = (end("from", &self.from)?, end("until", &self.until)?);
         let mut newest: BTreeMap<(String, String, String, bool), i64> = BTreeMap::new();
-        for (number, stated) in farthing.statements(org).await? {
+        for (number, stated) in farthing.statements(org).await?.into_iter().filter(|(_, stated)| is_meant(stated)) {
             let period = Asked::default().period(&stated).map_err(Failure::Refused)?;
             if from.is_none_or(|from| from <= period.from) && until.is_none_or(|until| period.until <= until) {
                 let (from, until, account, is_list) = stated.place();

@@ -6,6 +6,7 @@ mod book;
 pub mod fetch;
 pub mod figures;
 pub mod money;
+pub mod propose;
 pub mod scheduled;
 mod true_up;
 
