@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
+use crate::flow::reconcile::balance::CREDITS;
 use crate::flow::reconcile::fetch::Fetching;
 use crate::flow::reconcile::{Fetched, Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
@@ -53,6 +54,9 @@ pub struct Fetch {
     /// The list of every day's generations instead of the sums of days
     #[arg(long)]
     generations: bool,
+    /// The account's balance as it is now, instead of days
+    #[arg(long, conflicts_with_all = ["from", "until", "generations"])]
+    balance: bool,
     /// Where OpenRouter's API is
     #[arg(long, env = "FARTHING_OPENROUTER_URL", default_value = crate::provider::openrouter::BASE, value_name = "URL")]
     openrouter_url: String,
@@ -201,6 +205,16 @@ impl Fetch {
     async fn run(self, settings: &Settings) -> Outcome {
         let books = books(&self.openrouter_url)?;
         let (farthing, org) = open(settings).await?;
+        if self.balance {
+            let looked = farthing.fetch_balance(org, &books).await;
+            farthing.store.close().await;
+            let looked = looked?;
+            println!(
+                "statement {}: {} USD were used in all, {}",
+                looked.statement, looked.stated.amount, looked.stated.received_at
+            );
+            return Ok(());
+        }
         let today = now().to_utc().date_naive();
         let oldest = today - chrono::Days::new(crate::provider::openrouter::DAYS as u64);
         let (mut day, until) = (self.from.unwrap_or(oldest), self.until.unwrap_or(today));
@@ -245,8 +259,9 @@ impl Reconcile {
 
     async fn compare(&self, farthing: &Farthing, org: Org, fetching: Fetching, within: Option<Amount>) -> Outcome {
         let (mut outside, mut trued_up, mut left) = (0, 0, 0);
-        let statements = self.statements(farthing, org, |_| true).await?;
-        if statements.is_empty() {
+        let statements = self.statements(farthing, org, |stated| stated.form != CREDITS).await?;
+        let has_balance = self.is_of_everything() && farthing.compare_balance(org).await?.is_some();
+        if statements.is_empty() && !has_balance {
             return Err(Failure::Refused(
                 "there is no statement of these days; `statement import` or `statement fetch` first".to_owned(),
             ));
@@ -280,11 +295,43 @@ impl Reconcile {
         if fetching != Fetching::Never {
             eprintln!("{fetched}");
         }
+        if has_balance {
+            outside += self.balance(farthing, org).await?;
+        }
         let open = if self.post_true_ups { left } else { outside };
         match open {
             0 => Ok(()),
             open => Err(Failure::Findings(format!("{open} variances are outside of the tolerance ({trued_up} trued up)"))),
         }
+    }
+
+    /// Nothing was said of which days, statement or block is meant.
+    fn is_of_everything(&self) -> bool {
+        self.statement.is_none() && self.block.is_none() && self.from.is_none() && self.until.is_none()
+    }
+
+    /// Says what the last two looks at the balance differ by from the book; answers how many differences there are.
+    async fn balance(&self, farthing: &Farthing, org: Org) -> Result<u64, Failure> {
+        let Some(balance) = farthing.compare_balance(org).await? else { return Ok(0) };
+        let tolerance = Asked { tolerance: self.tolerance.clone(), ..Asked::default() }.tolerance().map_err(Failure::Usage)?;
+        let variances = balance.variances(tolerance.accepted);
+        for variance in &variances {
+            let text = |name: &str| variance[name].as_str().unwrap_or_default().to_owned();
+            match self.format.as_str() {
+                "json" => println!("{variance}"),
+                _ => eprintln!(
+                    "balance from {} until {}: {} {} here, {} there ({}): {}",
+                    text("from"),
+                    text("until"),
+                    text("class"),
+                    text("expected"),
+                    text("observed"),
+                    text("amount"),
+                    text("cause")
+                ),
+            }
+        }
+        Ok(variances.len() as u64)
     }
 
     async fn propose(&self, wanted: &Propose, settings: &Settings) -> Outcome {

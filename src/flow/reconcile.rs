@@ -2,6 +2,7 @@
 //! compares it with the book as of a block under stated tolerances: the same three give the same answer, whatever is booked
 //! later. What the book has is gathered in `book`, what is posted about the difference in `true_up`.
 
+pub mod balance;
 mod book;
 pub mod fetch;
 pub mod figures;
@@ -93,6 +94,11 @@ impl Farthing {
             asked: origin.asked.clone(),
             received_at: now().to_string(),
         };
+        self.keep_statement(org, stated, text).await
+    }
+
+    /// Keeps what was received, once.
+    async fn keep_statement(&self, org: Org, stated: Stated, text: &str) -> Result<Imported, FlowError> {
         // The same bytes may be the answer for two days on which nothing was used.
         let id = format!("{}/{}/{}/{}", stated.account, stated.from, stated.until, stated.statement);
         let key = self.store.decision_key(org, what_was_decided(State::Stated), &id);
@@ -144,6 +150,11 @@ impl Farthing {
         let text = String::from_utf8(body).map_err(|e| damaged(e.to_string()))?;
         if blake3::hash(text.as_bytes()).to_string() != stated.statement {
             return Err(damaged("it is not what was received".to_owned()));
+        }
+        if stated.form == balance::CREDITS {
+            let why =
+                format!("statement: {number} is a look at the balance, which names no usage; take one of days or generations");
+            return Err(FlowError::Refused(why));
         }
         let (form, account) = (Form::named(&stated.form), Some(stated.account.clone()).filter(|account| !account.is_empty()));
         let statement = in_background(move || read(&text, form, account.as_deref())).await?.map_err(damaged)?;
