@@ -4,6 +4,7 @@
 use crate::flow::import::Source;
 use crate::flow::notices::Webhook;
 use crate::flow::publish::CatalogFiles;
+use crate::flow::reconcile::fetch::Fetching;
 use crate::flow::reconcile::scheduled::{self, TrueUps};
 use crate::flow::refresh::{Policy, Refresh};
 use crate::flow::segments::SegmentPlan;
@@ -102,6 +103,10 @@ pub struct ServeFlags {
     /// A variance up to this amount is nothing to act upon [default: 0]
     #[arg(long, env = "FARTHING_RECONCILE_TOLERANCE", value_name = "AMOUNT")]
     reconcile_tolerance: Option<String>,
+    /// How many generations that are missing here are fetched and posted a run: never, always (up to 1000), or at most so many;
+    /// needs OPENROUTER_API_KEY too [default: never]
+    #[arg(long, env = "FARTHING_FETCH_MISSING", value_name = "POLICY")]
+    fetch_missing: Option<String>,
     /// Which true-ups are posted without asking: never, always, or those up to an amount [default: never]
     #[arg(long, env = "FARTHING_TRUE_UPS", value_name = "POLICY")]
     true_ups: Option<String>,
@@ -142,6 +147,7 @@ struct File {
     refresh_url: Option<String>,
     reconcile_schedule: Option<String>,
     reconcile_tolerance: Option<String>,
+    fetch_missing: Option<String>,
     true_ups: Option<String>,
     openrouter_url: Option<String>,
     webhook_url: Option<String>,
@@ -206,6 +212,7 @@ impl Settings {
             schedule: schedule("reconcile_schedule", serve.reconcile_schedule.clone().or(file.reconcile_schedule), "30 2 * * *")?,
             policy: policy(
                 serve.reconcile_tolerance.clone().or(file.reconcile_tolerance),
+                serve.fetch_missing.clone().or(file.fetch_missing),
                 serve.true_ups.clone().or(file.true_ups),
             )?,
         };
@@ -283,11 +290,17 @@ fn schedule(name: &'static str, cron: Option<String>, default: &str) -> Result<S
     Schedule::in_utc(cron.as_deref().unwrap_or(default)).map_err(|why| ConfigError::Value { name, why })
 }
 
-fn policy(tolerance: Option<String>, true_ups: Option<String>) -> Result<scheduled::Policy, ConfigError> {
+fn policy(
+    tolerance: Option<String>,
+    fetch_missing: Option<String>,
+    true_ups: Option<String>,
+) -> Result<scheduled::Policy, ConfigError> {
     let asked = Asked { tolerance, ..Asked::default() };
     asked.tolerance().map_err(|why| ConfigError::Value { name: "reconcile_tolerance", why })?;
-    let true_ups = TrueUps::named(true_ups.as_deref().unwrap_or("never"));
-    Ok(scheduled::Policy { asked, true_ups: true_ups.map_err(|why| ConfigError::Value { name: "true_ups", why })? })
+    let wrong = |name| move |why| ConfigError::Value { name, why };
+    let fetching = Fetching::named(fetch_missing.as_deref().unwrap_or("never")).map_err(wrong("fetch_missing"))?;
+    let true_ups = TrueUps::named(true_ups.as_deref().unwrap_or("never")).map_err(wrong("true_ups"))?;
+    Ok(scheduled::Policy { asked, fetching, true_ups })
 }
 
 /// An address without a secret would tell whoever listens, and nobody could tell who spoke.

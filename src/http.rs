@@ -142,6 +142,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/reconciliations/page", get(reconciliations::page::show))
         .route("/v1/reconciliations/{id}", get(reconciliations::show))
         .route("/v1/reconciliations/{id}/variances", get(reconciliations::variances))
+        .route("/v1/reconciliations/{id}/proposals", get(reconciliations::proposals))
         .route("/v1/reconciliations/{id}/true-ups", post(reconciliations::true_ups))
         .route("/v1/notices", get(notices::list))
         .route("/v1/jobs", get(jobs::list))

@@ -196,17 +196,15 @@ async fn reconcile(farthing: Arc<Farthing>, plan: Reconcile, keys: Keys) {
     let work = |time: ScheduledTime| {
         let (farthing, plan, books) = (farthing.clone(), plan.clone(), books.clone());
         async move {
-            if !leased(&farthing, RECONCILE, Duration::from_secs(3_600)).await {
-                return Ok("another process does it".to_owned());
-            }
-            let org = farthing.store.org(&plan.org).await.map_err(|e| e.in_full())?;
-            let days = async {
-                let done = farthing.reconcile_days(org, &books, &plan.policy).await;
-                done.map(|lines| lines.join("; ")).map_err(|e| e.to_string())
+            let compared = async {
+                let org = farthing.store.org(&plan.org).await.map_err(|e| e.in_full())?;
+                let days = async {
+                    let done = farthing.reconcile_days(org, &books, &plan.policy).await;
+                    done.map(|lines| lines.join("; ")).map_err(|e| e.to_string())
+                };
+                farthing.noted(org, RECONCILE, &time, TAKEN_OVER_AFTER, days).await
             };
-            let done = farthing.noted(org, RECONCILE, &time, Duration::from_secs(3_600), days).await;
-            leased(&farthing, RECONCILE, Duration::ZERO).await;
-            done
+            alone(&farthing, RECONCILE, compared).await
         }
     };
     let started = now();
@@ -296,13 +294,46 @@ async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
     }
 }
 
+/// How long a process that died keeps others from its work.
+const TAKEN_OVER_AFTER: Duration = Duration::from_secs(10);
+
+/// Does a long work unless another process does. One that dies over it is taken over; one that comes to its end did it.
+async fn alone(farthing: &Farthing, job: &str, work: impl Future<Output = Result<String, String>>) -> Result<String, String> {
+    let look = TAKEN_OVER_AFTER / 4;
+    let mut is_ours = leased(farthing, job, TAKEN_OVER_AFTER).await;
+    if !is_ours {
+        tracing::info!(job, "another process does it");
+    }
+    while !is_ours {
+        tokio::time::sleep(look).await;
+        if farthing.store.has_ended(job).await.unwrap_or(false) {
+            return Ok("another process did it".to_owned());
+        }
+        is_ours = leased(farthing, job, TAKEN_OVER_AFTER).await;
+    }
+    let renewed = async {
+        loop {
+            tokio::time::sleep(look).await;
+            leased(farthing, job, TAKEN_OVER_AFTER).await;
+        }
+    };
+    let done = tokio::select! {
+        done = work => done,
+        () = renewed => unreachable!("it is renewed for as long as the work takes"),
+    };
+    farthing.store.end_lease(job, &HOLDER).await.map_err(|e| e.in_full())?;
+    done
+}
+
+/// What this process is called where only one may work.
+static HOLDER: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    let mut random = [0; 8];
+    let _ = getrandom::fill(&mut random);
+    format!("{}-{:016x}", std::process::id(), u64::from_be_bytes(random))
+});
+
 /// Whether this process holds the lease of a job, now and for a while.
 pub async fn leased(farthing: &Farthing, job: &str, long: Duration) -> bool {
-    static HOLDER: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-        let mut random = [0; 8];
-        let _ = getrandom::fill(&mut random);
-        format!("{}-{:016x}", std::process::id(), u64::from_be_bytes(random))
-    });
     let now = now();
     let until = Instant::from_micros(now.micros() + long.as_micros() as i64);
     match farthing.store.take_lease(job, &HOLDER, now, until).await {

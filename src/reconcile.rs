@@ -5,12 +5,14 @@
 //! posting) belongs to others.
 
 pub mod compare;
+pub mod propose;
 pub mod purchases;
 pub mod statement;
 pub mod texts;
 
 use crate::money::Amount;
 use crate::reconcile::compare::Tolerance;
+use crate::reconcile::statement::Form;
 use crate::time::{Instant, Period};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,12 @@ pub struct Stated {
 }
 
 impl Stated {
+    /// What a later statement takes the place of: the same days of the same account. A list of generations says what each of
+    /// them cost and not what a day came to, so it stands beside the word on the day.
+    pub fn place(&self) -> (&str, &str, &str, bool) {
+        (&self.from, &self.until, &self.account, self.form == Form::Analytics.name())
+    }
+
     pub fn read(body: &[u8]) -> Result<Stated, String> {
         serde_json::from_slice(body).map_err(|e| e.to_string())
     }

@@ -37,7 +37,7 @@ pub use once::OnceKey;
 pub use pulled::{OceansTable, Place, PulledRow};
 pub use rejected::RejectedBody;
 pub use runs::{Claim, JobRun, RunState};
-pub use statements::Reconciliation;
+pub use statements::{Reconciliation, Sought};
 pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 pub use write::Write;
 
@@ -369,6 +369,7 @@ const SQLITE: &[(&str, &str)] = &[
     ("what people decided", include_str!("../migrations/sqlite/0006_what_people_decided.sql")),
     ("what providers claim", include_str!("../migrations/sqlite/0007_what_providers_claim.sql")),
     ("what is proved", include_str!("../migrations/sqlite/0010_what_is_proved.sql")),
+    ("what is sought", include_str!("../migrations/sqlite/0012_what_is_sought.sql")),
 ];
 const POSTGRES: &[(&str, &str)] = &[
     ("the book", include_str!("../migrations/postgres/0001_the_book.sql")),
@@ -378,6 +379,7 @@ const POSTGRES: &[(&str, &str)] = &[
     ("what people decided", include_str!("../migrations/postgres/0005_what_people_decided.sql")),
     ("what providers claim", include_str!("../migrations/postgres/0006_what_providers_claim.sql")),
     ("what is proved", include_str!("../migrations/postgres/0010_what_is_proved.sql")),
+    ("what is sought", include_str!("../migrations/postgres/0012_what_is_sought.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

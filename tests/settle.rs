@@ -1,8 +1,12 @@
 //! The book against OpenRouter's books, as a whole: statements that are kept, differences that are found in what real events
 //! came to, true-ups that end at the settled amount whatever comes between them, and what happens by itself.
 
+mod balance;
 mod doors;
+mod fetched;
+mod interrupted;
 mod page;
+mod proposed;
 mod purchases;
 mod scheduled;
 

@@ -7,6 +7,9 @@ use crate::usage::dialect::Dialect;
 use crate::usage::{Owner, OwnerDimension, Text, UsageEvent};
 use std::fmt;
 
+/// The source of what was asked of a provider because no gateway had told of it.
+pub const FETCHED: &str = "openrouter-reconciliation";
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Rules {
     /// For each dimension the first that fits an event and finds something decides; where none does, the producer's own word.
@@ -102,9 +105,11 @@ impl Rules {
         ruled
     }
 
-    /// The place of a source in the ranking; a smaller one counts for more.
+    /// The place of a source in the ranking; a smaller one counts for more. What was fetched to fill a gap knows the money and not
+    /// the team, so behind all that are not named comes that.
     pub fn rank(&self, source: &str) -> usize {
-        self.ranking.iter().position(|pattern| pattern.fits(source)).unwrap_or(self.ranking.len())
+        let unnamed = self.ranking.len() + usize::from(source == FETCHED);
+        self.ranking.iter().position(|pattern| pattern.fits(source)).unwrap_or(unnamed)
     }
 
     /// Every rule in words, one a line.

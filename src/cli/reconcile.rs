@@ -4,8 +4,10 @@ mod show;
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
+use crate::flow::reconcile::balance::CREDITS;
+use crate::flow::reconcile::fetch::Fetching;
 use crate::flow::reconcile::page::page_of;
-use crate::flow::reconcile::{Origin, PROVIDER, Reconciled, Wish, told};
+use crate::flow::reconcile::{Fetched, Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::Amount;
@@ -50,16 +52,40 @@ pub struct Fetch {
     /// Before this UTC day [default: today]
     #[arg(long, value_name = "DAY")]
     until: Option<NaiveDate>,
+    /// The list of every day's generations instead of the sums of days
+    #[arg(long)]
+    generations: bool,
+    /// The account's balance as it is now, instead of days
+    #[arg(long, conflicts_with_all = ["from", "until", "generations"])]
+    balance: bool,
     /// Where OpenRouter's API is
     #[arg(long, env = "FARTHING_OPENROUTER_URL", default_value = crate::provider::openrouter::BASE, value_name = "URL")]
     openrouter_url: String,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A run, a month or any days on one page
+    Show(show::Show),
+    /// Print cards for endpoints whose price the catalog does not know, learned from what was billed, as a catalog file
+    Propose(Propose),
+}
+
+#[derive(Args)]
+struct Propose {
+    /// From this statement [default: every one by generation that is in force]
+    #[arg(long, value_name = "N")]
+    statement: Option<i64>,
+    /// yaml or json
+    #[arg(long, default_value = "yaml")]
+    format: String,
 }
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Reconcile {
     #[command(subcommand)]
-    show: Option<Shown>,
+    what: Option<What>,
     #[arg(long, default_value = PROVIDER)]
     provider: String,
     /// Only this statement [default: the newest of each range of days]
@@ -77,6 +103,13 @@ pub struct Reconcile {
     /// A variance up to this amount is nothing to act upon
     #[arg(long, value_name = "AMOUNT")]
     tolerance: Option<String>,
+    /// Fetch generations that are missing here, and usage that held events are missing, and post them; at most so many
+    /// [default: 1000]. Needs OPENROUTER_API_KEY, and for days OPENROUTER_MANAGEMENT_KEY
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "always", conflicts_with = "block")]
+    fetch_missing: Option<String>,
+    /// Where OpenRouter's API is
+    #[arg(long, env = "FARTHING_OPENROUTER_URL", default_value = crate::provider::openrouter::BASE, value_name = "URL")]
+    openrouter_url: String,
     /// Post what is outside of the tolerance as adjustments toward the statement
     #[arg(long)]
     post_true_ups: bool,
@@ -86,12 +119,6 @@ pub struct Reconcile {
     /// table, json or csv
     #[arg(long, default_value = "table")]
     format: String,
-}
-
-#[derive(Subcommand)]
-enum Shown {
-    /// A run, a month or any days on one page
-    Show(show::Show),
 }
 
 fn known(provider: &str) -> Outcome {
@@ -181,12 +208,26 @@ impl Fetch {
     async fn run(self, settings: &Settings) -> Outcome {
         let books = books(&self.openrouter_url)?;
         let (farthing, org) = open(settings).await?;
+        if self.balance {
+            let looked = farthing.fetch_balance(org, &books).await;
+            farthing.store.close().await;
+            let looked = looked?;
+            println!(
+                "statement {}: {} USD were used in all, {}",
+                looked.statement, looked.stated.amount, looked.stated.received_at
+            );
+            return Ok(());
+        }
         let today = now().to_utc().date_naive();
         let oldest = today - chrono::Days::new(crate::provider::openrouter::DAYS as u64);
         let (mut day, until) = (self.from.unwrap_or(oldest), self.until.unwrap_or(today));
         let mut failed = Vec::new();
         while day < until {
-            match farthing.fetch_day(org, &books, day).await {
+            let fetched = match self.generations {
+                true => farthing.fetch_list(org, &books, Instant::from_date(day)).await,
+                false => farthing.fetch_day(org, &books, day).await,
+            };
+            match fetched {
                 Ok(imported) => {
                     let how = if imported.was_there { "as before" } else { "new" };
                     println!("{day}: statement {}, {how}, {}", imported.statement, in_words(&imported.stated));
@@ -202,25 +243,31 @@ impl Fetch {
 
 impl Reconcile {
     pub async fn run(self, settings: &Settings) -> Outcome {
-        if let Some(Shown::Show(show)) = self.show {
+        if let Some(What::Show(show)) = self.what {
             return show.run(settings).await;
         }
         known(&self.provider)?;
+        if let Some(What::Propose(propose)) = &self.what {
+            return self.propose(propose, settings).await;
+        }
         let within = self.within.as_deref().map(Amount::parse).transpose();
         let within = within.map_err(|e| Failure::Usage(format!("--within: {e}")))?;
         if !matches!(self.format.as_str(), "table" | "json" | "csv") {
             return Err(Failure::Usage(format!("--format: `{}` is no format; known are table, json and csv", self.format)));
         }
+        let fetching = Fetching::named(self.fetch_missing.as_deref().unwrap_or("never"));
+        let fetching = fetching.map_err(|e| Failure::Usage(format!("--fetch-missing: {e}")))?;
         let (farthing, org) = open(settings).await?;
-        let outcome = self.compare(&farthing, org, within).await;
+        let outcome = self.compare(&farthing, org, fetching, within).await;
         farthing.store.close().await;
         outcome
     }
 
-    async fn compare(&self, farthing: &Farthing, org: Org, within: Option<Amount>) -> Outcome {
+    async fn compare(&self, farthing: &Farthing, org: Org, fetching: Fetching, within: Option<Amount>) -> Outcome {
         let (mut outside, mut trued_up, mut left) = (0, 0, 0);
-        let statements = self.statements(farthing, org).await?;
-        if statements.is_empty() {
+        let statements = self.statements(farthing, org, |stated| stated.form != CREDITS).await?;
+        let has_balance = self.is_of_everything() && farthing.compare_balance(org).await?.is_some();
+        if statements.is_empty() && !has_balance {
             return Err(Failure::Refused(
                 "there is no statement of these days; `statement import` or `statement fetch` first".to_owned(),
             ));
@@ -228,9 +275,20 @@ impl Reconcile {
         if self.format == "csv" {
             println!("run,class,day,model,provider,expected,observed,amount,entries,lines,generations,cause,next_step");
         }
+        let mut fetched = match fetching {
+            Fetching::Never => Fetched::default(),
+            some => farthing.fetch_for_held(org, &books(&self.openrouter_url)?, some.most()).await?,
+        };
         for (number, asked) in statements {
             let wish = Wish { statement: number, block: self.block.map(BlockNumber), asked };
-            let run = farthing.reconcile(org, &wish).await?;
+            let mut run = farthing.reconcile(org, &wish).await?;
+            if fetching != Fetching::Never && fetched.stopped.is_none() {
+                let done = farthing.fetch_for(org, &books(&self.openrouter_url)?, &run, fetching.left(&fetched)).await?;
+                if done.has_booked() {
+                    run = farthing.reconcile(org, &wish).await?;
+                }
+                fetched.add(done);
+            }
             self.show(&run);
             outside += run.comparison.outside(&run.tolerance).count() as u64;
             if self.post_true_ups {
@@ -240,6 +298,12 @@ impl Reconcile {
                 eprintln!("{} true-ups posted, {} were there already, {} left", done.posted, done.were_there, done.left);
             }
         }
+        if fetching != Fetching::Never {
+            eprintln!("{fetched}");
+        }
+        if has_balance {
+            outside += self.balance(farthing, org).await?;
+        }
         let open = if self.post_true_ups { left } else { outside };
         match open {
             0 => Ok(()),
@@ -247,8 +311,75 @@ impl Reconcile {
         }
     }
 
+    /// Nothing was said of which days, statement or block is meant.
+    fn is_of_everything(&self) -> bool {
+        self.statement.is_none() && self.block.is_none() && self.from.is_none() && self.until.is_none()
+    }
+
+    /// Says what the last two looks at the balance differ by from the book; answers how many differences there are.
+    async fn balance(&self, farthing: &Farthing, org: Org) -> Result<u64, Failure> {
+        let Some(balance) = farthing.compare_balance(org).await? else { return Ok(0) };
+        let tolerance = Asked { tolerance: self.tolerance.clone(), ..Asked::default() }.tolerance().map_err(Failure::Usage)?;
+        let variances = balance.variances(tolerance.accepted);
+        for variance in &variances {
+            let text = |name: &str| variance[name].as_str().unwrap_or_default().to_owned();
+            match self.format.as_str() {
+                "json" => println!("{variance}"),
+                _ => eprintln!(
+                    "balance from {} until {}: {} {} here, {} there ({}): {}",
+                    text("from"),
+                    text("until"),
+                    text("class"),
+                    text("expected"),
+                    text("observed"),
+                    text("amount"),
+                    text("cause")
+                ),
+            }
+        }
+        Ok(variances.len() as u64)
+    }
+
+    async fn propose(&self, wanted: &Propose, settings: &Settings) -> Outcome {
+        if !matches!(wanted.format.as_str(), "yaml" | "json") {
+            return Err(Failure::Usage(format!("--format: `{}` is no format; known are yaml and json", wanted.format)));
+        }
+        let (farthing, org) = open(settings).await?;
+        let outcome = async {
+            let statements: Vec<i64> = match wanted.statement {
+                Some(number) => vec![number],
+                None => {
+                    let is_by_generation = |stated: &Stated| Form::named(&stated.form).is_some_and(Form::is_by_generation);
+                    let statements = self.statements(&farthing, org, is_by_generation).await?;
+                    statements.into_iter().map(|(number, _)| number).collect()
+                }
+            };
+            if statements.is_empty() {
+                let why = "there is no statement by generation; import the export of generations of the activity page";
+                return Err(Failure::Refused(why.to_owned()));
+            }
+            for number in statements {
+                let run = farthing.reconcile(org, &Wish { statement: number, block: None, asked: Asked::default() }).await?;
+                let proposals = farthing.propose(org, &run).await?;
+                match wanted.format.as_str() {
+                    "json" => println!("{}", proposals.to_json()),
+                    _ => print!("{}", proposals.to_yaml()),
+                }
+            }
+            Ok(())
+        };
+        let outcome = outcome.await;
+        farthing.store.close().await;
+        outcome
+    }
+
     /// The statement that was named, or the newest of each account and range of days within what was asked.
-    async fn statements(&self, farthing: &Farthing, org: Org) -> Result<Vec<(i64, Asked)>, Failure> {
+    async fn statements(
+        &self,
+        farthing: &Farthing,
+        org: Org,
+        is_meant: impl Fn(&Stated) -> bool,
+    ) -> Result<Vec<(i64, Asked)>, Failure> {
         let asked = Asked { from: None, until: None, tolerance: self.tolerance.clone() };
         if let Some(number) = self.statement {
             return Ok(vec![(number, Asked { from: self.from.clone(), until: self.until.clone(), ..asked })]);
@@ -258,11 +389,12 @@ impl Reconcile {
             read.map_err(|e| Failure::Usage(format!("--{flag}: {e}")))
         };
         let (from, until) = (end("from", &self.from)?, end("until", &self.until)?);
-        let mut newest: BTreeMap<(String, String, String), i64> = BTreeMap::new();
-        for (number, stated) in farthing.statements(org).await? {
+        let mut newest: BTreeMap<(String, String, String, bool), i64> = BTreeMap::new();
+        for (number, stated) in farthing.statements(org).await?.into_iter().filter(|(_, stated)| is_meant(stated)) {
             let period = Asked::default().period(&stated).map_err(Failure::Refused)?;
             if from.is_none_or(|from| from <= period.from) && until.is_none_or(|until| period.until <= until) {
-                newest.insert((stated.from, stated.until, stated.account), number);
+                let (from, until, account, is_list) = stated.place();
+                newest.insert((from.to_owned(), until.to_owned(), account.to_owned(), is_list), number);
             }
         }
         Ok(newest.into_values().map(|number| (number, asked.clone())).collect())

@@ -2,10 +2,13 @@
 //! compares it with the book as of a block under stated tolerances: the same three give the same answer, whatever is booked
 //! later. What the book has is gathered in `book`, what is posted about the difference in `true_up`.
 
+pub mod balance;
 mod book;
+pub mod fetch;
 pub mod figures;
 pub mod money;
 pub mod page;
+pub mod propose;
 pub mod scheduled;
 mod true_up;
 
@@ -17,10 +20,11 @@ use crate::ledger::seal::State;
 use crate::ledger::{Account, PAYABLE};
 use crate::money::Amount;
 use crate::reconcile::compare::{CannotCompare, Class, Comparison, Said, Tally, Tolerance, Variance, compare};
-use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, chart_csv, generation, generations_csv};
+use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, analytics, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
 use crate::store::{Reconciliation, StoreError};
 use crate::time::Period;
+pub use fetch::Fetched;
 use serde_json::{Value, json};
 pub use true_up::TruedUp;
 
@@ -83,7 +87,7 @@ impl Farthing {
             return Err(FlowError::Refused("the statement has no lines, and nothing says which days it is of".to_owned()));
         };
         let stated = Stated {
-            statement: blake3::Hash::from_bytes(statement.hash).to_string(),
+            statement: blake3::hash(text.as_bytes()).to_string(),
             provider: PROVIDER.to_owned(),
             form: statement.form.name().to_owned(),
             account: origin.account.clone().unwrap_or_default(),
@@ -95,6 +99,11 @@ impl Farthing {
             asked: origin.asked.clone(),
             received_at: now().to_string(),
         };
+        self.keep_statement(org, stated, text).await
+    }
+
+    /// Keeps what was received, once.
+    async fn keep_statement(&self, org: Org, stated: Stated, text: &str) -> Result<Imported, FlowError> {
         // The same bytes may be the answer for two days on which nothing was used.
         let id = format!("{}/{}/{}/{}", stated.account, stated.from, stated.until, stated.statement);
         let key = self.store.decision_key(org, what_was_decided(State::Stated), &id);
@@ -146,6 +155,11 @@ impl Farthing {
         let text = String::from_utf8(body).map_err(|e| damaged(e.to_string()))?;
         if blake3::hash(text.as_bytes()).to_string() != stated.statement {
             return Err(damaged("it is not what was received".to_owned()));
+        }
+        if stated.form == balance::CREDITS {
+            let why =
+                format!("statement: {number} is a look at the balance, which names no usage; take one of days or generations");
+            return Err(FlowError::Refused(why));
         }
         let (form, account) = (Form::named(&stated.form), Some(stated.account.clone()).filter(|account| !account.is_empty()));
         let statement = in_background(move || read(&text, form, account.as_deref())).await?.map_err(damaged)?;
@@ -227,7 +241,7 @@ fn read(text: &str, form: Option<Form>, account: Option<&str>) -> Result<Stateme
         Form::ChartCsv => chart_csv::read(text),
         Form::Activity => activity::read(text, account),
         Form::Generation => generation::read(&[text]),
-        Form::Analytics => crate::reconcile::statement::analytics::read(&[text]),
+        Form::Analytics => analytics::read_kept(text),
     };
     read.map_err(|e| format!("as {} it cannot be read: {e}", form.name()))
 }

@@ -180,6 +180,13 @@ pub async fn variances(
     Ok(Json(Page { items, next }))
 }
 
+/// Cards learned from what was billed; a person publishes them or does not.
+pub async fn proposals(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let caller = known.may_everywhere(Scope::Read)?;
+    let run = service.farthing.reconciled(caller.org, &id).await?;
+    Ok(Json(service.farthing.propose(caller.org, &run).await?.to_json()))
+}
+
 pub async fn true_ups(
     State(service): App,
     known: Known,

@@ -107,6 +107,22 @@ pub enum OpenrouterError {
     Unread { url: String, why: Unreadable },
 }
 
+impl OpenrouterError {
+    /// It lies in what was asked for, and another question may well be answered.
+    pub fn is_of_the_question(&self) -> bool {
+        match self {
+            OpenrouterError::Fetch(FetchError::Status { status, .. }) => {
+                (400..500).contains(status) && !matches!(status, 408 | 429)
+            }
+            OpenrouterError::Fetch(FetchError::NotJson { .. } | FetchError::TooLarge { .. }) => true,
+            // A key reads the generations that are its own.
+            OpenrouterError::NotAllowed { status, .. } => *status == 403,
+            OpenrouterError::Unread { .. } | OpenrouterError::NotYet { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Completed days that `/activity` tells of.
 pub const DAYS: i64 = 30;
 /// Rows that one answer of analytics has at most.
@@ -173,17 +189,20 @@ impl Openrouter {
         answered(vec![received], read)
     }
 
+    /// The record of one generation as it came, if it is known there by now.
+    pub async fn record(&self, id: &str) -> Result<Option<Received>, OpenrouterError> {
+        match self.ask(&self.get(&["generation"]).with("id", id).by_inference()).await {
+            Err(OpenrouterError::Fetch(FetchError::Status { status: 404, .. })) => Ok(None),
+            received => received.map(Some),
+        }
+    }
+
     /// The record of one generation. While it is not there yet it is asked for again, later and later.
     pub async fn generation(&self, id: &str) -> Result<Answered<Statement>, OpenrouterError> {
-        let question = self.get(&["generation"]).with("id", id).by_inference();
         let started = tokio::time::Instant::now();
         let mut pause = self.patience.first_pause;
         loop {
-            let received = match self.ask(&question).await {
-                Err(OpenrouterError::Fetch(FetchError::Status { status: 404, .. })) => None,
-                received => Some(received?),
-            };
-            if let Some(received) = received {
+            if let Some(received) = self.record(id).await? {
                 let read = generation::read(&[&received.text]);
                 return answered(vec![received], read);
             }

@@ -125,6 +125,15 @@ impl Store {
         Ok(found)
     }
 
+    /// The entries with these numbers, in their order.
+    pub async fn entries_numbered(&self, org: Org, numbers: &[Sequence]) -> Result<Vec<Entry>, StoreError> {
+        let numbers: Vec<i64> = numbers.iter().map(|number| number.0).collect();
+        let text = format!("{ENTRY} FROM entries e WHERE e.org = $1 AND e.sequence IN (..)");
+        let mut found = rows_in!(self.reader(), db => db, text, org, &numbers, entry, "read entries").await?;
+        found.sort_by_key(|entry| entry.sequence);
+        Ok(found)
+    }
+
     /// What was moved between accounts in a month before an entry, as the database adds it up.
     pub async fn moved_in(
         &self,

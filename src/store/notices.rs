@@ -99,6 +99,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Gives a lease back because the work is done. One that is not given back ran out with whoever held it.
+    pub async fn end_lease(&self, lease: &str, holder: &str) -> Result<(), StoreError> {
+        let text = "UPDATE leases SET until = 0 WHERE lease = $1 AND holder = $2";
+        on!(self.writer(), db => {
+            sqlx::query(text).bind(lease).bind(holder).execute(db).await.map(drop).doing("give a lease back")
+        })
+    }
+
+    /// Whether whoever held a lease last gave it back.
+    pub async fn has_ended(&self, lease: &str) -> Result<bool, StoreError> {
+        let text = "SELECT COUNT(*) FROM leases WHERE lease = $1 AND until = 0";
+        on!(self.reader(), db => {
+            let row = sqlx::query(text).bind(lease).fetch_one(db).await.doing("look at a lease")?;
+            row.int(0).map(|count| count > 0).doing("look at a lease")
+        })
+    }
+}
+
 fn notice(row: &impl Columns) -> Result<Notice, sqlx::Error> {
     Ok(Notice {
         org: Org(row.int(0)?),

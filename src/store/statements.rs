@@ -18,6 +18,20 @@ pub struct Reconciliation {
     pub made_at: Instant,
 }
 
+/// A generation that was asked of its provider because it is missing here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sought {
+    pub generation: String,
+    /// The statement that names it; nothing where a held event does.
+    pub statement: Option<i64>,
+    /// How often it was asked for, first and last when.
+    pub asked: i64,
+    pub first_at: Instant,
+    pub last_at: Instant,
+    /// What came of it in a word.
+    pub answer: String,
+}
+
 impl Write {
     pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &str) -> Result<(), StoreError> {
         let text = "INSERT INTO statements (org, statement, body) VALUES ($1, $2, $3)";
@@ -34,6 +48,53 @@ impl Store {
         on!(self.reader(), db => {
             let row = sqlx::query(text).bind(org.0).bind(statement).fetch_optional(db).await.doing("read a statement")?;
             row.map(|row| row.blob(0)).transpose().doing("read a statement")
+        })
+    }
+
+    /// Notes that a generation was asked for, and what came of it.
+    pub async fn note_sought(
+        &self,
+        org: Org,
+        generation: &str,
+        statement: Option<i64>,
+        answer: &str,
+        at: Instant,
+    ) -> Result<(), StoreError> {
+        let text = "INSERT INTO sought (org, generation, statement, asked, first_at, last_at, answer) VALUES ($1, $2, $3, 1, $4, $4, $5)
+                    ON CONFLICT (org, generation) DO UPDATE
+                       SET statement = excluded.statement, asked = sought.asked + 1, last_at = excluded.last_at, answer = excluded.answer";
+        on!(self.writer(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(generation).bind(statement.unwrap_or(0)).bind(at.micros());
+            query.bind(answer).execute(db).await.map(drop).doing("note a generation that was asked for")
+        })
+    }
+
+    /// Notes that all that follows from a statement by itself is done.
+    pub async fn note_followed(&self, org: Org, statement: i64, at: Instant) -> Result<(), StoreError> {
+        let text = "INSERT INTO followed (org, statement, at) VALUES ($1, $2, $3)
+                    ON CONFLICT (org, statement) DO UPDATE SET at = excluded.at";
+        on!(self.writer(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(statement).bind(at.micros());
+            query.execute(db).await.map(drop).doing("note what was compared")
+        })
+    }
+
+    /// The statements of which all that follows is done.
+    pub async fn followed(&self, org: Org) -> Result<Vec<i64>, StoreError> {
+        let text = "SELECT statement FROM followed WHERE org = $1 ORDER BY statement";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("read what was compared")?;
+            rows.iter().map(|row| row.int(0)).collect::<Result<_, sqlx::Error>>().doing("read what was compared")
+        })
+    }
+
+    /// All generations that were asked for and came to another answer than this.
+    pub async fn sought_but(&self, org: Org, answer: &str) -> Result<Vec<Sought>, StoreError> {
+        let text = "SELECT generation, statement, asked, first_at, last_at, answer FROM sought
+                     WHERE org = $1 AND answer <> $2 ORDER BY generation";
+        on!(self.reader(), db => {
+            let rows = sqlx::query(text).bind(org.0).bind(answer).fetch_all(db).await.doing("read what was asked for")?;
+            rows.iter().map(sought).collect::<Result<_, sqlx::Error>>().doing("read what was asked for")
         })
     }
 
@@ -65,6 +126,17 @@ impl Store {
             row.map(|row| reconciliation(&row)).transpose().doing("read a reconciliation")
         })
     }
+}
+
+fn sought(row: &impl Columns) -> Result<Sought, sqlx::Error> {
+    Ok(Sought {
+        generation: row.text(0)?,
+        statement: Some(row.int(1)?).filter(|statement| *statement > 0),
+        asked: row.int(2)?,
+        first_at: Instant::from_micros(row.int(3)?),
+        last_at: Instant::from_micros(row.int(4)?),
+        answer: row.text(5)?,
+    })
 }
 
 fn reconciliation(row: &impl Columns) -> Result<Reconciliation, sqlx::Error> {

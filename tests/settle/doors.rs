@@ -51,6 +51,10 @@ fn over_http_a_statement_is_imported_compared_and_trued_up() {
         variances["items"].as_array().unwrap().iter().map(|item| (&item["class"], &item["generations"])).collect();
     assert_eq!(found, [(&json!("missing_here"), &json!(["gen-c"])), (&json!("price"), &json!(["gen-b"]))]);
 
+    let proposals = service.get(&format!("{path}/proposals")).json();
+    assert_eq!((&proposals["items"], &proposals["unsolved"]), (&json!([]), &json!([])), "no event says who served it");
+    assert!(proposals["yaml"].as_str().unwrap().contains("provider: openrouter"));
+
     let metric = |name: &str| {
         let text = service.get("/metrics").text();
         let line = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap_or_default().to_owned();
@@ -123,6 +127,7 @@ fn importing_and_posting_take_the_scope_and_reading_does_not_and_a_key_of_one_te
         "/v1/reconciliations".to_owned(),
         format!("/v1/reconciliations/{run}"),
         format!("/v1/reconciliations/{run}/variances"),
+        format!("/v1/reconciliations/{run}/proposals"),
     ];
     for path in &paths {
         let found = [&reader, &reconciler, &of_team].map(|key| send("GET", path, key, "").status);

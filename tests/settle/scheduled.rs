@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const MANAGEMENT: &str = "sk-or-management-canary";
 
 /// The UTC day that was so many days ago.
-fn day(ago: u64) -> String {
+pub(super) fn day(ago: u64) -> String {
     (now().to_utc().date_naive() - chrono::Days::new(ago)).to_string()
 }
 
@@ -68,7 +68,7 @@ impl World {
     }
 }
 
-fn wait_for(service: &Service, said: &str) {
+pub(super) fn wait_for(service: &Service, said: &str) {
     let started = Instant::now();
     while !service.log.lock().unwrap().contains(said) {
         assert!(started.elapsed() < Duration::from_secs(60), "{}", service.log.lock().unwrap());

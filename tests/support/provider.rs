@@ -1,5 +1,5 @@
-//! A provider on loopback: a real HTTP server that answers each request with the next thing it was told to say, and keeps
-//! what it was asked.
+//! A provider on loopback: a real HTTP server that answers each request with the next thing it was told to say, or by what
+//! it is asked, and keeps what it was asked.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -31,6 +31,8 @@ pub fn status(status: u16) -> Say {
     Say::Answer(status, Vec::new(), String::new())
 }
 
+type Saying = dyn Fn(&str) -> Say + Send + Sync;
+
 pub struct Provider {
     pub url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -39,14 +41,20 @@ pub struct Provider {
 
 impl Provider {
     pub fn start() -> Provider {
+        Provider::answering(|_| status(500))
+    }
+
+    /// Answers by what it is asked, whenever it was told nothing else to say.
+    pub fn answering(by_question: impl Fn(&str) -> Say + Send + Sync + 'static) -> Provider {
+        let by_question: Arc<Saying> = Arc::new(by_question);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (asked, to_say) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(VecDeque::new())));
         let (heard, saying) = (asked.clone(), to_say.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (heard, saying) = (heard.clone(), saying.clone());
-                std::thread::spawn(move || answer(stream, &heard, &saying));
+                let (heard, saying, by_question) = (heard.clone(), saying.clone(), by_question.clone());
+                std::thread::spawn(move || answer(stream, &heard, &saying, &*by_question));
             }
         });
         Provider { url, asked, to_say }
@@ -62,10 +70,11 @@ impl Provider {
     }
 }
 
-fn answer(mut stream: TcpStream, heard: &Mutex<Vec<String>>, saying: &Mutex<VecDeque<Say>>) {
+fn answer(mut stream: TcpStream, heard: &Mutex<Vec<String>>, saying: &Mutex<VecDeque<Say>>, by_question: &Saying) {
     let Some(request) = read(&mut stream) else { return };
-    heard.lock().unwrap().push(request);
-    let say = saying.lock().unwrap().pop_front().unwrap_or_else(|| status(500));
+    heard.lock().unwrap().push(request.clone());
+    let told = saying.lock().unwrap().pop_front();
+    let say = told.unwrap_or_else(|| by_question(&request));
     let written = match say {
         Say::Answer(status, headers, body) => {
             let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -131,17 +131,25 @@ impl Farthing {
 
     /// What was adjusted of what the provider is owed, in order.
     async fn adjusted(&self, org: Org, until: &Until, seen: Period) -> Result<Vec<Adjusted>, FlowError> {
-        let mut adjusted = Vec::new();
-        for (record, adjustment) in self.adjusted_until(org, until).await? {
-            let is_seen = seen.from <= adjustment.occurred_at && adjustment.occurred_at < seen.until;
-            let Some(amount) = owed_by(&adjustment).filter(|_| is_seen) else { continue };
-            let corrected = match adjustment.about.entry {
-                Some(entry) => self.store.entries_between(org, entry.0, entry.0 + 1).await?.first().and_then(|entry| entry.event),
-                None => None,
-            };
-            let entries = self.store.entries_of(org, record).await?;
-            let own = entries.first().map_or(Sequence(0), |booked| booked.entry.sequence);
-            adjusted.push(Adjusted { adjustment, amount, corrected, record, own });
+        let mut owed = self.adjusted_until(org, until).await?;
+        owed.retain(|(_, adjustment)| seen.holds(adjustment.occurred_at) && owed_by(adjustment).is_some());
+        let mut adjusted = Vec::with_capacity(owed.len());
+        for page in owed.chunks(PAGE as usize) {
+            let about: Vec<Sequence> = page.iter().filter_map(|(_, adjustment)| adjustment.about.entry).collect();
+            let about = self.store.entries_numbered(org, &about).await?;
+            let event_of: HashMap<_, _> = about.iter().filter_map(|entry| Some((entry.sequence, entry.event?))).collect();
+            let records: Vec<EventNumber> = page.iter().map(|(record, _)| *record).collect();
+            let mut own_of: HashMap<EventNumber, Sequence> = HashMap::with_capacity(page.len());
+            for entry in self.store.entries_of_events(org, &records).await? {
+                own_of.extend(entry.event.map(|record| (record, entry.sequence)));
+            }
+            adjusted.extend(page.iter().map(|(record, adjustment)| Adjusted {
+                amount: owed_by(adjustment).unwrap_or_default(),
+                corrected: adjustment.about.entry.and_then(|entry| event_of.get(&entry).copied()),
+                record: *record,
+                own: own_of.get(record).copied().unwrap_or(Sequence(0)),
+                adjustment: adjustment.clone(),
+            }));
         }
         Ok(adjusted)
     }

@@ -2,6 +2,7 @@
 //! before it forgets, days that may have changed since are fetched again, each is compared with the book, and a person is
 //! told where something lies outside of the tolerance.
 
+use super::fetch::{Fetched, Fetching};
 use super::{Origin, PROVIDER, Reconciled, TruedUp, Wish};
 use crate::flow::notices::Kind;
 use crate::flow::{Farthing, FlowError, now};
@@ -41,6 +42,7 @@ impl TrueUps {
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub asked: Asked,
+    pub fetching: Fetching,
     pub true_ups: TrueUps,
 }
 
@@ -51,19 +53,33 @@ impl Farthing {
     /// Fetches what is missing and what may have changed, compares and says what came of it, a line each. One day that fails
     /// does not keep the others from it.
     pub async fn reconcile_days(&self, org: Org, books: &Openrouter, policy: &Policy) -> Result<Vec<String>, FlowError> {
-        let known = self.statements(org).await?;
+        let mut known = self.statements(org).await?;
+        let followed = self.store.followed(org).await?;
+        // Of one that a run broke off over, what follows is done again.
+        known.retain(|(number, _)| followed.binary_search(number).is_ok());
         let today = now().to_utc().date_naive();
         let (mut said, mut failed) = (Vec::new(), Vec::new());
+        let mut fetched = Fetched::default();
+        if policy.fetching != Fetching::Never {
+            match self.fetch_open(org, books, policy.fetching).await {
+                Ok(done) => fetched = done,
+                Err(why) => fetched.stopped = Some(why.to_string()),
+            }
+        }
         for ago in (1..=DAYS).rev() {
             let Some(day) = today.checked_sub_days(chrono::Days::new(ago as u64)) else { continue };
             if known.iter().any(|(_, stated)| is_of_day(stated, day)) && !AGAIN.contains(&ago) {
                 continue;
             }
-            match self.reconcile_day(org, books, day, policy).await {
+            match self.reconcile_day(org, books, day, policy, &mut fetched).await {
                 Ok(line) => said.push(line),
                 Err(why) => failed.push(format!("{day}: {why}")),
             }
         }
+        if fetched.asked > 0 || !fetched.refused.is_empty() {
+            said.push(fetched.to_string());
+        }
+        failed.extend(fetched.stopped.map(|why| format!("generations that are missing here: {why}")));
         match failed.is_empty() {
             true => Ok(said),
             false => {
@@ -85,10 +101,37 @@ impl Farthing {
         self.import_statement(org, &received.text, &origin).await
     }
 
-    async fn reconcile_day(&self, org: Org, books: &Openrouter, day: NaiveDate, policy: &Policy) -> Result<String, FlowError> {
+    /// What earlier nights asked for in vain, and what held events are missing.
+    async fn fetch_open(&self, org: Org, books: &Openrouter, fetching: Fetching) -> Result<Fetched, FlowError> {
+        let mut done = self.fetch_again(org, books, fetching.most()).await?;
+        if done.stopped.is_none() {
+            done.add(self.fetch_for_held(org, books, fetching.left(&done)).await?);
+        }
+        Ok(done)
+    }
+
+    async fn reconcile_day(
+        &self,
+        org: Org,
+        books: &Openrouter,
+        day: NaiveDate,
+        policy: &Policy,
+        fetched: &mut Fetched,
+    ) -> Result<String, FlowError> {
         let imported = self.fetch_day(org, books, day).await?;
         let wish = Wish { statement: imported.statement, block: None, asked: policy.asked.clone() };
-        let run = self.reconcile(org, &wish).await?;
+        let mut run = self.reconcile(org, &wish).await?;
+        if policy.fetching != Fetching::Never && fetched.stopped.is_none() {
+            match self.fetch_for(org, books, &run, policy.fetching.left(fetched)).await {
+                Ok(done) if done.asked > 0 => {
+                    fetched.add(done);
+                    run = self.reconcile(org, &wish).await?;
+                }
+                Ok(done) => fetched.add(done),
+                // What is missing stays a variance, and the day is compared all the same.
+                Err(why) => fetched.stopped = Some(why.to_string()),
+            }
+        }
         let trued_up = match policy.true_ups {
             TrueUps::Never => TruedUp::default(),
             TrueUps::Within(amount) => self.true_up(org, &run, Some(amount), "reconciliation").await?,
@@ -98,6 +141,7 @@ impl Farthing {
         if outside > trued_up.posted + trued_up.were_there {
             self.tell_of(org, &run).await?;
         }
+        self.store.note_followed(org, imported.statement, now()).await?;
         let comparison = &run.comparison;
         Ok(format!(
             "{day}: statement {}, book {}, {outside} variances, {} true-ups, run {}",

@@ -1,7 +1,7 @@
 //! True-ups: what a comparison found outside of its tolerance is posted as adjustments toward what the statement says. A line's
 //! true-ups are numbered, and each number is posted once: of two that compared at the same time one comes too late, and
 //! whoever compares afterwards starts from what was posted. So late facts, corrections and true-ups, in any order and number,
-//! end at the settled amount.
+//! end at the settled amount, and with whoever made the call: what others bore of its line before goes back.
 
 use super::{PROVIDER, Reconciled, Wish, payable};
 use crate::flow::adjust::Wish as Adjust;
@@ -18,7 +18,7 @@ use crate::reconcile::statement::Grain;
 use crate::store::Names;
 use crate::time::Instant;
 use crate::usage::{OwnerDimension, Text};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What was done about a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,10 +48,10 @@ impl Farthing {
         let wish = Wish { statement: run.kept.statement, block: Some(until.block), asked: run.kept.asked()? };
         let newer = if until.block == run.kept.block { None } else { Some(self.reconcile(org, &wish).await?) };
         let run = newer.as_ref().unwrap_or(run);
-        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut earlier: HashMap<String, Earlier> = HashMap::new();
         for (_, adjustment) in self.adjusted_until(org, &until).await? {
             if let Some((line, _)) = adjustment.id.strip_prefix(TRUE_UP).and_then(|rest| rest.rsplit_once('/')) {
-                *numbers.entry(line.to_owned()).or_default() += 1;
+                earlier.entry(line.to_owned()).or_default().learn(&adjustment);
             }
         }
         let mut done = TruedUp::default();
@@ -64,9 +64,9 @@ impl Farthing {
                 done.left += 1;
                 continue;
             }
-            let adjustment = self.true_up_of(org, run, variance, about, author, &numbers).await?;
-            match self.adjust(org, &Adjust { adjustment, with_time: true }).await {
-                Ok(adjusted) if adjusted.was_there => done.were_there += 1,
+            let adjustments = self.true_ups_of(org, run, variance, about, author, &earlier).await?;
+            match self.post_in_order(org, adjustments).await {
+                Ok(0) => done.were_there += 1,
                 Ok(_) => {
                     done.posted += 1;
                     done.amount += variance.amount();
@@ -84,10 +84,7 @@ impl Farthing {
 
     /// What an older statement says is not what is settled any more.
     async fn refuse_superseded(&self, org: Org, run: &Reconciled) -> Result<(), FlowError> {
-        let Stated { account, from, until, .. } = &run.stated;
-        let is_newer = |(number, other): &(i64, Stated)| {
-            *number > run.kept.statement && (&other.account, &other.from, &other.until) == (account, from, until)
-        };
+        let is_newer = |(number, other): &(i64, Stated)| *number > run.kept.statement && other.place() == run.stated.place();
         match self.statements(org).await?.iter().rfind(|statement| is_newer(statement)) {
             None => Ok(()),
             Some((newer, _)) => Err(FlowError::Refused(format!(
@@ -97,38 +94,51 @@ impl Farthing {
         }
     }
 
-    async fn true_up_of(
+    /// Posts the true-ups of one line; says how many of them were new.
+    async fn post_in_order(&self, org: Org, adjustments: Vec<Adjustment>) -> Result<u64, FlowError> {
+        let mut new = 0;
+        for adjustment in adjustments {
+            let adjusted = self.adjust(org, &Adjust { adjustment, with_time: true }).await?;
+            new += u64::from(!adjusted.was_there);
+        }
+        Ok(new)
+    }
+
+    async fn true_ups_of(
         &self,
         org: Org,
         run: &Reconciled,
         variance: &Variance,
         about: About,
         author: &str,
-        numbers: &HashMap<String, u32>,
-    ) -> Result<Adjustment, FlowError> {
+        earlier: &HashMap<String, Earlier>,
+    ) -> Result<Vec<Adjustment>, FlowError> {
         let entry = match about.entry {
             Some(entry) => self.store.entries_between(org, entry.0, entry.0 + 1).await?.into_iter().next(),
             None => None,
         };
         let rules = self.newest(org).await?.catalog;
         let bearer = self.bearer(org, entry.as_ref(), rules.rules().cost()).await?;
-        let amount = variance.amount();
-        let (debit, credit) = if amount.is_negative() { (payable(), bearer) } else { (bearer, payable()) };
         let line = line_of(&about, entry.and_then(|entry| entry.event), variance);
-        let number = numbers.get(&line).copied().unwrap_or(0) + 1;
+        let nothing = Earlier::default();
+        let earlier = earlier.get(&line).unwrap_or(&nothing);
         let reason = format!("{}: {}; reconciliation {}", variance.class.name(), variance.cause.in_words(), run.kept.run);
         let text = |text: &str| Text::new(text).ok_or_else(|| FlowError::Refused(format!("`{text}` is no text")));
-        Ok(Adjustment {
-            id: text(&format!("{TRUE_UP}{line}/{number}"))?,
-            amount: amount.abs(),
-            currency: Currency::USD,
-            debit,
-            credit,
-            reason: text(&reason)?,
-            author: text(author)?,
-            occurred_at: run.at(variance),
-            about,
-        })
+        let made = |(place, (account, amount)): (usize, (Account, Amount))| {
+            let (debit, credit) = if amount.is_negative() { (payable(), account) } else { (account, payable()) };
+            Ok(Adjustment {
+                id: text(&format!("{TRUE_UP}{line}/{}", earlier.posted + 1 + place as u32))?,
+                amount: amount.abs(),
+                currency: Currency::USD,
+                debit,
+                credit,
+                reason: text(&reason)?,
+                author: text(author)?,
+                occurred_at: run.at(variance),
+                about: about.clone(),
+            })
+        };
+        earlier.and_now(bearer, variance.amount(), rules.rules().cost()).into_iter().enumerate().map(made).collect()
     }
 
     /// The account of whoever bears a call, as the rules in force make accounts; nobody's where it is of no single call, or
@@ -144,6 +154,32 @@ impl Farthing {
             }
         }
         Account::parse(&account).map_err(FlowError::Refused)
+    }
+}
+
+/// What was posted toward a line before: how often, and who bears how much of it.
+#[derive(Default)]
+struct Earlier {
+    posted: u32,
+    borne: BTreeMap<Account, Amount>,
+}
+
+impl Earlier {
+    fn learn(&mut self, adjustment: &Adjustment) {
+        let Adjustment { debit, credit, amount, .. } = adjustment;
+        self.posted += 1;
+        let (account, amount) = if debit.is_a_cost() { (debit, *amount) } else { (credit, -*amount) };
+        *self.borne.entry(account.clone()).or_default() += amount;
+    }
+
+    /// Who bears how much more from now on, so that one bears all of it: a call that nobody was known to have made may have
+    /// turned out to be somebody's. Accounts of costs that were made by other rules stay as they are.
+    fn and_now(&self, bearer: Account, amount: Amount, cost: &[OwnerDimension]) -> Vec<(Account, Amount)> {
+        let others =
+            self.borne.iter().filter(|(account, borne)| **account != bearer && !borne.is_zero() && account.owner(cost).is_some());
+        let back: Vec<(Account, Amount)> = others.map(|(account, borne)| (account.clone(), -*borne)).collect();
+        let all = amount - back.iter().map(|(_, amount)| *amount).sum::<Amount>();
+        back.into_iter().chain([(bearer, all)]).filter(|(_, amount)| !amount.is_zero()).collect()
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Key {
 }
 
 impl Credits {
-    pub(super) fn read(text: &str) -> Result<Credits, Unreadable> {
+    pub fn read(text: &str) -> Result<Credits, Unreadable> {
         let read = || {
             let mut data = data(text)?;
             Ok(Credits { total_credits: required(&mut data, "total_credits")?, total_usage: required(&mut data, "total_usage")? })

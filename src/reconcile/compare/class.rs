@@ -141,7 +141,7 @@ impl Cause {
         match self {
             Cause::Printed | Cause::Summed => "nothing",
             Cause::NeverSent | Cause::CancelledThere => {
-                "fetch the generation and post it; then find out why its gateway was silent"
+                "fetch the generation and post it (`--fetch-missing`); then find out why its gateway was silent"
             }
             Cause::FreeThere | Cause::CountsDifferForNothing => "nothing is owed; look if it happens often",
             Cause::MoreThere => "import the export of generations of that day, which names the missing ones",

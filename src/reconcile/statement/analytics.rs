@@ -31,6 +31,23 @@ pub fn read(texts: &[&str]) -> Result<Statement, Unreadable> {
     draft.finish(Form::Analytics, &received, unread)
 }
 
+/// Answers as one text to keep, each as it came.
+pub fn joined(texts: &[&str]) -> String {
+    match texts {
+        [only] => (*only).to_owned(),
+        several => format!("[{}]", several.join(",")),
+    }
+}
+
+/// Reads a text that was kept: an answer, or those of the parts of a window.
+pub fn read_kept(text: &str) -> Result<Statement, Unreadable> {
+    if !text.trim_start().starts_with('[') {
+        return read(&[text]);
+    }
+    let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| Unreadable::Whole(e.to_string()))?;
+    read(&parts.iter().map(|part| part.get()).collect::<Vec<_>>())
+}
+
 /// Whether there is more than what an answer has.
 pub fn is_truncated(text: &str) -> Result<bool, Unreadable> {
     let missing = |what: &str| Unreadable::Whole(format!("{what}: missing; nobody can tell whether the answer is whole"));

@@ -1,0 +1,160 @@
+//! The account's balance beside the book: two looks at `/credits` say what was used and what was bought between them, also on a
+//! day that is not over and by keys that nobody meters. A look is kept as it came, like every statement; what differs is said in
+//! words and posted nowhere, because a sum of everything names no call.
+
+use super::{Imported, PROVIDER, payable};
+use crate::flow::{Farthing, FlowError};
+use crate::id::{BlockNumber, Org};
+use crate::money::{Amount, Currency};
+use crate::provider::openrouter::{Credits, Openrouter};
+use crate::reconcile::Stated;
+use crate::report::{Cell, Dimension, Measure, Query};
+use crate::store::StoreError;
+use crate::time::{Instant, Period};
+use serde_json::{Value, json};
+
+/// The form of what is kept of a look.
+pub const CREDITS: &str = "credits";
+
+/// What two looks at the balance say, and what the book says of the time between them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Balance {
+    pub between: Period,
+    /// The statements that were kept of them.
+    pub looks: [i64; 2],
+    pub block: BlockNumber,
+    pub usage: Sides,
+    pub credits: Sides,
+}
+
+/// What the book has, and what the account has in its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sides {
+    pub expected: Amount,
+    pub observed: Amount,
+}
+
+impl Sides {
+    pub fn amount(self) -> Amount {
+        self.observed - self.expected
+    }
+}
+
+impl Farthing {
+    /// Looks at the balance and keeps what it says.
+    pub async fn fetch_balance(&self, org: Org, books: &Openrouter) -> Result<Imported, FlowError> {
+        let answered = books.credits().await.map_err(|e| FlowError::Refused(e.to_string()))?;
+        let received = answered.received.first().ok_or_else(|| FlowError::Refused("nothing was answered".to_owned()))?;
+        let at = received.fetched_at.to_string();
+        let stated = Stated {
+            statement: blake3::hash(received.text.as_bytes()).to_string(),
+            provider: PROVIDER.to_owned(),
+            form: CREDITS.to_owned(),
+            account: String::new(),
+            from: at.clone(),
+            until: at.clone(),
+            lines: 1,
+            amount: answered.read.total_usage.to_string(),
+            currency: Currency::USD.to_string(),
+            asked: received.asked.clone(),
+            received_at: at,
+        };
+        self.keep_statement(org, stated, &received.text).await
+    }
+
+    /// The last two looks beside the book; nothing before there are two.
+    pub async fn compare_balance(&self, org: Org) -> Result<Option<Balance>, FlowError> {
+        let mut looks = self.statements(org).await?;
+        looks.retain(|(_, stated)| stated.form == CREDITS);
+        let [.., (first, earlier), (second, later)] = &looks[..] else { return Ok(None) };
+        let instant = |number: i64, stated: &Stated| {
+            Instant::parse(&stated.from).map_err(|e| StoreError::damaged(format!("statement {number}"), e))
+        };
+        let between = Period { from: instant(*first, earlier)?, until: instant(*second, later)? };
+        let (before, after) = (self.look(org, *first).await?, self.look(org, *second).await?);
+        let (used, bought, block) = self.moved_between(org, between).await?;
+        Ok(Some(Balance {
+            between,
+            looks: [*first, *second],
+            block,
+            usage: Sides { expected: used, observed: after.total_usage - before.total_usage },
+            credits: Sides { expected: bought, observed: after.total_credits - before.total_credits },
+        }))
+    }
+
+    async fn look(&self, org: Org, number: i64) -> Result<Credits, FlowError> {
+        let damaged = |why: String| FlowError::from(StoreError::damaged(format!("statement {number}"), why));
+        let body = self.store.statement_body(org, number).await?.ok_or_else(|| damaged("its body is missing".to_owned()))?;
+        let text = String::from_utf8(body).map_err(|e| damaged(e.to_string()))?;
+        Credits::read(&text).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// What the provider was owed for usage in a time, what the credits grew by, and the block up to which the book was asked.
+    async fn moved_between(&self, org: Org, between: Period) -> Result<(Amount, Amount, BlockNumber), FlowError> {
+        let query = Query {
+            by: vec![Dimension::Debit, Dimension::Credit],
+            show: vec![Measure::Posted],
+            from: Some(between.from),
+            until: Some(between.until),
+            ..Query::default()
+        };
+        let answer = self.report(org, &query).await?;
+        let place = |name: &str| answer.table.columns.iter().position(|column| column.name == name);
+        let [Some(debit), Some(credit), Some(currency), Some(posted)] = ["debit", "credit", "currency", "posted"].map(place)
+        else {
+            return Err(StoreError::damaged("the report of accounts", "it has other columns than were asked for").into());
+        };
+        let (owed, prepaid) = (payable().as_str().to_owned(), format!("prepaid:{PROVIDER}"));
+        let (mut used, mut bought) = (Amount::ZERO, Amount::ZERO);
+        for row in answer.table.rows().filter(|row| row[currency].plain() == Currency::USD.as_str()) {
+            let Cell::Money(amount) = row[posted] else { continue };
+            let (debit, credit) = (row[debit].plain(), row[credit].plain());
+            match () {
+                // An invoice that was paid is no usage taken back.
+                () if credit == owed => used += amount,
+                () if debit == owed && !credit.starts_with("cash:") => used = used - amount,
+                () if debit == prepaid => bought += amount,
+                () if credit == prepaid => bought = bought - amount,
+                () => {}
+            }
+        }
+        Ok((used, bought, answer.block))
+    }
+}
+
+impl Balance {
+    /// What differs by more than this, as variances of the level `balance`.
+    pub fn variances(&self, tolerance: Amount) -> Vec<Value> {
+        let sides = [("usage", self.usage, self.usage_cause()), ("credits", self.credits, self.credits_cause())];
+        let outside = sides.into_iter().filter(|(_, sides, _)| sides.amount().abs() > tolerance);
+        let told = |(class, sides, cause): (&str, Sides, &str)| {
+            json!({
+                "level": "balance",
+                "class": class,
+                "from": self.between.from.to_string(),
+                "until": self.between.until.to_string(),
+                "expected": sides.expected.to_string(),
+                "observed": sides.observed.to_string(),
+                "amount": sides.amount().to_string(),
+                "cause": cause,
+            })
+        };
+        outside.map(told).collect()
+    }
+
+    fn usage_cause(&self) -> &'static str {
+        match self.usage.amount().is_negative() {
+            true => "the book has more than was taken from the credits: calls that are billed later, insured, or booked twice",
+            false => "more was taken from the credits than is booked: usage that came through no gateway, or is not told yet",
+        }
+    }
+
+    fn credits_cause(&self) -> &'static str {
+        match self.credits.amount().is_negative() {
+            true => {
+                "the credits grew by less than was imported: a refund, an expiry or a transfer is not in the file of purchases"
+            }
+            false => "the credits grew by more than was imported: a top-up or a transfer is not in the file of purchases",
+        }
+    }
+}

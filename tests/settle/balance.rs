@@ -1,0 +1,53 @@
+//! Two looks at the account's balance beside what is booked and bought between them.
+
+use super::*;
+use crate::support::provider::{Provider, json as answer};
+use farthing::provider::openrouter::{Keys, Openrouter, Patience};
+use farthing::provider::secret::Secret;
+
+fn credits(credits: &str, usage: &str) -> String {
+    format!(r#"{{"data":{{"total_credits":{credits},"total_usage":{usage}}}}}"#)
+}
+
+#[test]
+fn what_two_looks_at_the_balance_differ_by_is_said_in_words() {
+    both(async |database| {
+        let farthing = open(database).await;
+        let provider = Provider::start();
+        let keys = Keys { management: Secret::of("KEY", "sk-or-canary").unwrap(), inference: None };
+        let books = Openrouter::new(&format!("{}/api/v1", provider.url), keys, Patience::default()).unwrap();
+        let purchase = |at: &str, amount: &str| format!("date,kind,amount,currency\n{at},top_up,{amount},USD\n");
+        let look = async |bought: &str, used: &str| {
+            provider.will_say([answer(credits(bought, used))]);
+            farthing.fetch_balance(ORG, &books).await.unwrap()
+        };
+        send(&farthing, &call("before", &now().to_string(), &json!({}))).await;
+        assert_eq!(look("100", "7.5").await.stated.amount, "7.5");
+        assert_eq!(farthing.compare_balance(ORG).await.unwrap(), None, "one look compares with nothing");
+
+        // A thousandth is booked and two were used; ten were bought and are in no file.
+        send(&farthing, &call("between", &now().to_string(), &json!({}))).await;
+        farthing.import_purchases(ORG, &purchase("2026-02-03", "3"), "ann").await.unwrap();
+        look("110", "7.502").await;
+        let balance = farthing.compare_balance(ORG).await.unwrap().unwrap();
+        assert_eq!((balance.usage.expected, balance.usage.observed), (money("0.001"), money("0.002")));
+        assert_eq!((balance.credits.expected, balance.credits.observed), (Amount::ZERO, money("10")));
+        let said = balance.variances(money("0.5"));
+        assert_eq!(said.len(), 1, "usage is within the tolerance");
+        assert_eq!(
+            (&said[0]["level"], &said[0]["class"], &said[0]["amount"]),
+            (&json!("balance"), &json!("credits"), &json!("10"))
+        );
+        assert!(said[0]["cause"].as_str().unwrap().contains("a top-up or a transfer is not in the file"));
+        let usage = &balance.variances(Amount::ZERO)[0]["cause"];
+        assert!(usage.as_str().unwrap().starts_with("more was taken from the credits than is booked"));
+
+        // A look is kept as it came, and is no statement of days.
+        let kept = farthing.statements(ORG).await.unwrap();
+        assert_eq!(kept.iter().map(|(_, stated)| stated.form.as_str()).collect::<Vec<_>>(), ["credits", "credits"]);
+        let wish = Wish { statement: kept[0].0, block: None, asked: Asked::default() };
+        let said = farthing.reconcile(ORG, &wish).await.unwrap_err().to_string();
+        assert!(said.contains("is a look at the balance, which names no usage"), "{said}");
+        whole(&farthing).await;
+    });
+}
