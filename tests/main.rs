@@ -1,6 +1,7 @@
 //! All tests that need more than one module: stories, the books test, the conformance suite, and what comes in over a real
 //! socket. They run against SQLite in a temporary directory and against a real PostgreSQL.
 
+mod again;
 mod backup;
 mod books;
 #[cfg(feature = "s3")]
