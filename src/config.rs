@@ -6,6 +6,7 @@ use crate::flow::notices::Webhook;
 use crate::flow::publish::CatalogFiles;
 use crate::flow::reconcile::scheduled::{self, TrueUps};
 use crate::flow::refresh::{Policy, Refresh};
+use crate::flow::retention::Kept;
 use crate::flow::segments::SegmentPlan;
 use crate::http::Limits;
 use crate::jobs::{Plan, Reconcile};
@@ -79,6 +80,9 @@ pub struct ServeFlags {
     /// Days that rejected bodies are kept [default: 30]
     #[arg(long, env = "FARTHING_REJECTED_DAYS", value_name = "DAYS")]
     rejected_days: Option<u32>,
+    /// Days that bodies of fetched price lists are kept after the last look that saw them [default: 400]
+    #[arg(long, env = "FARTHING_FETCHED_DAYS", value_name = "DAYS")]
+    fetched_days: Option<u32>,
     /// Days for which scheduled reports are made up for that were missed while nothing ran [default: 35]
     #[arg(long, env = "FARTHING_CATCH_UP_DAYS", value_name = "DAYS")]
     catch_up_days: Option<u32>,
@@ -132,6 +136,7 @@ struct File {
     queue_mb: Option<usize>,
     body_timeout_s: Option<u64>,
     rejected_days: Option<u32>,
+    fetched_days: Option<u32>,
     catch_up_days: Option<u32>,
     refresh: Option<String>,
     refresh_schedule: Option<String>,
@@ -226,7 +231,10 @@ impl Settings {
             },
             queue_bytes: queue_mb << 20,
             jobs: Plan {
-                rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(30),
+                kept: Kept {
+                    rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(Kept::default().rejected_days),
+                    fetched_days: serve.fetched_days.or(file.fetched_days).unwrap_or(Kept::default().fetched_days),
+                },
                 // A month and some, so that a monthly report survives whatever happens on its day.
                 catch_up_days: serve.catch_up_days.or(file.catch_up_days).unwrap_or(35),
                 refresh: refresh(serve.refresh.clone().or(file.refresh), serve.refresh_url.clone().or(file.refresh_url))?,

@@ -27,6 +27,7 @@ pub mod refresh;
 pub mod rejected;
 pub mod report;
 pub mod rerate;
+pub mod retention;
 pub mod runs;
 pub mod segments;
 pub mod suspects;

@@ -6,6 +6,7 @@ use crate::flow::deliver::{Job, jobs};
 use crate::flow::notices::Webhook;
 use crate::flow::reconcile::scheduled;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
+use crate::flow::retention::Kept;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
 use crate::provider::openrouter::{Keys, Openrouter, Patience};
@@ -20,7 +21,7 @@ use std::time::Duration;
 /// What the jobs are to do, and when.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub rejected_days: u32,
+    pub kept: Kept,
     pub refresh: Refresh,
     pub refresh_schedule: Schedule,
     pub reconcile: Reconcile,
@@ -40,7 +41,7 @@ pub struct Reconcile {
 
 /// Starts every job on its schedule.
 pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
-    tokio::spawn(forget(farthing.clone(), plan.rejected_days));
+    tokio::spawn(forget(farthing.clone(), plan.kept));
     tokio::spawn(look_for_unpriced(farthing.clone()));
     tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
@@ -60,28 +61,15 @@ pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
     }
 }
 
-/// Days that notices are kept, and runs of jobs.
-const NOTICE_DAYS: i64 = 90;
-const RUN_DAYS: i64 = 400;
 /// Runs of other processes that broke off, and attempts whose pause is over, are looked for this often.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Forgets rejected bodies, notices and runs that are older than they are kept for, once a night.
-async fn forget(farthing: Arc<Farthing>, days: u32) {
+/// Forgets what is older than it is kept for, once a night.
+async fn forget(farthing: Arc<Farthing>, kept: Kept) {
     let nightly = Schedule::in_utc("10 3 * * *").expect("the schedule is written here");
     run_on(&nightly, "forget what is not kept", || {
         let farthing = farthing.clone();
-        async move {
-            let days_ago = |days: i64| Instant::from_micros(now().micros() - days * 86_400_000_000);
-            let (mut rejected, mut runs) = (0, 0);
-            for (org, _) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
-                let before = days_ago(i64::from(days));
-                rejected += farthing.store.forget_rejected_before(org, before).await.map_err(|e| e.in_full())?;
-                runs += farthing.store.forget_runs_before(org, days_ago(RUN_DAYS)).await.map_err(|e| e.in_full())?;
-            }
-            let notices = farthing.store.forget_notices_before(days_ago(NOTICE_DAYS)).await.map_err(|e| e.in_full())?;
-            Ok(format!("{rejected} rejected bodies, {notices} notices and {runs} runs of jobs forgotten"))
-        }
+        async move { farthing.forget(kept, now()).await.map(|forgotten| forgotten.to_string()).map_err(|e| e.to_string()) }
     })
     .await;
 }

@@ -35,6 +35,7 @@ mod reconcile;
 mod refresh;
 mod replay;
 mod reports;
+mod retention;
 mod rules;
 mod schema;
 mod simulation;
