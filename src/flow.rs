@@ -4,6 +4,7 @@
 pub mod access;
 pub mod accounts;
 pub mod adjust;
+pub mod archive;
 pub mod backup;
 pub mod booking;
 pub mod conflicts;

@@ -5,6 +5,7 @@
 //! There is no statement in here that changes or deletes an entry, an event or a block, and none without its org.
 
 mod access;
+mod archive;
 mod backup;
 mod blocks;
 mod catalogs;
@@ -332,7 +333,10 @@ async fn is_done(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error>
 /// The same file through connections that cannot write.
 async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
-    place::must_be_local(sqlite.get_filename())?;
+    // What nobody writes needs no locks, and those are what a network has not.
+    if !options.url.contains("immutable=1") {
+        place::must_be_local(sqlite.get_filename())?;
+    }
     let sqlite = sqlite
         .read_only(true)
         .create_if_missing(false)

@@ -2,6 +2,7 @@
 //! socket. They run against SQLite in a temporary directory and against a real PostgreSQL.
 
 mod again;
+mod archive;
 mod backup;
 mod books;
 #[cfg(feature = "s3")]
