@@ -16,6 +16,7 @@ mod jobs;
 mod keys;
 mod names;
 mod orgs;
+mod partitions;
 mod pull;
 mod quote;
 mod rebuild;
@@ -110,6 +111,8 @@ enum Command {
     Backup(backup::Backup),
     /// Copy a closed month into files that tell of it without the database
     Archive(archive::Archive),
+    /// The months in which PostgreSQL keeps entries and events, made ahead of time
+    Partitions(partitions::Partitions),
     /// Reports that are written by themselves
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -209,6 +212,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::Verify(verify) => verify.run(&settings).await,
             Command::Archive(archive) => archive.run(&settings).await,
             Command::Backup(backup) => backup.run(&settings).await,
+            Command::Partitions(partitions) => partitions.run(&settings).await,
             Command::Jobs(jobs) => jobs.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
             Command::Names(names) => names.run(&settings).await,

@@ -83,6 +83,9 @@ pub struct ServeFlags {
     /// Days that bodies of fetched price lists are kept after the last look that saw them [default: 400]
     #[arg(long, env = "FARTHING_FETCHED_DAYS", value_name = "DAYS")]
     fetched_days: Option<u32>,
+    /// Months to come for which PostgreSQL gets partitions; 0 makes none, and everything lies together [default: 3]
+    #[arg(long, env = "FARTHING_MONTHS_AHEAD", value_name = "MONTHS")]
+    months_ahead: Option<u32>,
     /// Days for which scheduled reports are made up for that were missed while nothing ran [default: 35]
     #[arg(long, env = "FARTHING_CATCH_UP_DAYS", value_name = "DAYS")]
     catch_up_days: Option<u32>,
@@ -137,6 +140,7 @@ struct File {
     body_timeout_s: Option<u64>,
     rejected_days: Option<u32>,
     fetched_days: Option<u32>,
+    months_ahead: Option<u32>,
     catch_up_days: Option<u32>,
     refresh: Option<String>,
     refresh_schedule: Option<String>,
@@ -235,6 +239,7 @@ impl Settings {
                     rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(Kept::default().rejected_days),
                     fetched_days: serve.fetched_days.or(file.fetched_days).unwrap_or(Kept::default().fetched_days),
                 },
+                months_ahead: serve.months_ahead.or(file.months_ahead).unwrap_or(3),
                 // A month and some, so that a monthly report survives whatever happens on its day.
                 catch_up_days: serve.catch_up_days.or(file.catch_up_days).unwrap_or(35),
                 refresh: refresh(serve.refresh.clone().or(file.refresh), serve.refresh_url.clone().or(file.refresh_url))?,

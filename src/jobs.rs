@@ -22,6 +22,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub kept: Kept,
+    /// Months for which PostgreSQL has partitions before they begin; none are made where it is 0.
+    pub months_ahead: u32,
     pub refresh: Refresh,
     pub refresh_schedule: Schedule,
     pub reconcile: Reconcile,
@@ -42,6 +44,9 @@ pub struct Reconcile {
 /// Starts every job on its schedule.
 pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
     tokio::spawn(forget(farthing.clone(), plan.kept));
+    if plan.months_ahead > 0 {
+        tokio::spawn(make_months(farthing.clone(), plan.months_ahead));
+    }
     tokio::spawn(look_for_unpriced(farthing.clone()));
     tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
@@ -63,6 +68,25 @@ pub fn start(farthing: &Arc<Farthing>, plan: Plan, reports: &[Named]) {
 
 /// Runs of other processes that broke off, and attempts whose pause is over, are looked for this often.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// Makes the partitions of the months to come, at the start and once a day. Nothing needs them, so that a role without the right
+/// to make them is no failure: what no month takes lies with the rest.
+async fn make_months(farthing: Arc<Farthing>, ahead: u32) {
+    loop {
+        match farthing.store.make_months(now().month(), ahead).await {
+            Ok(0) => {}
+            Ok(made) => tracing::info!(made, "partitions of the months to come were made"),
+            Err(error) => {
+                let error = error.in_full();
+                tracing::warn!(
+                    error,
+                    "partitions could not be made; `farthing partitions` makes them as the owner of the tables"
+                );
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+    }
+}
 
 /// Forgets what is older than it is kept for, once a night.
 async fn forget(farthing: Arc<Farthing>, kept: Kept) {

@@ -15,6 +15,7 @@ mod events;
 mod fetches;
 mod names;
 mod notices;
+mod months;
 mod once;
 mod place;
 mod pulled;
@@ -31,6 +32,7 @@ pub use entries::{BookedEntry, EntryFilter, Line, Span, Wanted};
 pub use erasing::Remains;
 pub use events::StoredEvent;
 pub use fetches::{Fetch, FetchOutcome};
+pub use months::Partition;
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
 pub use notices::Notice;
 pub use once::OnceKey;
@@ -43,6 +45,7 @@ pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 use crate::id::Org;
 use crate::store::once::{OnceIndex, OnceWork};
 use crate::store::sql::{Columns, Either, on};
+use crate::time::Month;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -273,6 +276,24 @@ impl Write {
         }
     }
 
+    /// Inserts rows of a table that PostgreSQL keeps in months.
+    async fn insert_into_month<'v, const N: usize, const M: usize>(
+        &mut self,
+        table: &sql::Table<N>,
+        in_months: &sql::Table<M>,
+        month: Month,
+        rows: impl ExactSizeIterator<Item = [sql::Value<'v>; N]> + Send,
+    ) -> Result<(), sqlx::Error> {
+        let with_month = |row: [sql::Value<'v>; N]| -> [sql::Value<'v>; M] {
+            let sealed_in = sql::Value::Int(i64::from(month.number()));
+            std::array::from_fn(|place| row.get(place).copied().unwrap_or(sealed_in))
+        };
+        match &self.db {
+            Either::Sqlite(_) => self.insert(table, rows).await,
+            Either::Postgres(_) => self.insert(in_months, rows.map(with_month)).await,
+        }
+    }
+
     /// Everything or nothing. After an error nobody knows which it was; the caller asks the book's head.
     pub async fn commit(self) -> Result<(), StoreError> {
         let Write { db, once } = self;
@@ -353,11 +374,15 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
     Ok(SqliteStore { writer: readers.clone(), readers, once: Arc::new(tokio::sync::Mutex::new(once)) })
 }
 
+/// A statement is planned once for all of its parameters. Each leads by an index to few rows, whatever they are; to plan it for every
+/// look-up anew costs more than the look-up, and with partitions many times as much.
+const ONE_PLAN: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
+
 async fn look_at_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
     let postgres = postgres
         .application_name("farthing, reading")
-        .options([("default_transaction_read_only", "on")])
+        .options([("default_transaction_read_only", "on"), ONE_PLAN])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new().max_connections(options.connections.max(2)).acquire_timeout(Duration::from_secs(10));
@@ -385,7 +410,7 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = postgres
         .application_name("farthing")
         // Whatever must not change under a transaction it locks first, by the head of its book.
-        .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
+        .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed"), ONE_PLAN])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
@@ -433,6 +458,7 @@ const POSTGRES: &[(&str, &str)] = &[
     ("what people decided", include_str!("../migrations/postgres/0005_what_people_decided.sql")),
     ("what providers claim", include_str!("../migrations/postgres/0006_what_providers_claim.sql")),
     ("what is proved", include_str!("../migrations/postgres/0010_what_is_proved.sql")),
+    ("months", include_str!("../migrations/postgres/0011_months.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

@@ -24,6 +24,7 @@ mod http;
 mod importers;
 mod jobs;
 mod many;
+mod months;
 mod notations;
 mod openrouter;
 #[cfg(feature = "polars")]

@@ -230,7 +230,7 @@ async fn a_charge_cannot_be_posted_twice_even_by_mistake(database: &TestDatabase
     let mut entry = farthing.store.entries_between(org, 1, 2).await.unwrap().remove(0);
     entry.sequence = Sequence(2);
     let mut write = farthing.store.begin().await.unwrap();
-    let refused = write.insert_entries(org, &[entry]).await.unwrap_err();
+    let refused = write.insert_entries(org, &[entry], farthing::flow::now().month()).await.unwrap_err();
     assert_eq!(refused.fault(), Fault::Data, "{refused:?}");
 }
 

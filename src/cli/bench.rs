@@ -370,8 +370,9 @@ impl Run<'_> {
             let (of_commit, rest) = entries.split_at(count);
             entries = rest;
             let mut write = store.begin().await?;
-            write.insert_events(org, events).await?;
-            write.insert_entries(org, of_commit).await?;
+            let sealed_in = crate::flow::now().month();
+            write.insert_events(org, events, sealed_in).await?;
+            write.insert_entries(org, of_commit, sealed_in).await?;
             write.remember_once(keys).await?;
             write.commit().await?;
             taken += events.len();

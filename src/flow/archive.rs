@@ -217,9 +217,10 @@ impl Copying<'_> {
             self.copy_version(version, &mut write).await?;
         }
         copy_dimensions(from, org, &head, end, &mut write).await?;
-        write.insert_events(org, &words).await?;
-        write.insert_events(org, &events).await?;
-        write.insert_entries(org, &entries).await?;
+        let sealed_in = end.header.sealed_at.month();
+        write.insert_events(org, &words, sealed_in).await?;
+        write.insert_events(org, &events, sealed_in).await?;
+        write.insert_entries(org, &entries, sealed_in).await?;
         for block in blocks {
             write.insert_block(org, block).await?;
         }
