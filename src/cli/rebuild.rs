@@ -42,7 +42,10 @@ impl Rebuild {
             Some(before) if before != now => Err(Failure::Findings(
                 "the copies that were there said something else than the book; these take their place".to_owned(),
             )),
-            Some(_) => Ok(println!("the copies that were there said the same")),
+            Some(_) => {
+                println!("the copies that were there said the same");
+                Ok(())
+            }
             None => Ok(()),
         }
     }
