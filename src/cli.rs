@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command talks to the database directly, through the same flows as the
 //! service. Exit codes: 0 done, 1 something refused, 2 findings, 64 usage, 74 input or output.
 
+mod archive;
 mod backup;
 mod bench;
 mod books;
@@ -15,6 +16,7 @@ mod jobs;
 mod keys;
 mod names;
 mod orgs;
+mod partitions;
 mod pull;
 mod quote;
 mod rebuild;
@@ -107,6 +109,10 @@ enum Command {
     Verify(verify::Verify),
     /// Copy an embedded database while a server writes to it
     Backup(backup::Backup),
+    /// Copy a closed month into files that tell of it without the database
+    Archive(archive::Archive),
+    /// The months in which PostgreSQL keeps entries and events, made ahead of time
+    Partitions(partitions::Partitions),
     /// Reports that are written by themselves
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -204,7 +210,9 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Command::SigningKey(key) => key.run(),
             Command::Rebuild(rebuild) => rebuild.run(&settings).await,
             Command::Verify(verify) => verify.run(&settings).await,
+            Command::Archive(archive) => archive.run(&settings).await,
             Command::Backup(backup) => backup.run(&settings).await,
+            Command::Partitions(partitions) => partitions.run(&settings).await,
             Command::Jobs(jobs) => jobs.run(&settings).await,
             Command::Keys(keys) => keys.run(&settings).await,
             Command::Names(names) => names.run(&settings).await,

@@ -7,6 +7,7 @@ use crate::flow::publish::CatalogFiles;
 use crate::flow::reconcile::fetch::Fetching;
 use crate::flow::reconcile::scheduled::{self, TrueUps};
 use crate::flow::refresh::{Policy, Refresh};
+use crate::flow::retention::Kept;
 use crate::flow::segments::SegmentPlan;
 use crate::http::Limits;
 use crate::jobs::{Plan, Reconcile};
@@ -83,6 +84,12 @@ pub struct ServeFlags {
     /// Days that rejected bodies are kept [default: 30]
     #[arg(long, env = "FARTHING_REJECTED_DAYS", value_name = "DAYS")]
     rejected_days: Option<u32>,
+    /// Days that bodies of fetched price lists are kept after the last look that saw them [default: 400]
+    #[arg(long, env = "FARTHING_FETCHED_DAYS", value_name = "DAYS")]
+    fetched_days: Option<u32>,
+    /// Months to come for which PostgreSQL gets partitions; 0 makes none, and everything lies together [default: 3]
+    #[arg(long, env = "FARTHING_MONTHS_AHEAD", value_name = "MONTHS")]
+    months_ahead: Option<u32>,
     /// Days for which scheduled reports are made up for that were missed while nothing ran [default: 35]
     #[arg(long, env = "FARTHING_CATCH_UP_DAYS", value_name = "DAYS")]
     catch_up_days: Option<u32>,
@@ -141,6 +148,8 @@ struct File {
     body_timeout_s: Option<u64>,
     max_exports: Option<usize>,
     rejected_days: Option<u32>,
+    fetched_days: Option<u32>,
+    months_ahead: Option<u32>,
     catch_up_days: Option<u32>,
     refresh: Option<String>,
     refresh_schedule: Option<String>,
@@ -238,7 +247,11 @@ impl Settings {
             },
             queue_bytes: queue_mb << 20,
             jobs: Plan {
-                rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(30),
+                kept: Kept {
+                    rejected_days: serve.rejected_days.or(file.rejected_days).unwrap_or(Kept::default().rejected_days),
+                    fetched_days: serve.fetched_days.or(file.fetched_days).unwrap_or(Kept::default().fetched_days),
+                },
+                months_ahead: serve.months_ahead.or(file.months_ahead).unwrap_or(3),
                 // A month and some, so that a monthly report survives whatever happens on its day.
                 catch_up_days: serve.catch_up_days.or(file.catch_up_days).unwrap_or(35),
                 refresh: refresh(serve.refresh.clone().or(file.refresh), serve.refresh_url.clone().or(file.refresh_url))?,

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod accounts;
 pub mod adjust;
+pub mod archive;
 pub mod backup;
 pub mod booking;
 pub mod conflicts;
@@ -27,6 +28,7 @@ pub mod refresh;
 pub mod rejected;
 pub mod report;
 pub mod rerate;
+pub mod retention;
 pub mod runs;
 pub mod segments;
 pub mod suspects;

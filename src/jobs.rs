@@ -6,6 +6,7 @@ use crate::flow::deliver::Job;
 use crate::flow::notices::Webhook;
 use crate::flow::reconcile::scheduled;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
+use crate::flow::retention::Kept;
 use crate::flow::runs::{FORGET, RECONCILE, REFRESH, Recurring, Whose};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
@@ -20,7 +21,9 @@ use std::time::Duration;
 /// What the jobs are to do, and when.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub rejected_days: u32,
+    pub kept: Kept,
+    /// Months for which PostgreSQL has partitions before they begin; none are made where it is 0.
+    pub months_ahead: u32,
     pub refresh: Refresh,
     pub refresh_schedule: Schedule,
     pub reconcile: Reconcile,
@@ -42,7 +45,10 @@ pub struct Reconcile {
 pub fn start(farthing: &Arc<Farthing>, plan: Plan, jobs: &[Job]) -> Vec<Recurring> {
     let nightly = Schedule::in_utc("10 3 * * *").expect("the schedule is written here");
     let mut recurring = vec![Recurring { name: FORGET, schedule: nightly.clone(), whose: Whose::Server }];
-    tokio::spawn(forget(farthing.clone(), plan.rejected_days, nightly));
+    tokio::spawn(forget(farthing.clone(), plan.kept, nightly));
+    if plan.months_ahead > 0 {
+        tokio::spawn(make_months(farthing.clone(), plan.months_ahead));
+    }
     tokio::spawn(look_for_unpriced(farthing.clone()));
     tokio::spawn(copy_to_segments(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
@@ -67,39 +73,45 @@ pub fn start(farthing: &Arc<Farthing>, plan: Plan, jobs: &[Job]) -> Vec<Recurrin
     recurring
 }
 
-/// Days that notices are kept, and runs of jobs.
-const NOTICE_DAYS: i64 = 90;
-const RUN_DAYS: i64 = 400;
 /// Runs of other processes that broke off, and attempts whose pause is over, are looked for this often.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Forgets rejected bodies, notices and runs that are older than they are kept for, once a night.
-async fn forget(farthing: Arc<Farthing>, days: u32, nightly: Schedule) {
+/// Makes the partitions of the months to come, at the start and once a day. Nothing needs them, so that a role without the right
+/// to make them is no failure: what no month takes lies with the rest.
+async fn make_months(farthing: Arc<Farthing>, ahead: u32) {
+    loop {
+        match farthing.store.make_months(now().month(), ahead).await {
+            Ok(0) => {}
+            Ok(made) => tracing::info!(made, "partitions of the months to come were made"),
+            Err(error) => {
+                let error = error.in_full();
+                tracing::warn!(
+                    error,
+                    "partitions could not be made; `farthing partitions` makes them as the owner of the tables"
+                );
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+    }
+}
+
+/// Forgets what is older than it is kept for, once a night.
+async fn forget(farthing: Arc<Farthing>, kept: Kept, nightly: Schedule) {
     run_on(&nightly, FORGET, |time| {
         let farthing = farthing.clone();
         async move {
             let mut said = Vec::new();
             for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
-                let forgotten = forget_of(&farthing, org, days);
+                let forgotten = async { Ok(farthing.forget_of(org, kept, now()).await.map_err(|e| e.to_string())?.to_string()) };
                 let forgotten = farthing.noted(org, FORGET, &time, Duration::from_secs(600), forgotten).await?;
                 said.push(format!("{name}: {forgotten}"));
             }
-            let notices = farthing.store.forget_notices_before(days_ago(NOTICE_DAYS)).await.map_err(|e| e.in_full())?;
-            said.push(format!("{notices} notices forgotten"));
+            let shared = farthing.forget_shared(kept, now()).await.map_err(|e| e.to_string())?;
+            said.push(shared.to_string());
             Ok(said.join("; "))
         }
     })
     .await;
-}
-
-async fn forget_of(farthing: &Farthing, org: Org, days: u32) -> Result<String, String> {
-    let rejected = farthing.store.forget_rejected_before(org, days_ago(i64::from(days))).await.map_err(|e| e.in_full())?;
-    let runs = farthing.store.forget_runs_before(org, days_ago(RUN_DAYS)).await.map_err(|e| e.in_full())?;
-    Ok(format!("{rejected} rejected bodies and {runs} runs of jobs forgotten"))
-}
-
-fn days_ago(days: i64) -> Instant {
-    Instant::from_micros(now().micros() - days * 86_400_000_000)
 }
 
 /// Tries held events again under a version they were not tried under, should whoever published it not have come to the end;

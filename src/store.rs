@@ -5,6 +5,7 @@
 //! There is no statement in here that changes or deletes an entry, an event or a block, and none without its org.
 
 mod access;
+mod archive;
 mod backup;
 mod blocks;
 mod catalogs;
@@ -14,6 +15,7 @@ mod events;
 mod fetches;
 mod names;
 mod notices;
+mod months;
 mod once;
 mod place;
 mod pulled;
@@ -31,6 +33,7 @@ pub use entries::{BookedEntry, EntryFilter, Line, Span, Wanted};
 pub use erasing::Remains;
 pub use events::StoredEvent;
 pub use fetches::{Fetch, FetchOutcome};
+pub use months::Partition;
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
 pub use notices::Notice;
 pub use once::OnceKey;
@@ -280,7 +283,10 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
 /// The same file through connections that cannot write.
 async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
-    place::must_be_local(sqlite.get_filename())?;
+    // What nobody writes needs no locks, and those are what a network has not.
+    if !options.url.contains("immutable=1") {
+        place::must_be_local(sqlite.get_filename())?;
+    }
     let sqlite = sqlite
         .read_only(true)
         .create_if_missing(false)
@@ -298,11 +304,15 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
     Ok(SqliteStore { writer: readers.clone(), readers, once, unsettled: Arc::default() })
 }
 
+/// A statement is planned once for all of its parameters. Each leads by an index to few rows, whatever they are; to plan it for every
+/// look-up anew costs more than the look-up, and with partitions many times as much.
+const ONE_PLAN: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
+
 async fn look_at_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = PgConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(without_password(&options.url)))?;
     let postgres = postgres
         .application_name("farthing, reading")
-        .options([("default_transaction_read_only", "on")])
+        .options([("default_transaction_read_only", "on"), ONE_PLAN])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new().max_connections(options.connections.max(2)).acquire_timeout(Duration::from_secs(10));
@@ -330,7 +340,7 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     let postgres = postgres
         .application_name("farthing")
         // Whatever must not change under a transaction it locks first, by the head of its book.
-        .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
+        .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed"), ONE_PLAN])
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
@@ -379,6 +389,7 @@ const POSTGRES: &[(&str, &str)] = &[
     ("what people decided", include_str!("../migrations/postgres/0005_what_people_decided.sql")),
     ("what providers claim", include_str!("../migrations/postgres/0006_what_providers_claim.sql")),
     ("what is proved", include_str!("../migrations/postgres/0010_what_is_proved.sql")),
+    ("months", include_str!("../migrations/postgres/0011_months.sql")),
     ("what is sought", include_str!("../migrations/postgres/0012_what_is_sought.sql")),
 ];
 

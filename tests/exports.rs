@@ -324,7 +324,7 @@ fn from_the_copies_in_columns_an_export_is_the_same_to_the_byte() {
         block_on(async {
             let book = Book::random(&database, 23).await;
             let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
-            let plan = SegmentPlan { directory: directory.clone(), tail: 50, most: 130 };
+            let plan = SegmentPlan { tail: 50, most: 130, ..SegmentPlan::at(directory.clone()) };
             let copied = Book { farthing: farthing.with_segments(Some(plan)), random: Random::new(1), sent: BTreeMap::new() };
             assert!(copied.farthing.copy_to_segments(ORG, |_, _| {}).await.unwrap().segments > 2);
             let block = book.farthing.store.blocks_after(ORG, BlockNumber(0), 100).await.unwrap()[3].header.block;
@@ -351,7 +351,7 @@ fn from_the_copies_in_columns_an_export_is_the_same_to_the_byte() {
             std::fs::write(&entries[1], b"PAR1").unwrap();
             // A process that has read it keeps what it has seen; another one finds out.
             let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
-            let plan = SegmentPlan { directory: directory.clone(), tail: 50, most: 130 };
+            let plan = SegmentPlan { tail: 50, most: 130, ..SegmentPlan::at(directory.clone()) };
             let other = Book { farthing: farthing.with_segments(Some(plan)), random: Random::new(1), sent: BTreeMap::new() };
             let question = &questions[0];
             assert_eq!(

@@ -1,6 +1,8 @@
 //! All tests that need more than one module: stories, the books test, the conformance suite, and what comes in over a real
 //! socket. They run against SQLite in a temporary directory and against a real PostgreSQL.
 
+mod again;
+mod archive;
 mod backup;
 mod books;
 #[cfg(feature = "s3")]
@@ -22,6 +24,7 @@ mod http;
 mod importers;
 mod jobs;
 mod many;
+mod months;
 mod notations;
 mod openrouter;
 #[cfg(feature = "polars")]
@@ -34,6 +37,7 @@ mod reconcile;
 mod refresh;
 mod replay;
 mod reports;
+mod retention;
 mod rules;
 mod schema;
 mod simulation;

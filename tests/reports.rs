@@ -70,7 +70,7 @@ fn acme(random: &mut Random) -> String {
 
 pub fn small_segments(seed: u64) -> SegmentPlan {
     let directory = std::env::temp_dir().join(format!("farthing-segments-{}-{seed}", std::process::id()));
-    SegmentPlan { directory, tail: 20, most: 150 }
+    SegmentPlan { tail: 20, most: 150, ..SegmentPlan::at(directory) }
 }
 
 impl Drop for Book {

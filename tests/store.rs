@@ -231,7 +231,7 @@ async fn a_charge_cannot_be_posted_twice_even_by_mistake(database: &TestDatabase
     entry.sequence = Sequence(2);
     let mut write = farthing.store.begin().await.unwrap();
     // On SQLite rows go in with what comes after them.
-    let refused = match write.insert_entries(org, &[entry]).await {
+    let refused = match write.insert_entries(org, &[entry], farthing::flow::now().month()).await {
         Ok(()) => write.commit().await.unwrap_err(),
         Err(refused) => refused,
     };

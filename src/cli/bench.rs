@@ -1,6 +1,7 @@
 //! `bench`: how fast this machine rates, ingests and answers, each beside the raw ceiling measured in the same run. It works
 //! in a directory of its own, over loopback only, for a bounded time.
 
+mod again;
 mod large;
 mod load;
 mod reports;
@@ -45,13 +46,13 @@ pub struct Bench {
     /// Seconds that each load over HTTP runs
     #[arg(long, default_value_t = 5, value_name = "S")]
     seconds: u64,
-    /// Measure only what has this in its name
+    /// Measure only what has this in its name; rerate, which books everything again, has to be asked for
     #[arg(long, default_value = "", value_name = "TEXT")]
     only: String,
     /// Where to work [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// Events of the book that reports are asked of
+    /// Events of the book that reports are asked of, or that are rated again
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     events: u64,
     /// The SQLite database that reports are asked of, filled if it has fewer events [default: a temporary one]
@@ -133,6 +134,10 @@ impl Run<'_> {
         }
         if cfg!(feature = "polars") && (self.wants("report") || self.wants("segments") || self.wants("export")) {
             self.reports().await?;
+        }
+        // It takes minutes, so it has to be asked for.
+        if self.bench.only.contains("rerate") {
+            return self.again().await;
         }
         if self.wants("sqlite") {
             self.database("sqlite").await?;
@@ -247,7 +252,7 @@ impl Run<'_> {
         let served = self.fresh(kind, "served").await?;
         self.http(kind, "", &served, ceiling).await?;
         if self.bench.existing > 0 {
-            self.fill(&served).await?;
+            self.fill(&served, self.bench.existing).await?;
             let with = format!(" at {}", self.bench.existing);
             self.http(kind, &with, &served, ceiling).await?;
         }
@@ -324,14 +329,14 @@ impl Run<'_> {
     }
 
     /// Brings a book to the wanted number of events, their ids random.
-    async fn fill(&mut self, database: &StoreOptions) -> Outcome {
+    async fn fill(&mut self, database: &StoreOptions, events: u64) -> Outcome {
         let (farthing, org) = self.open(database).await?;
         let in_force = farthing.in_force(org).await?;
         let mut sample = Sample::new(99, &self.catalog);
         let started = Instant::now();
         let mut there = farthing.store.head(org).await?.next_record as u64 - 1;
-        while there < self.bench.existing {
-            let wanted = (self.bench.existing - there).min(20_000) as usize;
+        while there < events {
+            let wanted = (events - there).min(20_000) as usize;
             let events = read_events(&mut sample, wanted);
             let prepared: Vec<Prepared> = events.into_iter().map(|event| farthing.prepare(org, &in_force, event)).collect();
             for group in prepared.chunks(5_000) {
@@ -365,8 +370,9 @@ impl Run<'_> {
             let (of_commit, rest) = entries.split_at(count);
             entries = rest;
             let mut write = store.begin().await?;
-            write.insert_events(org, events).await?;
-            write.insert_entries(org, of_commit).await?;
+            let sealed_in = crate::flow::now().month();
+            write.insert_events(org, events, sealed_in).await?;
+            write.insert_entries(org, of_commit, sealed_in).await?;
             write.remember_once(keys).await?;
             write.commit().await?;
             taken += events.len();

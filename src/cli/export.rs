@@ -8,6 +8,7 @@ use super::{Failure, Outcome};
 use crate::config::Settings;
 use crate::flow::export::files::ExportError;
 use clap::Subcommand;
+pub use verify::say_who_signed;
 
 #[derive(Subcommand)]
 pub enum Export {

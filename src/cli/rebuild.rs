@@ -3,13 +3,13 @@
 use super::{Failure, Outcome, open, progress};
 use crate::config::Settings;
 use crate::flow::Farthing;
-use crate::id::Org;
-use crate::report::{AsOf, Dimension, Measure, Query};
+use crate::id::{BlockNumber, Org};
+use crate::report::{AsOf, Dimension, Measure, Query, Table};
 use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub enum Rebuild {
-    /// Delete the copies in columns, write them again, and prove that they add up to the book
+    /// Delete the copies in columns, write them again, and prove that they say what those before them said, and what the book says
     Segments,
 }
 
@@ -17,6 +17,11 @@ impl Rebuild {
     pub async fn run(self, settings: &Settings) -> Outcome {
         let Rebuild::Segments = self;
         let (farthing, org) = open(settings).await?;
+        let block = farthing.store.head(org).await?.block;
+        let before = match farthing.segments_until(org, i64::MAX).await?.is_empty() {
+            true => None,
+            false => Some(answers(&farthing, org, block, false).await?),
+        };
         let bar = progress(Some(0), "{wide_bar} entry {human_pos} of {human_len}, {eta} left");
         let copied = farthing.rebuild_segments(org, |until, head| {
             bar.set_length(head as u64);
@@ -24,41 +29,54 @@ impl Rebuild {
         });
         let copied = copied.await?;
         bar.finish_and_clear();
-        let proved = prove(&farthing, org).await;
+        let proved = prove(&farthing, org, block).await;
         if proved.is_err() {
             // Nobody is to be told by what is wrong; the next copying makes them anew.
             farthing.drop_segments(org).await?;
         }
         farthing.store.close().await;
-        let lines = proved?;
+        let now = proved?;
+        let lines: usize = now.iter().map(Table::len).sum();
         println!("{} segments of {} entries; they add up to the book in {lines} lines", copied.segments, copied.entries);
-        Ok(())
+        match before {
+            Some(before) if before != now => Err(Failure::Findings(
+                "the copies that were there said something else than the book; these take their place".to_owned(),
+            )),
+            Some(_) => {
+                println!("the copies that were there said the same");
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 }
 
-/// Asks copies and entries the same of one block: by all that a whole entry has of numbers, and by meter.
-async fn prove(farthing: &Farthing, org: Org) -> Result<usize, Failure> {
+/// Asks copies and entries the same of one block; answers with what both said.
+async fn prove(farthing: &Farthing, org: Org, block: BlockNumber) -> Result<Vec<Table>, Failure> {
+    let there = farthing.segments_until(org, i64::MAX).await?.len();
+    let (copies, entries) = (answers(farthing, org, block, false).await?, answers(farthing, org, block, true).await?);
+    if copies != entries {
+        return Err(Failure::Findings("what is in the segments is not what is in the book".to_owned()));
+    }
+    // One that cannot be read is not in the way of a report: the book would have been held against itself.
+    match farthing.segments_until(org, i64::MAX).await?.len() == there {
+        true => Ok(copies),
+        false => Err(Failure::Findings("a segment could not be read back".to_owned())),
+    }
+}
+
+/// All that a whole entry has of numbers, and what its meters have.
+async fn answers(farthing: &Farthing, org: Org, block: BlockNumber, scan: bool) -> Result<Vec<Table>, Failure> {
     use Dimension::{Kind, Meter, Model, Period, Team, User};
     use Measure::{Amount, CacheSavings, Calls, Drift, Entries, List, Quantity, Rated, Reported, Tokens};
-    let as_of = Some(AsOf::Block(farthing.store.head(org).await?.block));
     let questions = [
         (vec![Kind, Period, Team, User, Model], vec![Amount, Calls, Entries, Tokens, List, Rated, Reported, Drift, CacheSavings]),
         (vec![Kind, Model, Meter], vec![Amount, Quantity, Tokens]),
     ];
-    let there = farthing.segments_until(org, i64::MAX).await?.len();
-    let mut lines = 0;
+    let mut answers = Vec::with_capacity(questions.len());
     for (by, show) in questions {
-        let copies = Query { by, show, as_of, ..Query::default() };
-        let entries = Query { scan: true, ..copies.clone() };
-        let (copies, entries) = (farthing.report(org, &copies).await?, farthing.report(org, &entries).await?);
-        if copies.table != entries.table {
-            return Err(Failure::Findings("what is in the segments is not what is in the book".to_owned()));
-        }
-        lines += copies.table.len();
+        let query = Query { by, show, as_of: Some(AsOf::Block(block)), scan, ..Query::default() };
+        answers.push(farthing.report(org, &query).await?.table);
     }
-    // One that cannot be read is not in the way of a report: the book would have been held against itself.
-    match farthing.segments_until(org, i64::MAX).await?.len() == there {
-        true => Ok(lines),
-        false => Err(Failure::Findings("a segment could not be read back".to_owned())),
-    }
+    Ok(answers)
 }

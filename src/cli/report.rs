@@ -2,10 +2,11 @@
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
+use crate::flow::archive::read::Archive;
 use crate::flow::now;
 use crate::flow::report::{Answer, named_reports};
 use crate::report::named::{self, Named};
-use crate::report::{Asked, Wrong};
+use crate::report::{Asked, Query, Wrong};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -52,6 +53,9 @@ pub struct Report {
     /// Read the entries one by one, and not the copies of them that are faster to read
     #[arg(long)]
     scan: bool,
+    /// Ask the archive of a closed month instead of the database
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// table, json, csv or parquet
     #[arg(long, default_value = "table")]
     format: String,
@@ -70,9 +74,7 @@ impl Report {
         };
         let report = named::find(&reports, name).map_err(Failure::Usage)?;
         let query = report.query(&self.asked()?, now()).map_err(refused)?;
-        let (farthing, org) = open(settings).await?;
-        let answer = farthing.report(org, &query).await?;
-        farthing.store.close().await;
+        let answer = self.answer(settings, &query).await?;
         match self.format.as_str() {
             "table" if self.output.is_none() && shows_colours() => self.write(answer.table.to_terminal().as_bytes())?,
             "table" => self.write(answer.table.to_text().as_bytes())?,
@@ -86,6 +88,19 @@ impl Report {
             report.caveats.iter().for_each(|caveat| println!("note: {caveat}"));
         }
         Ok(())
+    }
+
+    async fn answer(&self, settings: &Settings, query: &Query) -> Result<Answer, Failure> {
+        if let Some(directory) = &self.archive {
+            let archive = Archive::open(directory).await?;
+            let answer = archive.report(query).await;
+            archive.close().await;
+            return Ok(answer?);
+        }
+        let (farthing, org) = open(settings).await?;
+        let answer = farthing.report(org, query).await;
+        farthing.store.close().await;
+        Ok(answer?)
     }
 
     fn asked(&self) -> Result<Asked, Failure> {

@@ -48,8 +48,13 @@ impl Rerate {
             reason: self.reason,
         };
         let (farthing, org) = open(settings).await?;
-        let bar = progress(None, "{spinner} {pos} events looked at, {per_sec}");
-        let rerated = farthing.rerate(org, &wish, |examined| bar.set_position(examined)).await?;
+        let bar = progress(Some(0), "{wide_bar} entry {human_pos} of {human_len}, {eta} left, {msg} events looked at");
+        let rerated = farthing.rerate(org, &wish, |reached| {
+            bar.set_length(reached.end.0 as u64 - 1);
+            bar.set_position(reached.entry.0 as u64);
+            bar.set_message(reached.examined.to_string());
+        });
+        let rerated = rerated.await?;
         bar.finish_and_clear();
         farthing.store.close().await;
         say(&rerated, wish.dry_run);

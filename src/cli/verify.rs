@@ -3,14 +3,19 @@
 
 use super::{Failure, Outcome, open_read_only, progress};
 use crate::config::Settings;
+use crate::flow::archive::read::verify_with;
 use crate::flow::verify::{Broken, Deepened};
 use clap::Args;
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Verify {
     /// Rate every charge again, hold corrections, lists and keys against the book, and check the database file
     #[arg(long)]
     deep: bool,
+    /// The archive of a month whose rows were taken out of the database; name those of all such months
+    #[arg(long, value_name = "DIR", conflicts_with = "deep")]
+    archive: Vec<PathBuf>,
 }
 
 impl Verify {
@@ -21,7 +26,11 @@ impl Verify {
             bar.set_length(head.0 as u64);
             bar.set_position(block.0 as u64);
         };
-        let verified = if self.deep { farthing.verify_deep(org, show).await? } else { farthing.verify(org, show).await? };
+        let verified = match (self.deep, self.archive.is_empty()) {
+            (true, _) => farthing.verify_deep(org, show).await?,
+            (false, true) => farthing.verify(org, show).await?,
+            (false, false) => verify_with(&farthing, org, &self.archive, show).await?,
+        };
         bar.finish_and_clear();
         farthing.store.close().await;
         let verified = verified.map_err(|broken| Failure::Findings(told(&broken)))?;

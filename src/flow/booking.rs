@@ -536,8 +536,9 @@ impl<'c> Booking<'c> {
         write.insert_names(org, &self.names).await?;
         write.insert_owners(org, &self.owners).await?;
         write.insert_products(org, &self.products).await?;
-        write.insert_events(org, &self.events).await?;
-        write.insert_entries(org, &self.entries).await?;
+        let sealed_in = header.sealed_at.month();
+        write.insert_events(org, &self.events, sealed_in).await?;
+        write.insert_entries(org, &self.entries, sealed_in).await?;
         write.release(org, &self.released).await?;
         write.hold(org, &self.held).await?;
         write.insert_conflicts(org, &self.conflicts).await?;

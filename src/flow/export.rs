@@ -5,6 +5,7 @@
 pub mod files;
 
 use crate::export::{MakeParquet, Row, Sealed, Texts};
+use crate::flow::report::all_are_there;
 use crate::flow::segments::{Segment, SegmentRows, Segments};
 use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
@@ -209,7 +210,8 @@ impl Rows {
             self.read_ahead();
             match (read, piece) {
                 (Read::Segment(rows), _) => self.segment = Some(rows),
-                (Read::Entries(entries, spans, ids), Piece::Entries(_, until)) => {
+                (Read::Entries(entries, spans, ids), Piece::Entries(from, until)) => {
+                    all_are_there(entries.len(), from, until)?;
                     self.next = until;
                     let rows = self.rows_of(&entries, &spans)?;
                     return self.known(rows, ids).await.map(Some);

@@ -4,6 +4,7 @@
 
 use crate::flow::accounts::Wanted;
 use crate::flow::booking::Booking;
+use crate::flow::verify::{Broken, Verified};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{BlockNumber, Org, Sequence};
 use crate::ledger::decision::{Closed, Closing, Numbered, Reopening, canonical, hash_of_balances, trial, what_was_decided};
@@ -54,7 +55,7 @@ impl Farthing {
         progress: impl Fn(BlockNumber, BlockNumber),
     ) -> Result<Closing, FlowError> {
         self.may_close(org, wish, &self.store.head(org).await?).await?;
-        if let Err(broken) = self.verify(org, &progress).await? {
+        if let Err(broken) = self.verify_what_is_there(org, &progress).await? {
             let record = broken.record.map_or(String::new(), |record| format!(", {record}"));
             return Err(FlowError::Refused(format!("the book is broken in block {}{record}: {}", broken.block, broken.why)));
         }
@@ -92,6 +93,21 @@ impl Farthing {
             return Ok(closing);
         }
         unreachable!("the last attempt closes the month or says why not")
+    }
+
+    /// The chain from its first block on; where rows were taken out, from the last block without its rows on, if a closing proved
+    /// that one while they were there.
+    async fn verify_what_is_there(
+        &self,
+        org: Org,
+        progress: impl Fn(BlockNumber, BlockNumber),
+    ) -> Result<Result<Verified, Broken>, FlowError> {
+        let Some(block) = self.store.taken_out(org).await? else { return self.verify(org, progress).await };
+        let proved = self.periods(org).await?.into_iter().filter(|standing| standing.is_closed);
+        match proved.map(|standing| standing.closing.block).max() {
+            Some(proved) if block.0 <= proved => self.verify_after(org, block, progress).await,
+            _ => Err(FlowError::Refused(format!("the rows of block {block} are not there, and no closing has proved it"))),
+        }
     }
 
     /// Opens a month again, and those after it: they close in order. Answers those that are open now and were closed.
@@ -180,9 +196,7 @@ impl Farthing {
         if month.period().until > now() {
             return refused(format!("{month} is not over; it can be closed from {} on", month.period().until));
         }
-        if let Some(earlier) =
-            self.months_booked(org).await?.into_iter().find(|other| *other < month && *other >= head.first_open)
-        {
+        if let Some(earlier) = self.months_booked(org, head.first_open, month).await?.first() {
             return refused(format!("{earlier} has entries and is open; months close in order, so close it first"));
         }
         let held = self.held_before(org, month.period().until).await?;
@@ -197,11 +211,21 @@ impl Farthing {
         Ok(())
     }
 
-    /// The months in which something was booked.
-    async fn months_booked(&self, org: Org) -> Result<Vec<Month>, FlowError> {
-        let query = Query { by: vec![Dimension::Period], show: vec![Measure::Entries], ..Query::default() };
+    /// The months from one up to another in which something was booked.
+    async fn months_booked(&self, org: Org, from: Month, until: Month) -> Result<Vec<Month>, FlowError> {
+        let between: Vec<String> = (from.number()..until.number()).map(|month| Month::from_number(month).to_string()).collect();
+        if between.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Where nothing was ever closed all months are asked for.
+        let filters = match from.number() {
+            0 => Vec::new(),
+            _ => vec![Filter { dimension: Dimension::Period, values: between }],
+        };
+        let query = Query { by: vec![Dimension::Period], show: vec![Measure::Entries], filters, ..Query::default() };
         let table = self.report(org, &query).await?.table;
         let mut months: Vec<Month> = table.rows().filter_map(|row| row[0].plain().parse().ok()).collect();
+        months.retain(|month| (from..until).contains(month));
         months.sort_unstable();
         Ok(months)
     }

@@ -144,7 +144,9 @@ impl Farthing {
         let hash = fetch.hash.filter(|_| matches!(fetch.outcome, FetchOutcome::ToReview | FetchOutcome::Refused));
         let hash = hash.ok_or_else(|| FlowError::Refused(format!("fetch {number} was {}", fetch.outcome.name())))?;
         let text = self.store.fetched_body(&hash).await?;
-        let text = text.ok_or_else(|| FlowError::NotThere(format!("the body of fetch {number} is not there")))?;
+        let text = text.ok_or_else(|| {
+            FlowError::NotThere(format!("the body of fetch {number} is not kept any more; fetch the list again"))
+        })?;
 
         let earlier = fetches.iter().filter(|other| other.fetch < number && other.source == fetch.source);
         let published = earlier.filter(|other| other.outcome == FetchOutcome::Published).map(|other| other.last_at);

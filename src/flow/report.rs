@@ -119,7 +119,7 @@ impl Farthing {
     pub async fn occurred(&self, org: Org) -> Result<Option<(Instant, Instant)>, FlowError> {
         let segments = self.segments_until(org, i64::MAX).await?;
         // Up to the first gap segments know it, after that the blocks do.
-        let mut place = 1;
+        let mut place = self.store.begins_at(org).await?.0;
         let mut ends: Option<(Instant, Instant)> = None;
         for Manifest { from, until, occurred_first, occurred_last, .. } in segments.iter().map(|segment| &segment.manifest) {
             if *from != place {
@@ -169,9 +169,12 @@ impl Farthing {
 
     /// Up to where the book is asked: to its end, or to where it was then.
     async fn known_at(&self, org: Org, as_of: Option<AsOf>) -> Result<Known, FlowError> {
-        let head = self.store.head(org).await?;
+        let (head, first) = (self.store.head(org).await?, self.store.begins_at(org).await?.0);
         let block = match as_of {
-            None => return Ok(Known { block: head.block, sequence: head.next_sequence.0, record: head.next_record }),
+            None => {
+                let (sequence, record) = (head.next_sequence.0, head.next_record);
+                return Ok(Known { block: head.block, first, sequence, record });
+            }
             Some(AsOf::Block(block)) if block > head.block => {
                 return Err(FlowError::Refused(format!("there is no block {block} yet; the last one is {}", head.block)));
             }
@@ -181,13 +184,15 @@ impl Farthing {
         let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
         let found = found.first().filter(|found| found.header.block == block);
         let (sequence, record) = found.map_or((0, 0), |found| (found.sequences.1, found.records.1));
-        Ok(Known { block, sequence, record })
+        Ok(Known { block, first, sequence, record })
     }
 }
 
 /// Up to where the book is asked.
 struct Known {
     block: BlockNumber,
+    /// The first sequence there is: an archive is not of all that was before it.
+    first: i64,
     /// The first sequence and the first record after it.
     sequence: i64,
     record: i64,
@@ -233,6 +238,7 @@ impl<'f> Asking<'f> {
             let Some((reading, piece)) = ahead.pop_front() else { return Ok(()) };
             match (reading.await.map_err(broke_off)??, piece) {
                 (Read::Lines(lines), Piece::Lines(from, until)) => {
+                    all_are_there(lines.len(), from, until)?;
                     let stretch = self.stretch(&lines, from, until).await?;
                     self.fold(stretch, side, range).await?;
                 }
@@ -265,10 +271,17 @@ impl<'f> Asking<'f> {
     async fn pieces(&self, from: Option<Instant>, until: Option<Instant>) -> Result<Vec<Piece>, FlowError> {
         let (store, org, occurred) = (&self.farthing.store, self.org, self.query.clock == Clock::Occurred);
         let (first, last) = match occurred {
-            true => (1, self.known.sequence),
+            true => (self.known.first, self.known.sequence),
             false => store.sequences_recorded(org, from, until).await?,
         };
-        let (mut place, last) = (first.max(1), last.min(self.known.sequence));
+        let (first, last) = match self.query.months() {
+            Some((one, other)) => {
+                let within = store.sequences_of_months(org, one, other).await?;
+                (first.max(within.0), last.min(within.1))
+            }
+            None => (first, last),
+        };
+        let (mut place, last) = (first.max(self.known.first), last.min(self.known.sequence));
         let micros = (from.map_or(i64::MIN, Instant::micros), until.map_or(i64::MAX, Instant::micros));
         // What only events know is in no segment.
         let segments = match self.query.scan || self.query.needs_events() {
@@ -387,6 +400,15 @@ enum Read {
     Stretch(Stretch),
     /// The segment is not what it was.
     Damaged(SegmentError),
+}
+
+/// Sequences have no gaps, so what is not there was taken away, and must not become nothing in an answer.
+pub(crate) fn all_are_there(found: usize, from: i64, until: i64) -> Result<(), StoreError> {
+    if found as i64 == (until - from).max(0) {
+        return Ok(());
+    }
+    let why = "some are not in this database; ask the archive of their month, or `farthing verify` what is missing";
+    Err(StoreError::damaged(format!("entries {from} to {}", until - 1), why))
 }
 
 fn pages(from: i64, until: i64) -> Vec<Piece> {

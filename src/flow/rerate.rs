@@ -6,7 +6,7 @@
 use crate::flow::booking::Booking;
 use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, InForce, now};
-use crate::id::{EventNumber, Org, Version};
+use crate::id::{EventNumber, Org, Sequence, Version};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::ledger::{COST, Entry, account, book_again, says_the_same};
 use crate::money::{Amount, Currency};
@@ -72,6 +72,16 @@ pub struct Left {
     pub why: String,
 }
 
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    /// Events that were looked at.
+    pub examined: u64,
+    /// The entry that it has reached, and the first one that it leaves out.
+    pub entry: Sequence,
+    pub end: Sequence,
+}
+
 /// An event with its charges that stand.
 struct Booked {
     number: EventNumber,
@@ -95,8 +105,9 @@ const PAGE: i64 = 500;
 const LISTED: usize = 100;
 
 impl Farthing {
-    /// Rates what was charged again. `progress` is told how many events were looked at.
-    pub async fn rerate(&self, org: Org, wish: &Wish, progress: impl Fn(u64)) -> Result<Rerated, FlowError> {
+    /// Rates what was charged again. `progress` is told how far it came. What was corrected before, by a run that broke off or
+    /// by another one, is looked at and stays.
+    pub async fn rerate(&self, org: Org, wish: &Wish, progress: impl Fn(Reached)) -> Result<Rerated, FlowError> {
         let head = self.store.head(org).await?;
         wish.must_be_in_force(head.version)?;
         let in_force = match wish.under {
@@ -117,7 +128,7 @@ impl Farthing {
             let booked = self.booked(org, &events).await?.into_iter();
             let wanted = booked.filter(|booked| here(booked) && wish.wants(&booked.event)).collect();
             self.rerate_page(org, wish, &in_force, wanted, &mut total).await?;
-            progress(total.examined);
+            progress(Reached { examined: total.examined, entry: last, end: head.next_sequence });
         }
         Ok(total)
     }

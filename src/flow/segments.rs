@@ -26,11 +26,17 @@ pub struct SegmentPlan {
     pub tail: i64,
     /// Entries of the largest segment: a report over a month reads no more than twice as many too many.
     pub most: i64,
+    /// Nothing is removed or written anew, whatever is found: they are a part of an archive.
+    pub is_kept: bool,
 }
 
 impl SegmentPlan {
     pub fn at(directory: PathBuf) -> SegmentPlan {
-        SegmentPlan { directory, tail: 25_000, most: 250_000 }
+        SegmentPlan { directory, tail: 25_000, most: 250_000, is_kept: false }
+    }
+
+    pub fn of_an_archive(directory: PathBuf) -> SegmentPlan {
+        SegmentPlan { is_kept: true, ..SegmentPlan::at(directory) }
     }
 }
 
@@ -108,7 +114,7 @@ impl Segments {
         let mut found: Vec<Arc<Segment>> = Vec::new();
         for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
             let known = self.known().get(&path).cloned();
-            let Some(segment) = known.or_else(|| Some(Arc::new(Segment::found(path)?))) else { continue };
+            let Some(segment) = known.or_else(|| Some(Arc::new(self.found(path)?))) else { continue };
             self.known().insert(segment.path.clone(), segment.clone());
             found.push(segment);
         }
@@ -141,7 +147,24 @@ impl Segments {
     /// Makes a segment that cannot be believed unknown, so that it is written anew.
     fn forget(&self, segment: &Segment) {
         self.known().remove(&segment.path);
-        segment.remove();
+        if !self.plan.is_kept {
+            segment.remove();
+        }
+    }
+
+    /// The segment of a manifest. One of another format is somebody else's; one that was changed is removed.
+    fn found(&self, path: PathBuf) -> Option<Segment> {
+        let manifest: Manifest = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+        if manifest.format != FORMAT || manifest.files.len() != 2 {
+            return None;
+        }
+        let is_itself = manifest.seal == manifest.hashed();
+        let segment = Segment { manifest, path, is_of_the_book: OnceLock::new(), is_whole: Default::default() };
+        if !is_itself {
+            tracing::error!(segment = %segment.path.display(), "it was changed, and is written anew");
+            self.forget(&segment);
+        }
+        is_itself.then_some(segment)
     }
 
     /// What a copying left behind that broke off.
@@ -168,21 +191,6 @@ impl Manifest {
 }
 
 impl Segment {
-    /// The segment of a manifest. One of another format is somebody else's; one that was changed is removed.
-    fn found(path: PathBuf) -> Option<Segment> {
-        let manifest: Manifest = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
-        if manifest.format != FORMAT || manifest.files.len() != 2 {
-            return None;
-        }
-        let is_itself = manifest.seal == manifest.hashed();
-        let segment = Segment { manifest, path, is_of_the_book: OnceLock::new(), is_whole: Default::default() };
-        if !is_itself {
-            tracing::error!(segment = %segment.path.display(), "it was changed, and is written anew");
-            segment.remove();
-        }
-        is_itself.then_some(segment)
-    }
-
     /// Tells of something between two instants.
     pub fn touches(&self, from: i64, until: i64) -> bool {
         self.manifest.occurred_first < until && self.manifest.occurred_last >= from
@@ -192,10 +200,13 @@ impl Segment {
         self.path.with_file_name(&self.manifest.files[usize::from(of_meters)].name)
     }
 
-    /// The manifest first: what has none does not exist.
+    /// Its files, the manifest last: what has none does not exist.
+    pub fn paths(&self) -> [PathBuf; 3] {
+        [self.file(false), self.file(true), self.path.clone()]
+    }
+
     fn remove(&self) {
-        let files = [self.path.clone(), self.file(false), self.file(true)];
-        files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        self.paths().iter().rev().for_each(|file| drop(std::fs::remove_file(file)));
     }
 
     /// Makes sure that a file is the one that was written; its bytes are hashed the first time it is read.

@@ -73,9 +73,19 @@ struct Rows {
 /// The hash of every catalog version, or what is wrong with it.
 type Versions = HashMap<Version, Result<ContentHash, String>>;
 
-const BLOCKS_AT_ONCE: i64 = 200;
+/// Which part of a book is walked through, up to its head.
+#[derive(Clone, Copy)]
+enum Walk {
+    Whole,
+    /// What follows a block.
+    After(BlockNumber),
+    /// The same where nothing else is there, and of the catalog versions only those that its blocks name.
+    Excerpt(BlockNumber),
+}
+
+pub(crate) const BLOCKS_AT_ONCE: i64 = 200;
 /// Rows that are in memory at once, unless one block alone has more.
-const ROWS_AT_ONCE: i64 = 20_000;
+pub(crate) const ROWS_AT_ONCE: i64 = 20_000;
 
 impl Farthing {
     /// Whether every hash fits. `progress` is told how far the walk is, and how far the book goes.
@@ -84,13 +94,33 @@ impl Farthing {
         org: Org,
         progress: impl Fn(BlockNumber, BlockNumber),
     ) -> Result<Result<Verified, Broken>, FlowError> {
-        told(self.walk(org, BlockNumber(0), None, progress).await)
+        told(self.walk(org, Walk::Whole, None, progress).await)
     }
 
     /// Whether the hashes of the newest blocks fit.
     pub async fn verify_newest(&self, org: Org, blocks: i64) -> Result<Result<Verified, Broken>, FlowError> {
         let head = self.store.head(org).await?;
-        told(self.walk(org, BlockNumber((head.block.0 - blocks).max(0)), None, |_, _| {}).await)
+        self.verify_after(org, BlockNumber((head.block.0 - blocks).max(0)), |_, _| {}).await
+    }
+
+    /// Whether the hashes of what follows a block fit; what comes before it is proved elsewhere.
+    pub async fn verify_after(
+        &self,
+        org: Org,
+        block: BlockNumber,
+        progress: impl Fn(BlockNumber, BlockNumber),
+    ) -> Result<Result<Verified, Broken>, FlowError> {
+        told(self.walk(org, Walk::After(block), None, progress).await)
+    }
+
+    /// The same of a database that holds an excerpt of a book and the block before it.
+    pub async fn verify_excerpt(
+        &self,
+        org: Org,
+        after: BlockNumber,
+        progress: impl Fn(BlockNumber, BlockNumber),
+    ) -> Result<Result<Verified, Broken>, FlowError> {
+        told(self.walk(org, Walk::Excerpt(after), None, progress).await)
     }
 
     /// Whether every hash fits, and whether what was sealed is what the catalog and the events say.
@@ -101,7 +131,7 @@ impl Farthing {
     ) -> Result<Result<Verified, Broken>, FlowError> {
         let walk = async {
             let mut deep = Deep::new(self, org);
-            let verified = self.walk(org, BlockNumber(0), Some(&mut deep), progress).await?;
+            let verified = self.walk(org, Walk::Whole, Some(&mut deep), progress).await?;
             self.verify_lists(org).await?;
             self.verify_decisions(org).await?;
             let deepened = deep.finish(verified.entries).await?;
@@ -113,7 +143,7 @@ impl Farthing {
     async fn walk(
         &self,
         org: Org,
-        from: BlockNumber,
+        which: Walk,
         mut deep: Option<&mut Deep<'_>>,
         progress: impl Fn(BlockNumber, BlockNumber),
     ) -> Result<Verified, Stop> {
@@ -121,13 +151,14 @@ impl Farthing {
         let (head, versions) = self.settled(org).await?;
         let versions = self.verify_catalogs(org, versions).await?;
         let (mut before, mut place) = ((BlockNumber(0), BlockHash::of_empty_book(&name)), START);
+        let (from, is_excerpt) = (which.from(), matches!(which, Walk::Excerpt(_)));
         if from > before.0 {
             let start = self.blocks_before(org, BlockNumber(from.0 - 1), &head).await?.remove(0);
             (before, place) = ((start.header.block, start.hash), after(&start));
         }
         let (mut sealed_at, mut judged) = (None, None);
         // Which months are closed is known from the beginning or not at all.
-        let mut closed = (from.0 == 0).then(Closed::default);
+        let mut closed = (from.0 == 0 && !is_excerpt).then(Closed::default);
         while before.0 < head.block {
             let blocks = self.blocks_before(org, before.0, &head).await?;
             let (mut runs, ends) = runs(&blocks, place, before.0);
@@ -159,7 +190,9 @@ impl Farthing {
         if sealed_at.is_some_and(|sealed_at| sealed_at != head.sealed_at) {
             return broken(head.block, None, "the head of the book was sealed at another time than its last block");
         }
-        check_versions(&head, &versions)?;
+        if !is_excerpt {
+            check_versions(&head, &versions)?;
+        }
         self.verify_ends(org).await?;
         if let Some(stop) = judged {
             return Err(stop);
@@ -281,6 +314,16 @@ impl Farthing {
             }
         }
         Ok(())
+    }
+}
+
+impl Walk {
+    /// The block that the first one to be walked through follows.
+    fn from(self) -> BlockNumber {
+        match self {
+            Walk::Whole => BlockNumber(0),
+            Walk::After(block) | Walk::Excerpt(block) => block,
+        }
     }
 }
 

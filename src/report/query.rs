@@ -2,7 +2,7 @@
 //! and how many groups to show. A query that makes no sense is refused in words that help.
 
 use crate::id::BlockNumber;
-use crate::time::Instant;
+use crate::time::{Instant, Month};
 use crate::usage::Text;
 use chrono_tz::Tz;
 use std::fmt;
@@ -387,6 +387,13 @@ impl Query {
     /// Whether the parts of entries are asked for, and not entries.
     pub fn is_of_meters(&self) -> bool {
         self.asks_for(&Dimension::Meter)
+    }
+
+    /// The first and the last month in which entries count that a filter lets through, where one says so.
+    pub fn months(&self) -> Option<(Month, Month)> {
+        let of_months = self.filters.iter().find(|filter| filter.dimension == Dimension::Period)?;
+        let months: Vec<Month> = of_months.values.iter().map(|value| value.parse().ok()).collect::<Option<_>>()?;
+        months.iter().min().copied().zip(months.iter().max().copied())
     }
 
     /// Whether all quantities are of one unit.

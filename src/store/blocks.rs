@@ -125,12 +125,20 @@ impl Write {
         self.run(text, &values);
     }
 
-    /// Makes an org with an empty book.
+    /// Makes an org with an empty book, under the next number.
     pub async fn insert_org(&mut self, name: &str, created_at: Instant) -> Result<Org, StoreError> {
+        let org = on!(self.db().await?, db => {
+            let row = sqlx::query("SELECT COALESCE(MAX(org), 0) FROM orgs").fetch_one(&mut *db).await.doing("make an org")?;
+            Org(row.int(0).doing("make an org")? + 1)
+        });
+        self.insert_book(org, name, created_at).await?;
+        Ok(org)
+    }
+
+    /// The same under a number that is known.
+    pub async fn insert_book(&mut self, org: Org, name: &str, created_at: Instant) -> Result<(), StoreError> {
         let doing = "make an org";
         on!(self.db().await?, db => {
-            let row = sqlx::query("SELECT COALESCE(MAX(org), 0) FROM orgs").fetch_one(&mut *db).await.doing(doing)?;
-            let org = Org(row.int(0).doing(doing)? + 1);
             let made = sqlx::query("INSERT INTO orgs (org, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
                 .bind(org.0)
                 .bind(name)
@@ -146,8 +154,7 @@ impl Write {
                         VALUES ($1, 0, $2, $3, 1, 1, 1, 1, 1, 0, 0)";
             let hash = BlockHash::of_empty_book(name);
             let book = sqlx::query(text).bind(org.0).bind(&hash.0[..]).bind(created_at.micros());
-            book.execute(&mut *db).await.doing(doing)?;
-            Ok(org)
+            book.execute(&mut *db).await.map(drop).doing(doing)
         })
     }
 }

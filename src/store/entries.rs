@@ -8,6 +8,7 @@ use crate::ledger::items::{self, Item};
 use crate::ledger::seal::BlockHash;
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
+use crate::store::months::SEALED_IN;
 use crate::store::sql::{
     Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text,
 };
@@ -89,10 +90,12 @@ const ENTRY: &str =
                             e.outcome, e.calls, e.estimated, e.layer, e.card, e.above, e.reason, e.items";
 
 impl Write {
-    pub async fn insert_entries(&mut self, org: Org, entries: &[Entry]) -> Result<(), StoreError> {
+    /// Entries of blocks that were sealed in a month.
+    pub async fn insert_entries(&mut self, org: Org, entries: &[Entry], sealed_in: Month) -> Result<(), StoreError> {
+        const IN_MONTHS: Table<35> = ENTRIES.and(int(SEALED_IN));
         let items: Vec<Vec<u8>> = entries.iter().map(|entry| bytes_of(&entry.items)).collect();
         let rows = entries.iter().zip(&items).map(|(entry, items)| values(org, entry, items));
-        self.insert(&ENTRIES, rows, "write entries").await
+        self.insert_into_month(&ENTRIES, &IN_MONTHS, sealed_in, rows, "write entries").await
     }
 
     /// All entries of these events, in the order in which they were booked.

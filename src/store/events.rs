@@ -2,9 +2,11 @@
 
 use crate::id::{EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
+use crate::store::months::SEALED_IN;
 use crate::store::names::Names;
 use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
+use crate::time::Month;
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -38,7 +40,8 @@ pub(super) const LOOKED_UP: [&str; 11] =
     [RECORDS, REVISIONS, CLAIMS, NEWEST, SAME, TOLD, IDS, IDS_BETWEEN, PROMOTED, DECIDED, BETWEEN];
 
 impl Write {
-    pub async fn insert_events(&mut self, org: Org, events: &[EventRow]) -> Result<(), StoreError> {
+    /// Events of blocks that were sealed in a month.
+    pub async fn insert_events(&mut self, org: Org, events: &[EventRow], sealed_in: Month) -> Result<(), StoreError> {
         const EVENTS: Table<10> = Table {
             name: "events",
             columns: [
@@ -54,7 +57,9 @@ impl Write {
                 bytes("body"),
             ],
         };
-        self.insert(&EVENTS, events.iter().map(|event| values(org, event)), "write events").await
+        const IN_MONTHS: Table<11> = EVENTS.and(int(SEALED_IN));
+        let rows = events.iter().map(|event| values(org, event));
+        self.insert_into_month(&EVENTS, &IN_MONTHS, sealed_in, rows, "write events").await
     }
 
     /// All revisions of these events, the first ones first.

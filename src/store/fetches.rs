@@ -129,6 +129,22 @@ impl Store {
         })
     }
 
+    /// Forgets bodies that no look has seen since an instant; says how many. The newest answer of a source stays, and what waits
+    /// for a person; the rows say what was fetched all the same.
+    pub async fn forget_fetched_before(&self, before: Instant) -> Result<u64, StoreError> {
+        let text = "DELETE FROM catalog_bodies WHERE hash IN (SELECT hash FROM catalog_fetches WHERE hash IS NOT NULL)
+                       AND hash NOT IN (
+                           SELECT f.hash FROM catalog_fetches f
+                            WHERE f.hash IS NOT NULL
+                              AND (f.last_at >= $1 OR f.outcome = 'to_review'
+                                   OR f.number = (SELECT MAX(n.number) FROM catalog_fetches n
+                                                   WHERE n.org = f.org AND n.source = f.source AND n.hash IS NOT NULL)))";
+        on!(self.writer(), db => {
+            let query = sqlx::query(text).bind(before.micros());
+            query.execute(db).await.map(|done| done.rows_affected()).doing("forget fetched bodies")
+        })
+    }
+
     /// A fetched body as it came.
     pub async fn fetched_body(&self, hash: &ContentHash) -> Result<Option<String>, StoreError> {
         let doing = "read a fetched body";

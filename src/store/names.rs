@@ -85,6 +85,9 @@ impl NameKind {
     }
 }
 
+pub(super) const NAMES: Table<6> =
+    Table { name: "names", columns: [int("org"), big("name"), small("kind"), text("text"), bytes("salt"), bytes("hash")] };
+
 impl NewName {
     pub fn hash(&self) -> [u8; 32] {
         name_hash(&self.salt, self.kind as u8, &self.text)
@@ -115,10 +118,6 @@ impl Write {
     }
 
     pub async fn insert_names(&mut self, org: Org, names: &[NewName]) -> Result<(), StoreError> {
-        const NAMES: Table<6> = Table {
-            name: "names",
-            columns: [int("org"), big("name"), small("kind"), text("text"), bytes("salt"), bytes("hash")],
-        };
         let hashes: Vec<[u8; 32]> = names.iter().map(NewName::hash).collect();
         let rows = names.iter().zip(&hashes).map(|(name, hash)| {
             let (number, kind) = (Value::Int(name.name.0), Value::Int(name.kind as i64));

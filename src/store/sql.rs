@@ -203,6 +203,20 @@ pub(crate) struct Table<const N: usize> {
     pub columns: [Column; N],
 }
 
+impl<const N: usize> Table<N> {
+    /// The same table with one more column at the end.
+    pub const fn and<const M: usize>(&self, column: Column) -> Table<M> {
+        assert!(M == N + 1, "one column more");
+        let mut columns = [column; M];
+        let mut place = 0;
+        while place < N {
+            columns[place] = self.columns[place];
+            place += 1;
+        }
+        Table { name: self.name, columns }
+    }
+}
+
 /// A column, and how wide PostgreSQL keeps it.
 #[derive(Clone, Copy)]
 pub(crate) struct Column {

@@ -7,6 +7,7 @@ use crate::store::blocks::{HEAD, Head};
 use crate::store::once::{self, OnceWork};
 use crate::store::sql::{self, Either, Gathered, Table, Value};
 use crate::store::{Doing, Store, StoreError};
+use crate::time::Month;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
@@ -162,6 +163,25 @@ impl Write {
             Either::Postgres(postgres) => postgres.gathered.insert(table, rows),
         }
         Ok(())
+    }
+
+    /// Inserts rows of a table that PostgreSQL keeps in months.
+    pub(super) async fn insert_into_month<'v, const N: usize, const M: usize>(
+        &mut self,
+        table: &Table<N>,
+        in_months: &Table<M>,
+        month: Month,
+        rows: impl ExactSizeIterator<Item = [Value<'v>; N]> + Send,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let with_month = |row: [Value<'v>; N]| -> [Value<'v>; M] {
+            let sealed_in = Value::Int(i64::from(month.number()));
+            std::array::from_fn(|place| row.get(place).copied().unwrap_or(sealed_in))
+        };
+        match self.is_sqlite() {
+            true => self.insert(table, rows, doing).await,
+            false => self.insert(in_months, rows.map(with_month), doing).await,
+        }
     }
 
     /// Runs a statement whose parameters, written as `?`, are the values in their order.

@@ -3,6 +3,7 @@
 use super::super::{Failure, Outcome};
 use crate::export::manifest::Sums;
 use crate::flow::export::files::check;
+use crate::signature::Signature;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -20,14 +21,7 @@ impl Verify {
         let manifest = check(&self.path, &parquet_sums)?;
         let (rows, files, block) = (manifest.rows, manifest.parts.len(), manifest.book.block);
         println!("{rows} entries in {files} files are what was exported of the book up to block {block}, {}", manifest.book.hash);
-        let signed_by = manifest.signature.as_ref().map(|signature| signature.key.as_str());
-        match (&self.signed_by, signed_by) {
-            (Some(wanted), Some(key)) if wanted.eq_ignore_ascii_case(key) => println!("signed by {key}"),
-            (Some(_), Some(key)) => return Err(Failure::Findings(format!("it is signed by another key, {key}"))),
-            (Some(_), None) => return Err(Failure::Findings("it is not signed".to_owned())),
-            (None, Some(key)) => println!("signed by {key}; --signed-by KEY makes sure that it is the one you know"),
-            (None, None) => {}
-        }
+        say_who_signed(manifest.signature.as_ref(), self.signed_by.as_deref())?;
         match manifest.asked.format.as_str() {
             "csv" | "ndjson" => {}
             "parquet" if cfg!(feature = "polars") => {}
@@ -36,6 +30,18 @@ impl Verify {
         }
         Ok(())
     }
+}
+
+/// Who signed a manifest, and whether it is whoever must have.
+pub fn say_who_signed(signature: Option<&Signature>, wanted: Option<&str>) -> Outcome {
+    match (wanted, signature.map(|signature| signature.key.as_str())) {
+        (Some(wanted), Some(key)) if wanted.eq_ignore_ascii_case(key) => println!("signed by {key}"),
+        (Some(_), Some(key)) => return Err(Failure::Findings(format!("it is signed by another key, {key}"))),
+        (Some(_), None) => return Err(Failure::Findings("it is not signed".to_owned())),
+        (None, Some(key)) => println!("signed by {key}; --signed-by KEY makes sure that it is the one you know"),
+        (None, None) => {}
+    }
+    Ok(())
 }
 
 #[cfg(feature = "polars")]

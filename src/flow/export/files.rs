@@ -54,7 +54,7 @@ fn hint(e: &std::io::Error) -> &'static str {
     }
 }
 
-trait Named<T> {
+pub(crate) trait Named<T> {
     fn named(self, doing: &'static str, path: &Path) -> Result<T, ExportError>;
 }
 
@@ -65,8 +65,8 @@ impl<T> Named<T> for std::io::Result<T> {
 }
 
 /// Readers that are given a directory pass over what begins with a line or a point.
-const COMPLETE: &str = "_manifest.json";
-const PARTIAL: &str = "_manifest.partial.json";
+pub(crate) const COMPLETE: &str = "_manifest.json";
+pub(crate) const PARTIAL: &str = "_manifest.partial.json";
 
 impl Farthing {
     /// Writes parts into a directory, or goes on with what a run of the same question left there.
@@ -159,7 +159,7 @@ impl Farthing {
         }
     }
 
-    fn sign_manifest(&self, manifest: &mut Manifest) {
+    pub(crate) fn sign_manifest(&self, manifest: &mut Manifest) {
         if let Some(signer) = &self.signer {
             manifest.sign(signer);
         }
@@ -382,18 +382,18 @@ pub fn manifest_beside(path: &Path) -> PathBuf {
     beside(path, "", ".manifest.json")
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), ExportError> {
+pub(crate) fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), ExportError> {
     let partial = beside(path, ".", ".partial");
     let mut file = File::create(&partial).named("write", &partial)?;
     file.write_all(manifest.to_json().as_bytes()).named("write", &partial)?;
     appear(&file, &partial, path).named("write", path)
 }
 
-fn read_manifest(path: &Path) -> Result<Option<Manifest>, ExportError> {
+pub(crate) fn read_manifest(path: &Path) -> Result<Option<Manifest>, ExportError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -404,7 +404,7 @@ fn read_manifest(path: &Path) -> Result<Option<Manifest>, ExportError> {
 }
 
 /// What was asked otherwise, in the words of the manifest.
-fn difference(found: &Asked, wanted: &Asked) -> Option<String> {
+pub(crate) fn difference(found: &Asked, wanted: &Asked) -> Option<String> {
     let told = |asked: &Asked| serde_json::to_value(asked).expect("what was asked is always JSON");
     let (found, wanted) = (told(found), told(wanted));
     let fields = [&wanted, &found].into_iter().flat_map(|asked| asked.as_object().expect("it is an object").keys());
@@ -416,7 +416,7 @@ fn difference(found: &Asked, wanted: &Asked) -> Option<String> {
 }
 
 /// Hidden files are what a broken run left behind before it could say so.
-fn is_empty(directory: &Path) -> Result<(), ExportError> {
+pub(crate) fn is_empty(directory: &Path) -> Result<(), ExportError> {
     for file in std::fs::read_dir(directory).named("read the directory", directory)? {
         let name = file.named("read the directory", directory)?.file_name();
         if !name.to_string_lossy().starts_with('.') {
@@ -442,7 +442,7 @@ fn with_whole_parts(directory: &Path, partial: Manifest) -> Result<Manifest, Exp
 }
 
 /// Why a file is not the part that it should be, if it is not.
-fn differs(path: &Path, part: &Part) -> Result<Option<String>, ExportError> {
+pub(crate) fn differs(path: &Path, part: &Part) -> Result<Option<String>, ExportError> {
     let (bytes, sha256) = read_through(path, |_| Ok(()))?;
     if bytes != part.bytes {
         return Ok(Some(format!("{} has {bytes} bytes and not {}", path.display(), part.bytes)));
@@ -451,7 +451,7 @@ fn differs(path: &Path, part: &Part) -> Result<Option<String>, ExportError> {
 }
 
 /// Reads a file in portions; how many bytes it has, and its hash.
-fn read_through(path: &Path, mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(u64, String), ExportError> {
+pub(crate) fn read_through(path: &Path, mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(u64, String), ExportError> {
     let mut file = File::open(path).named("read", path)?;
     let (mut hash, mut bytes, mut portion) = (Sha256::new(), 0, vec![0; BUFFER]);
     loop {
