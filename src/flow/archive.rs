@@ -314,6 +314,7 @@ fn asked(org: String, month: Month) -> Asked {
         format: "sqlite".to_owned(),
         from: Some(period.from.to_string()),
         until: Some(period.until.to_string()),
+        period: Some(month.to_string()),
         clock: Clock::Occurred.name().to_owned(),
         grain: None,
         rows_per_part: None,
