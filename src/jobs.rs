@@ -220,7 +220,8 @@ async fn reconcile(farthing: Arc<Farthing>, plan: Reconcile, keys: Keys) {
         }
     };
     let started = now();
-    let local = started.to_utc().format("%Y-%m-%dT%H:%M:%S").to_string();
+    // To the microsecond: who is stopped and started again at once has a run of its own.
+    let local = started.to_utc().format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
     match work(ScheduledTime { at: started, local }).await {
         Ok(done) => tracing::info!(done, "the book was compared with OpenRouter's"),
         Err(error) => tracing::error!(error, "the book could not be compared with OpenRouter's"),

@@ -360,7 +360,7 @@ fn an_archive_of_an_earlier_schema_is_read_and_stays_as_it_is() {
         // As it was before the last step of the schema.
         let book = place.0.join("book.db");
         let pool = SqlitePool::connect(&format!("sqlite://{}", book.display())).await.unwrap();
-        let back = "ALTER TABLE catalog_versions DROP COLUMN seal; ALTER TABLE books DROP COLUMN erased_names;
+        let back = "DROP TABLE sought; DROP TABLE followed; DELETE FROM sqlite_stat1 WHERE tbl IN ('sought', 'followed');
                     DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
         pool.execute(back).await.unwrap();
         pool.close().await;

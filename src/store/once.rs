@@ -405,8 +405,8 @@ impl OnceWork {
             (from..until).map(|bucket| (index::page_number(run, bucket), sorted.page(bucket))).collect();
         gathered.insert(&PAGES, pages.iter().map(|(page, data)| [Value::Int(*page), Value::Blob(data)]));
         if until == sorted.buckets() {
-            let filter = sorted.filter.bytes();
-            gathered.run("UPDATE once_run SET sealed = 1, filter = ? WHERE run = ?", &[Value::Blob(&filter), Value::Int(run)]);
+            let filter = Value::Blob(sorted.filter.bytes());
+            gathered.run("UPDATE once_run SET sealed = 1, filter = ? WHERE run = ?", &[filter, Value::Int(run)]);
             self.pending.seals = true;
         }
         self.pending.next_bucket = Some(until);
