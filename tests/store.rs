@@ -37,6 +37,7 @@ on_both! {
     a_charge_cannot_be_posted_twice_even_by_mistake
     the_readable_view_adds_up
     a_locked_head_makes_others_wait
+    the_last_move_of_a_head_counts
     a_row_that_cannot_be_written_is_alone_in_being_rejected
     ranges_of_time_read_what_is_in_them
     a_name_is_interned_once_whoever_comes_first
@@ -265,6 +266,22 @@ async fn the_readable_view_adds_up(database: &TestDatabase) {
         Amount::parse(row.get::<&str, _>(0)).unwrap()
     };
     assert_eq!(shown, expected);
+}
+
+async fn the_last_move_of_a_head_counts(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let mut write = farthing.store.begin().await.unwrap();
+    let mut head = write.lock_heads(&[org]).await.unwrap().remove(0);
+    for month in ["2026-02", "2026-03"] {
+        head.first_open = month.parse().unwrap();
+        write.move_head(&head).await.unwrap();
+    }
+    let key = farthing.store.event_key(org, "gw", "a");
+    write.remember_once(&[(org, key, 1)]).await.unwrap();
+    // Who asks within the transaction sees it, and whoever comes later.
+    assert_eq!(write.lock_heads(&[org]).await.unwrap(), [head.clone()]);
+    write.commit().await.unwrap();
+    assert_eq!(farthing.store.head(org).await.unwrap(), head);
 }
 
 async fn a_locked_head_makes_others_wait(database: &TestDatabase) {

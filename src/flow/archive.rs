@@ -154,7 +154,7 @@ impl Farthing {
             let head = write.lock_heads(&[org]).await?.remove(0);
             copy_dimensions(&self.store, org, &head, before, &mut write).await?;
             write.insert_block(org, before).await?;
-            write.move_head(&head_after(head, before));
+            write.move_head(&head_after(head, before)).await?;
         }
         write.commit().await
     }
@@ -225,7 +225,7 @@ impl Copying<'_> {
             write.insert_block(org, block).await?;
         }
         let reached = end.header.block;
-        write.move_head(&head_after(head, end));
+        write.move_head(&head_after(head, end)).await?;
         write.commit().await?;
         Ok(Some(reached))
     }

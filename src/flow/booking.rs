@@ -560,7 +560,7 @@ impl<'c> Booking<'c> {
         self.head.block = block.header.block;
         self.head.hash = hash;
         self.head.sealed_at = block.header.sealed_at;
-        write.move_head(&self.head);
+        write.move_head(&self.head).await?;
         Ok((Sealed { org, block: self.head.block, hash }, std::mem::take(&mut self.keys)))
     }
 

@@ -153,7 +153,7 @@ impl Contents {
         let note = VersionNote { author: note.author.clone(), note: note.note.clone(), published_at: now() };
         let version = PublishedVersion { version: head.version, hash: hash_of(&self.parts), note };
         write.insert_version(head.org, &version, &self.parts).await?;
-        write.move_head(&head);
+        write.move_head(&head).await?;
         Ok(head.version)
     }
 }

@@ -104,7 +104,7 @@ impl Write {
         self.insert(&BLOCKS, std::iter::once(row), "write a block").await
     }
 
-    pub fn move_head(&mut self, head: &Head) {
+    pub async fn move_head(&mut self, head: &Head) -> Result<(), StoreError> {
         let text = "UPDATE books
                        SET block = ?, hash = ?, sealed_at = ?, next_record = ?, next_sequence = ?, next_name = ?, next_owner = ?,
                            next_product = ?, catalog_version = ?, first_open_period = ?
@@ -122,7 +122,7 @@ impl Write {
             Value::Int(head.first_open.number().into()),
             Value::Int(head.org.0),
         ];
-        self.run(text, &values);
+        self.run(text, &values).await
     }
 
     /// Makes an org with an empty book, under the next number.

@@ -296,6 +296,10 @@ impl<D: Gathers> Gathered<D> {
         self.statements.push(text.into());
     }
 
+    pub fn has(&self, text: &str) -> bool {
+        self.statements.iter().any(|statement| **statement == *text)
+    }
+
     /// It is time to write it, so that memory does not hold everything twice.
     pub fn is_large(&self) -> bool {
         self.rows >= MOST_ROWS

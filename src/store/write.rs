@@ -134,6 +134,7 @@ impl Write {
         match &mut self.db {
             Either::Sqlite(sqlite) => sqlite.lock_head(org).await.doing(doing),
             Either::Postgres(postgres) => {
+                postgres.write_gathered().await?;
                 let query = sqlx::query(AssertSqlSafe(format!("{HEAD} $1 FOR UPDATE"))).bind(org.0);
                 query.fetch_one(&mut *postgres.tx).await.and_then(|row| Head::of(&row)).doing(doing)
             }
@@ -185,11 +186,18 @@ impl Write {
     }
 
     /// Runs a statement whose parameters, written as `?`, are the values in their order.
-    pub(super) fn run(&mut self, text: &str, values: &[Value<'_>]) {
+    pub(super) async fn run(&mut self, text: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
         match &mut self.db {
             Either::Sqlite(sqlite) => sqlite.gathered.run(text, values),
-            Either::Postgres(postgres) => postgres.gathered.run(text, values),
+            Either::Postgres(postgres) => {
+                // Parts of one statement do not see each other: of two changes of a row one would be lost.
+                if postgres.gathered.has(text) {
+                    postgres.write_gathered().await?;
+                }
+                postgres.gathered.run(text, values);
+            }
         }
+        Ok(())
     }
 
     /// Everything or nothing. After an error nobody knows which it was; the caller asks the book's head.
