@@ -306,7 +306,10 @@ fn a_teams_key_sees_that_team_and_nothing_else() {
     assert_eq!(get("/v1/reports/spend?group_by=team").json()["totals"][0]["amount"], "0.00027");
     assert_eq!(get("/v1/reports/spend?group_by=team&filter.team=search").json()["rows"], json!([]));
     for report in service.get("/v1/reports").json()["items"].as_array().unwrap() {
-        let path = format!("/v1/reports/{}?from=2026-01-01&until=2100-01-01", report["name"].as_str().unwrap());
+        let name = report["name"].as_str().unwrap();
+        // What a time that has not ended will come to is another number a moment later.
+        let until = if name == "month-to-date" { "2026-11-01" } else { "2100-01-01" };
+        let path = format!("/v1/reports/{name}?from=2026-01-01&until={until}");
         let (own, whole) = (get(&path).json(), service.get(&path).json());
         assert_ne!(own["totals"], whole["totals"], "{path}");
         assert_eq!(own["totals"], service.get(&format!("{path}&filter.team=labs")).json()["totals"], "{path}");

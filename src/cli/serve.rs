@@ -10,6 +10,7 @@ use crate::flow::intake::Intake;
 use crate::flow::report::definitions;
 use crate::http::{self, Service};
 use crate::jobs;
+use crate::scratch;
 use crate::store::without_password;
 use axum::serve::ListenerExt;
 use clap::Args;
@@ -43,6 +44,8 @@ impl Serve {
         println!("farthing {} serves http://{address} with {}", env!("CARGO_PKG_VERSION"), without_password(&settings.store.url));
         greet(&farthing, settings, address).await?;
 
+        tokio::task::spawn_blocking(clear_scratch);
+
         let intake = Intake::start(farthing.clone(), settings.queue_bytes);
         let recurring = jobs::start(&farthing, settings.jobs.clone(), &jobs);
         let work = http::Work { reports: definitions.reports, jobs, recurring };
@@ -68,6 +71,15 @@ impl Serve {
         farthing.store.close().await;
         tracing::info!("stopped; everything that was acknowledged is in the book");
         Ok(())
+    }
+}
+
+/// What processes left behind that were killed while they wrote.
+fn clear_scratch() {
+    match scratch::clear_abandoned() {
+        Ok(0) => {}
+        Ok(cleared) => tracing::info!(cleared, "removed directories of processes that were killed"),
+        Err(error) => tracing::warn!(%error, "the directory for temporary files cannot be looked through"),
     }
 }
 

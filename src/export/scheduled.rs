@@ -133,7 +133,11 @@ impl Scheduled {
                 let (from, until) = range::in_words(words, self.zone, scheduled)?;
                 Ok(Settled::Range(Period { from, until }))
             }
-            Time::LastClosedMonth => Ok(Settled::ClosedMonth(scheduled.month().previous())),
+            // The month of the clock that the schedule is on: midnight in Berlin is the evening before in UTC.
+            Time::LastClosedMonth => {
+                let day = range::day_of(scheduled, self.zone);
+                Ok(Settled::ClosedMonth(range::start_of(day, Tz::UTC).month().previous()))
+            }
         }
     }
 }
@@ -264,6 +268,15 @@ mod tests {
         assert_eq!((charges.format(), charges.ending()), ("csv", "csv"));
         let month = charges.settled(at("2027-01-02T06:00:00Z")).unwrap();
         assert_eq!(month, Settled::ClosedMonth("2026-12".parse().unwrap()));
+        let there = |zone: &str, scheduled: &str| {
+            let export = read(&format!("export: focus\nrange: last closed month\ntz: {zone}\n"));
+            export.settled(at(scheduled)).unwrap()
+        };
+        let october = Settled::ClosedMonth("2026-10".parse().unwrap());
+        // Both are the first hours of the first of November where they are.
+        assert_eq!(there("Europe/Berlin", "2026-10-31T23:00:00Z"), october);
+        assert_eq!(there("America/Los_Angeles", "2026-11-01T07:00:00Z"), october);
+        assert_eq!(there("America/Los_Angeles", "2026-12-01T07:00:00Z"), october, "where it is still November");
     }
 
     #[test]

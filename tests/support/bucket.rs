@@ -70,17 +70,26 @@ impl Bucket {
         reader.read_exact(&mut body).ok()?;
         let mut words = head.split_whitespace();
         let (method, name) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let range = range_of(&head);
         let (status, body) = self.said(&method, &name, head, body);
+        let (whole, mut status, mut more) = (body.len(), status, String::new());
+        let mut body = &body[..];
+        if let (Some((from, last)), "200 OK", "GET") = (range, status, method.as_str()) {
+            let until = (last + 1).min(whole);
+            (body, status) = (&body[from..until], "206 Partial Content");
+            more = format!("content-range: bytes {from}-{}/{whole}\r\n", until - 1);
+        }
         while self.state.lock().unwrap().silent {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let length = body.len();
         write!(
             stream,
-            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\netag: \"1\"\r\nlast-modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n\r\n"
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{more}etag: \"1\"\r\nlast-modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n\r\n"
         )
         .ok()?;
-        stream.write_all(&body).ok()
+        // Whoever asks for the head is told how long the rest would be.
+        stream.write_all(if method == "HEAD" { &[] } else { body }).ok()
     }
 
     fn said(&self, method: &str, name: &str, head: String, body: Vec<u8>) -> (&'static str, Vec<u8>) {
@@ -98,10 +107,19 @@ impl Bucket {
                 state.objects.insert(name.to_owned(), body);
                 ("200 OK", Vec::new())
             }
-            (true, "GET") => state.objects.get(name).map_or(("404 Not Found", Vec::new()), |bytes| ("200 OK", bytes.clone())),
+            (true, "GET" | "HEAD") => {
+                state.objects.get(name).map_or(("404 Not Found", Vec::new()), |bytes| ("200 OK", bytes.clone()))
+            }
             _ => ("405 Method Not Allowed", Vec::new()),
         }
     }
+}
+
+/// The first and the last byte that are asked for.
+fn range_of(head: &str) -> Option<(usize, usize)> {
+    let range = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned))?;
+    let (from, last) = range.split_once('-')?;
+    Some((from.parse().ok()?, last.parse().ok()?))
 }
 
 impl State {

@@ -34,12 +34,9 @@ impl Place {
     pub async fn put(&self, directory: &str, name: &str, bytes: Vec<u8>, attempt: i64) -> Result<(), String> {
         match self {
             Place::Directory(root) => {
+                let unwritable = format!("cannot write {name} below {}", root.join(directory).display());
                 let (root, directory, name) = (root.clone(), directory.to_owned(), name.to_owned());
-                let put = move || {
-                    let put = put(&root, &directory, &name, &bytes, attempt);
-                    put.map_err(|e| format!("cannot write {name} below {}: {e}", root.join(&directory).display()))
-                };
-                tokio::task::spawn_blocking(put).await.map_err(|ended| ended.to_string())?
+                aside(unwritable, move || put(&root, &directory, &name, &bytes, attempt)).await
             }
             #[cfg(feature = "s3")]
             Place::Bucket(bucket) => bucket.put(&format!("{directory}/{name}"), bytes).await,
@@ -72,9 +69,9 @@ impl Place {
         match self {
             Place::Directory(root) => {
                 let path = root.join(directory).join(name);
-                let unwritable = |e: io::Error| format!("cannot write {}: {e}", path.display());
-                let appeared = tokio::task::block_in_place(|| appear(&File::open(&draft.path)?, &draft.path, &path));
-                appeared.map_err(unwritable)
+                let unwritable = format!("cannot write {}", path.display());
+                // The draft goes along: it is removed by its owner only after it appeared.
+                aside(unwritable, move || appear(&File::open(&draft.path)?, &draft.path, &path)).await
             }
             #[cfg(feature = "s3")]
             Place::Bucket(bucket) => bucket.send(&format!("{directory}/{name}"), &draft.path).await,
@@ -86,11 +83,12 @@ impl Place {
         match self {
             Place::Directory(root) => {
                 let path = root.join(directory).join(name);
-                match tokio::task::block_in_place(|| read_through(&path)) {
+                let hashed = move || match read_through(&path) {
                     Ok((_, sha256)) => Ok(Some(sha256)),
                     Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-                    Err(e) => Err(format!("cannot read {}: {e}", path.display())),
-                }
+                    Err(e) => Err(e),
+                };
+                aside(format!("cannot read {}", root.join(directory).join(name).display()), hashed).await
             }
             #[cfg(feature = "s3")]
             Place::Bucket(bucket) => bucket.sha256(&format!("{directory}/{name}")).await,
@@ -131,8 +129,8 @@ impl Draft {
 
     /// How many bytes were written, and their hash.
     pub async fn read_through(&self) -> Result<(u64, String), String> {
-        let read = tokio::task::block_in_place(|| read_through(&self.path));
-        read.map_err(|e| format!("cannot read {}: {e}", self.path.display()))
+        let path = self.path.clone();
+        aside(format!("cannot read {}", path.display()), move || read_through(&path)).await
     }
 }
 
@@ -141,6 +139,12 @@ impl Drop for Draft {
         // Where it was published there is nothing of this name any more.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Works with files on a thread that may wait: a large one takes minutes, in which the run's lease has to be prolonged.
+async fn aside<T: Send + 'static>(unable: String, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|ended| ended.to_string())?;
+    done.map_err(|e| format!("{unable}: {e}"))
 }
 
 fn read_through(path: &Path) -> io::Result<(u64, String)> {
@@ -213,7 +217,6 @@ mod bucket {
     //! A bucket of an S3-compatible store. Endpoint, region and keys come from the environment, as other tools read them.
 
     use super::in_hexadecimal;
-    use futures_util::TryStreamExt;
     use object_store::aws::{AmazonS3, AmazonS3Builder};
     use object_store::path::Path;
     use object_store::{Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt};
@@ -292,13 +295,16 @@ mod bucket {
             upload.complete().await.map(drop).map_err(|e| self.said("write", path, &e))
         }
 
-        /// The hash of an object, read as it comes.
+        /// The hash of an object, which is asked for in parts: one answer that brings all of a large one takes longer than an
+        /// answer may.
         pub async fn sha256(&self, name: &str) -> Result<Option<String>, String> {
             let path = self.path(name)?;
             let hashed = async {
-                let (mut body, mut hash) = (self.store.get(&path).await?.into_stream(), Sha256::new());
-                while let Some(piece) = body.try_next().await? {
-                    hash.update(&piece);
+                let (length, mut hash, mut at) = (self.store.head(&path).await?.size, Sha256::new(), 0);
+                while at < length {
+                    let part = self.store.get_range(&path, at..(at + PART).min(length)).await?;
+                    hash.update(&part);
+                    at += part.len() as u64;
                 }
                 Ok::<_, object_store::Error>(in_hexadecimal(&hash.finalize()))
             };

@@ -1,7 +1,7 @@
 //! `GET /v1/exports/entries`: the entries themselves. What is read waits for whoever takes it, so memory stays what a few
 //! pages need, and no snapshot is open meanwhile.
 
-use super::{Pieces, hand_on, place};
+use super::{PIECE, Pieces, Taker, place};
 use crate::export::accounting::{Grain, Manner};
 use crate::export::{Format, Notation, Row};
 use crate::flow::access::Scope;
@@ -11,18 +11,13 @@ use crate::http::caller::Known;
 use crate::http::{App, Problem, Service};
 use crate::id::{BlockNumber, Sequence};
 use crate::report::Clock;
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-
-/// How large a piece is.
-const PIECE: usize = 256 << 10;
+use tokio::sync::OwnedSemaphorePermit;
 
 pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let caller = known.may(Scope::Read)?;
@@ -48,8 +43,8 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
     // What fails at once is still a problem that says so.
     let first = rows.next().await?.unwrap_or_default();
     let block = HeaderValue::from(rows.prefix.block.0);
-    let (sender, body) = Pieces::body();
-    tokio::spawn(Writing { service, rows, notation, sender, place }.write(first));
+    let (taker, body) = Pieces::body();
+    tokio::spawn(Writing { service, rows, notation, taker, place }.write(first));
 
     let mut response = body.into_response();
     let name = format!("attachment; filename=\"entries.{}\"", format.extension());
@@ -65,7 +60,7 @@ struct Writing {
     service: Arc<Service>,
     rows: Rows,
     notation: Box<dyn Notation>,
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    taker: Taker,
     place: OwnedSemaphorePermit,
 }
 
@@ -75,8 +70,7 @@ impl Writing {
         // Whoever is handed the end may come again at once.
         drop(self.place);
         match written {
-            // An empty piece is the end.
-            Ok(()) => drop(self.sender.send(Ok(Bytes::new())).await),
+            Ok(()) => self.taker.end(Ok(())).await,
             Err(why) => tracing::warn!(error = why, "an export broke off"),
         }
     }
@@ -104,6 +98,6 @@ impl Writing {
 
     async fn send(&mut self, buffer: &mut Vec<u8>) -> Result<(), String> {
         let piece = std::mem::replace(buffer, Vec::with_capacity(PIECE));
-        hand_on(&self.sender, piece.into()).await
+        self.taker.hand_on(piece.into()).await
     }
 }

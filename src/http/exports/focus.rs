@@ -6,13 +6,14 @@ use crate::flow::{FlowError, now};
 use crate::focus::{Row, Version, csv, metadata};
 use crate::http::answer::{Parameters, typed};
 use crate::http::caller::Known;
-use crate::http::exports::{Pieces, hand_on, place};
+use crate::http::exports::{Pieces, place};
 use crate::http::{App, Problem, Service};
 use crate::id::Org;
 use crate::report::Wrong;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -76,20 +77,19 @@ async fn as_csv(service: &Arc<Service>, org: Org, wish: Wish, version: Version) 
         ended(reading).await?;
         return Ok(as_body(Body::from(csv::header(version))));
     };
-    let (to, body) = Pieces::body();
+    let (mut taker, body) = Pieces::body();
     tokio::spawn(async move {
         let mut some = Some(first);
         let mut text = csv::header(version);
         while let Some(rows_now) = some {
             csv::write(&rows_now, version, &mut text);
-            if let Err(why) = hand_on(&to, Bytes::from(std::mem::take(&mut text))).await {
+            if let Err(why) = taker.hand_on(Bytes::from(std::mem::take(&mut text))).await {
                 return tracing::warn!(error = why, "an export broke off");
             }
             some = rows.recv().await;
         }
         drop(place);
-        let end = ended(reading).await.map(|()| Bytes::new());
-        let _ = to.send(end.map_err(|problem| std::io::Error::other(problem.to_string()))).await;
+        taker.end(ended(reading).await.map_err(|problem| io::Error::other(problem.to_string()))).await;
     });
     Ok(as_body(body))
 }
@@ -99,23 +99,48 @@ fn as_body(body: Body) -> Response {
 }
 
 /// Written to a file first, because a Parquet file is read from its end; on a thread that may wait, where even a panic of
-/// polars ends nothing but this answer.
+/// polars ends nothing but this answer. Its place is kept while it is written, also for somebody who hung up meanwhile.
 #[cfg(feature = "polars")]
 async fn as_parquet(service: &Arc<Service>, org: Org, wish: Wish, version: Version) -> Result<Response, Problem> {
     use crate::frame::focus::{Writer, write_received};
     use crate::scratch::Scratch;
-    let _place = place(service)?;
+    let place = place(service)?;
     let (rows, reading) = read(service, org, wish);
     let writing = tokio::task::spawn_blocking(move || {
         let scratch = Scratch::new()?;
         let file = scratch.file("focus.parquet");
         write_received(rows, Writer::new(&file, version)?)?;
-        polars::prelude::PolarsResult::Ok(std::fs::read(file)?)
+        polars::prelude::PolarsResult::Ok((place, std::fs::File::open(file)?, scratch))
     });
     // If writing broke off, that is why reading did.
-    let written = writing.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+    let (place, file, scratch) = writing.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
     ended(reading).await?;
-    Ok(typed(written, "application/vnd.apache.parquet"))
+    let (taker, body) = Pieces::body();
+    tokio::spawn(async move {
+        send(file, taker).await;
+        drop((place, scratch));
+    });
+    Ok(typed(body, "application/vnd.apache.parquet"))
+}
+
+/// Sends a file piece by piece, so that memory does not hold it.
+#[cfg(feature = "polars")]
+async fn send(mut file: std::fs::File, mut taker: crate::http::exports::Taker) {
+    use crate::http::exports::PIECE;
+    use std::io::Read;
+    let end = loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = tokio::task::block_in_place(|| (&mut file).take(PIECE as u64).read_to_end(&mut piece));
+        match read {
+            Ok(0) => break Ok(()),
+            Ok(_) => {}
+            Err(e) => break Err(e),
+        }
+        if let Err(why) = taker.hand_on(piece.into()).await {
+            return tracing::warn!(error = why, "an export broke off");
+        }
+    };
+    taker.end(end).await;
 }
 
 #[cfg(not(feature = "polars"))]

@@ -2,6 +2,7 @@
 
 use super::super::answer::{Parameters, typed};
 use super::super::caller::Known;
+use super::super::exports::place;
 use super::super::{App, Problem};
 use crate::flow::access::Scope;
 use crate::flow::reconcile::page::{Range, Shown};
@@ -61,6 +62,8 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery, 
             None => Problem::bad_request(why),
         }
     })?;
+    // The days of a range are read from the book again, as those of an export are.
+    let _place = matches!(shown, Shown::Range(_)).then(|| place(&service)).transpose()?;
     let page = service.farthing.reconciliation_page(caller.org, &shown).await.map_err(super::wrong_order)?;
     answered(&page, form).await
 }
