@@ -9,6 +9,7 @@ mod archive;
 mod backup;
 mod blocks;
 mod catalogs;
+mod checkpoints;
 mod entries;
 mod erasing;
 mod events;
@@ -45,6 +46,7 @@ pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 pub use write::Write;
 
 use crate::id::Org;
+use crate::store::checkpoints::Checkpoints;
 use crate::store::once::OnceIndex;
 use crate::store::sql::{Columns, Either, on};
 use crate::store::write::Unsettled;
@@ -70,6 +72,8 @@ struct SqliteStore {
     readers: SqlitePool,
     once: Arc<tokio::sync::Mutex<OnceIndex>>,
     unsettled: Arc<Unsettled>,
+    /// None where nothing is written.
+    checkpoints: Option<Arc<Checkpoints>>,
 }
 
 /// How to open a store.
@@ -233,12 +237,18 @@ impl Store {
         match &*self.databases {
             Either::Sqlite(sqlite) => {
                 sqlite.readers.close().await;
+                if let Some(checkpoints) = &sqlite.checkpoints {
+                    checkpoints.close().await;
+                }
                 sqlite.writer.close().await;
             }
             Either::Postgres(pool) => pool.close().await,
         }
     }
 }
+
+/// Pages after which the writer begins the write-ahead log anew: 64 MB, which are read again in a moment after a crash.
+const LONGEST_LOG: &str = "16000";
 
 async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
     let sqlite = SqliteConnectOptions::from_str(&options.url).map_err(|_| StoreError::Url(options.url.clone()))?;
@@ -250,7 +260,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(30))
         .pragma("temp_store", "memory")
-        .pragma("wal_autocheckpoint", "4000")
+        .pragma("wal_autocheckpoint", LONGEST_LOG)
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let unsettled = Arc::new(Unsettled::default());
@@ -269,6 +279,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .doing("open the database")?;
     migrations(SQLITE).run(&writer).await.map_err(StoreError::Migrate)?;
 
+    let checkpoints = Some(Arc::new(Checkpoints::start(sqlite.clone())));
     let readers = SqlitePoolOptions::new()
         .max_connections(options.connections)
         .connect_with(
@@ -277,7 +288,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         .await
         .doing("open the database")?;
     let once = OnceIndex::load(&writer, options.run_keys).await?;
-    Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)), unsettled })
+    Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)), unsettled, checkpoints })
 }
 
 /// The same file through connections that cannot write.
@@ -301,7 +312,7 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
     must_be_current(applied(Either::Sqlite(&readers)).await?, SQLITE.len())?;
     let once = OnceIndex::load(&readers, options.run_keys).await?;
     let once = Arc::new(tokio::sync::Mutex::new(once));
-    Ok(SqliteStore { writer: readers.clone(), readers, once, unsettled: Arc::default() })
+    Ok(SqliteStore { writer: readers.clone(), readers, once, unsettled: Arc::default(), checkpoints: None })
 }
 
 /// A statement is planned once for all of its parameters. Each leads by an index to few rows, whatever they are; to plan it for every

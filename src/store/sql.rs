@@ -300,6 +300,11 @@ impl<D: Gathers> Gathered<D> {
         self.statements.iter().any(|statement| **statement == *text)
     }
 
+    /// How many rows wait.
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// It is time to write it, so that memory does not hold everything twice.
     pub fn is_large(&self) -> bool {
         self.rows >= MOST_ROWS

@@ -4,6 +4,7 @@
 
 use crate::id::Org;
 use crate::store::blocks::{HEAD, Head};
+use crate::store::checkpoints::Checkpoints;
 use crate::store::once::{self, OnceWork};
 use crate::store::sql::{self, Either, Gathered, Table, Value};
 use crate::store::{Doing, Store, StoreError};
@@ -29,6 +30,8 @@ struct OnSqlite {
     gathered: Gathered<Sqlite>,
     unsettled: Arc<Unsettled>,
     number: u64,
+    checkpoints: Option<Arc<Checkpoints>>,
+    rows: usize,
 }
 
 /// Whether the writer's last transaction was seen to commit. After any other the connection is looked at: the transaction may
@@ -71,7 +74,8 @@ impl Store {
                 let mut gathered = Gathered::default();
                 // Immediate: a transaction that reads first and writes later could not be retried by waiting.
                 gathered.run("BEGIN IMMEDIATE", &[]);
-                Either::Sqlite(OnSqlite { connection, once, gathered, unsettled: sqlite.unsettled.clone(), number })
+                let (unsettled, checkpoints) = (sqlite.unsettled.clone(), sqlite.checkpoints.clone());
+                Either::Sqlite(OnSqlite { connection, once, gathered, unsettled, number, checkpoints, rows: 0 })
             }
             Either::Postgres(pool) => {
                 // What a commit looks for it looks up by an index. A plan that is made while the tables are still empty would
@@ -222,6 +226,7 @@ impl OnPostgres {
 
 impl OnSqlite {
     async fn write_gathered(&mut self) -> Result<(), StoreError> {
+        self.rows += self.gathered.rows();
         let Some((text, arguments)) = self.gathered.take() else { return Ok(()) };
         let query = sqlx::query_with(AssertSqlSafe(text), arguments);
         query.execute(&mut *self.connection).await.map(drop).doing("write to a book")
@@ -244,6 +249,9 @@ impl OnSqlite {
         let committed = self.write_gathered().await;
         if committed.is_ok() {
             self.unsettled.commit(self.number);
+            if let Some(checkpoints) = &self.checkpoints {
+                checkpoints.committed(self.rows);
+            }
         }
         // What is in memory follows the database, never the other way round.
         self.once.after_commit(committed.is_ok());
