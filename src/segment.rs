@@ -88,7 +88,7 @@ pub fn write(path: &Path, columns: Vec<(String, Values)>) -> Result<(), SegmentE
     parquet::write(path, columns).map_err(|e| failed(path, &e))
 }
 
-/// Some columns of a file, in the order in which they are asked for.
+/// Some columns of a file, each once, in the order in which they are asked for.
 #[cfg(feature = "polars")]
 pub fn read(path: &Path, names: &[&str]) -> Result<Vec<Values>, SegmentError> {
     parquet::read(path, names).map_err(|e| failed(path, &e))

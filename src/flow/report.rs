@@ -9,7 +9,7 @@ use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Seque
 use crate::ledger::Chart;
 use crate::rating::HeldReason;
 use crate::report::answer;
-use crate::report::fold::{Fold, Groups, Side, Stretch};
+use crate::report::fold::{Column, Fold, Groups, Side, Stretch};
 use crate::report::named::{Named, shipped};
 use crate::report::sheet::Sheet;
 use crate::report::{Addend, AsOf, Clock, Dimension, Filter, Measure, Of, Query, Table, range};
@@ -360,8 +360,9 @@ impl<'f> Asking<'f> {
         let counts_users = self.query.counts_users();
         let users = booked.iter().filter(|_| counts_users).map(|booked| as_number(booked.number(&Dimension::User)));
         Ok(Stretch {
-            at: booked.iter().map(|booked| booked.at().micros()).collect(),
-            currencies: booked.iter().map(|booked| booked.line.currency).collect(),
+            rows: booked.len(),
+            at: Column::Each(booked.iter().map(|booked| booked.at().micros()).collect()),
+            currencies: Column::Each(booked.iter().map(|booked| booked.line.currency).collect()),
             numbers: self.query.folded().into_iter().map(numbers).collect::<Result<_, _>>()?,
             addends: self.query.addends().into_iter().map(|addend| adding(addend, &booked)).collect(),
             users: users.collect::<Result<_, _>>()?,

@@ -270,7 +270,7 @@ const fn cut_to_multiply(largest: Amount) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fold::{Adding, Fold, Stretch};
+    use crate::report::fold::{Adding, Column, Fold, Stretch};
     use crate::report::query::Dimension;
     use std::sync::Arc;
 
@@ -288,8 +288,9 @@ mod tests {
                 other => panic!("{other:?} is not asked for"),
             };
             let stretch = Stretch {
-                at: vec![0; all.len()],
-                currencies: vec![Currency::USD; all.len()],
+                rows: all.len(),
+                at: Column::Same(0),
+                currencies: Column::Same(Currency::USD),
                 numbers: vec![all.iter().map(|(user, _)| users.iter().position(|other| other == user).unwrap() as u32).collect()],
                 addends: query.addends().iter().map(column).collect(),
                 users: vec![0; all.len()],

@@ -2,7 +2,7 @@
 //! a number for each value, so that entries are told apart by integers alone; texts are asked for once a value. Sums are
 //! integer sums: the parts of any grouping add up to the whole.
 
-use crate::money::Currency;
+use crate::money::{Amount, Currency, Limbs};
 use crate::report::query::{Addend, Dimension, Query};
 use chrono::{DateTime, Datelike, NaiveDate, Offset, Timelike};
 use chrono_tz::Tz;
@@ -13,9 +13,10 @@ use std::sync::Arc;
 /// Entries that are folded together, or the meters of entries: one property a column, all of the same length.
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
+    pub rows: usize,
     /// When, on the clock that the query asks for, in microseconds.
-    pub at: Vec<i64>,
-    pub currencies: Vec<Currency>,
+    pub at: Column<i64>,
+    pub currencies: Column<Currency>,
     /// For each of [`Query::folded`] what stands for its value, 0 where it has none; empty for those of the clock.
     pub numbers: Vec<Vec<u32>>,
     /// For each of [`Query::addends`] what it adds.
@@ -25,10 +26,24 @@ pub struct Stretch {
     pub calls: Vec<i64>,
 }
 
-/// A column of what adds up: money in its smallest units, or a count.
+/// A column, or the one value that stands in all of its rows as far as the query can tell.
+#[derive(Clone, Debug)]
+pub enum Column<T> {
+    Same(T),
+    Each(Vec<T>),
+}
+
+impl<T> Default for Column<T> {
+    fn default() -> Column<T> {
+        Column::Each(Vec::new())
+    }
+}
+
+/// A column of what adds up: money in its smallest units or in limbs, or a count.
 #[derive(Clone, Debug)]
 pub enum Adding {
     Money(Vec<i128>),
+    Limbs { micro: Vec<i64>, femto: Vec<u32>, yocto: Vec<u32> },
     Count(Vec<i64>),
 }
 
@@ -119,10 +134,14 @@ impl Fold {
 
     /// Adds what lies from one instant on and before another.
     pub fn add(&mut self, stretch: &Stretch, side: Side, from: i64, until: i64) -> Result<(), TooLarge> {
+        let (rows, within) = (stretch.rows, |at: &i64| if (from..until).contains(at) { 0 } else { NONE });
         let times: Vec<Option<Vec<u32>>> =
-            self.folded.iter().map(|dimension| self.clock.column(dimension, &stretch.at)).collect();
+            self.folded.iter().map(|dimension| self.clock.column(dimension, &stretch.at, rows)).collect();
         let column = |place: usize| times[place].as_deref().unwrap_or_else(|| &stretch.numbers[place]);
-        let mut groups: Vec<u32> = stretch.at.iter().map(|at| if (from..until).contains(at) { 0 } else { NONE }).collect();
+        let mut groups: Vec<u32> = match &stretch.at {
+            Column::Same(at) => vec![within(at); rows],
+            Column::Each(at) => at.iter().map(within).collect(),
+        };
         for (place, keep) in &self.keeps {
             let column = column(*place);
             let mut passes: HashMap<u32, bool> = HashMap::new();
@@ -135,7 +154,10 @@ impl Fold {
             }
         }
         let (currencies, levels) = self.levels.split_first_mut().expect("currencies are always there");
-        currencies.divide(&mut groups, |row| stretch.currencies[row].number());
+        match &stretch.currencies {
+            Column::Same(currency) => currencies.divide(&mut groups, |_| currency.number()),
+            Column::Each(each) => currencies.divide(&mut groups, |row| each[row].number()),
+        }
         for (place, level) in levels.iter_mut().enumerate() {
             let column = column(place);
             level.divide(&mut groups, |row| column[row]);
@@ -146,6 +168,13 @@ impl Fold {
             sums.resize(count, 0);
             match adding {
                 Adding::Money(amounts) => sum(sums, &groups, amounts.iter().copied())?,
+                Adding::Limbs { micro, femto, yocto } => {
+                    let limbs = micro.iter().zip(femto.iter().zip(yocto));
+                    let units = |(micro, (femto, yocto)): (&i64, (&u32, &u32))| {
+                        Amount::from_limbs(Limbs { micro: *micro, femto: i64::from(*femto), yocto: i64::from(*yocto) }).units()
+                    };
+                    sum(sums, &groups, limbs.map(units))?;
+                }
                 Adding::Count(counts) => sum(sums, &groups, counts.iter().map(|count| i128::from(*count)))?,
             }
         }
@@ -211,11 +240,20 @@ impl Fold {
 }
 
 fn sum(sums: &mut [i128], groups: &[u32], adding: impl Iterator<Item = i128>) -> Result<(), TooLarge> {
+    // Of rows that follow each other in one group the sum is looked up once.
+    let mut run = (NONE, 0_i128);
+    let mut add_run = |(group, amount): (u32, i128)| {
+        let Some(sum) = sums.get_mut(group as usize) else { return Ok(()) };
+        *sum = sum.checked_add(amount).ok_or(TooLarge)?;
+        Ok(())
+    };
     for (group, adding) in groups.iter().zip(adding).filter(|(group, _)| **group != NONE) {
-        let sum = &mut sums[*group as usize];
-        *sum = sum.checked_add(adding).ok_or(TooLarge)?;
+        if *group != run.0 {
+            add_run(std::mem::replace(&mut run, (*group, 0)))?;
+        }
+        run.1 = run.1.checked_add(adding).ok_or(TooLarge)?;
     }
-    Ok(())
+    add_run(run)
 }
 
 /// What groups are called in one dimension.
@@ -293,6 +331,8 @@ struct Clock {
 }
 
 const QUARTER: i64 = 900_000_000;
+/// Twelve years of them are few enough for a table.
+const MOST_QUARTERS: i64 = 420_000;
 
 impl Clock {
     fn new(zone: Tz) -> Clock {
@@ -300,7 +340,7 @@ impl Clock {
     }
 
     /// Where each begins, as a number; nothing for a dimension that is not of the clock.
-    fn column(&mut self, dimension: &Dimension, at: &[i64]) -> Option<Vec<u32>> {
+    fn column(&mut self, dimension: &Dimension, at: &Column<i64>, rows: usize) -> Option<Vec<u32>> {
         let unit = match dimension {
             Dimension::Hour => 0,
             Dimension::Day => 1,
@@ -308,16 +348,24 @@ impl Clock {
             Dimension::Month => 3,
             _ => return None,
         };
-        let mut last = (i64::MIN, 0);
-        let number = |at: &i64| {
-            let quarter = at.div_euclid(QUARTER);
-            if last.0 != quarter {
-                let begins = || number_of(begin(dimension, &local(quarter * (QUARTER / 1_000_000), self.zone)));
-                last = (quarter, *self.known.entry((unit, quarter)).or_insert_with(begins));
-            }
-            last.1
+        let mut number = |quarter: i64| {
+            let begins = || number_of(begin(dimension, &local(quarter * (QUARTER / 1_000_000), self.zone)));
+            *self.known.entry((unit, quarter)).or_insert_with(begins)
         };
-        Some(at.iter().map(number).collect())
+        let at = match at {
+            Column::Same(at) => return Some(vec![number(at.div_euclid(QUARTER)); rows]),
+            Column::Each(at) => at,
+        };
+        let quarters = || at.iter().map(|at| at.div_euclid(QUARTER));
+        let ends = at.iter().min().zip(at.iter().max());
+        let (first, last) = ends.map_or((0, 0), |(first, last)| (first.div_euclid(QUARTER), last.div_euclid(QUARTER)));
+        if last - first >= MOST_QUARTERS {
+            return Some(quarters().map(number).collect());
+        }
+        // Owner by owner the same days come again and again, so what is known of them lies in their order.
+        let mut known: Vec<Option<u32>> = vec![None; (last - first) as usize + 1];
+        let number = |quarter: i64| *known[(quarter - first) as usize].get_or_insert_with(|| number(quarter));
+        Some(quarters().map(number).collect())
     }
 
     /// As people read it: `2026-02-03T10:00+01:00`, `2026-02-03`, `2026-W06`, `2026-02`.
@@ -378,8 +426,9 @@ mod tests {
         let mut fold = Fold::new(query.clone(), Vec::new());
         let calls = vec![1; at.len()];
         let stretch = Stretch {
-            at: at.iter().map(|at| Instant::parse(at).unwrap().micros()).collect(),
-            currencies: vec![Currency::USD; at.len()],
+            rows: at.len(),
+            at: Column::Each(at.iter().map(|at| Instant::parse(at).unwrap().micros()).collect()),
+            currencies: Column::Same(Currency::USD),
             numbers: vec![Vec::new()],
             addends: vec![Adding::Money(vec![0; at.len()]), Adding::Count(calls)],
             ..Stretch::default()

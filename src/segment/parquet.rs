@@ -3,6 +3,7 @@
 
 use super::Values;
 use polars::prelude::*;
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -28,27 +29,40 @@ pub fn write(path: &Path, columns: Vec<(String, Values)>) -> PolarsResult<()> {
     Ok(file.sync_all()?)
 }
 
-/// Some columns of a file, in the order in which they are asked for.
+/// Some columns of a file, each once, in the order in which they are asked for.
 pub fn read(path: &Path, names: &[&str]) -> PolarsResult<Vec<Values>> {
-    let mut wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
+    let wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let reader = ParquetReader::new(File::open(path)?).with_columns(Some(wanted)).read_parallel(ParallelStrategy::None);
     let frame = reader.finish()?;
-    names.iter().map(|name| values(frame.column(name)?)).collect()
+    let mut columns: HashMap<String, Column> =
+        frame.into_columns().into_iter().map(|column| (column.name().to_string(), column)).collect();
+    let mut column = |name: &&str| columns.remove(*name).ok_or_else(|| polars_err!(ColumnNotFound: "{name}")).and_then(values);
+    names.iter().map(&mut column).collect()
 }
 
-fn values(column: &Column) -> PolarsResult<Values> {
-    fn all<T: PolarsNumericType>(chunked: &ChunkedArray<T>) -> Vec<T::Native> {
-        let mut values = Vec::with_capacity(chunked.len());
-        chunked.downcast_iter().for_each(|chunk| values.extend_from_slice(chunk.values()));
-        values
-    }
+fn values(column: Column) -> PolarsResult<Values> {
+    let has_all = column.null_count() == 0;
     Ok(match column.dtype() {
-        DataType::UInt32 => Values::Numbers(all(column.u32()?)),
-        DataType::Int64 if column.null_count() == 0 => Values::Integers(all(column.i64()?)),
+        DataType::UInt32 => Values::Numbers(all(column.u32()?.clone(), column)),
+        DataType::Int64 if has_all => Values::Integers(all(column.i64()?.clone(), column)),
         DataType::Int64 => Values::Some(column.i64()?.iter().collect()),
-        DataType::Datetime(TimeUnit::Microseconds, _) => Values::Instants(all(column.datetime()?.physical())),
+        DataType::Datetime(TimeUnit::Microseconds, _) => Values::Instants(all(column.datetime()?.physical().clone(), column)),
         other => polars_bail!(SchemaMismatch: "column {} is of {other}, which no column of a segment is", column.name()),
     })
+}
+
+/// The numbers of a column. Once nobody shares them, those of one that was read in one piece are not copied.
+fn all<T: PolarsNumericType>(numbers: ChunkedArray<T>, column: Column) -> Vec<T::Native> {
+    drop(column);
+    let mut all = Vec::new();
+    for chunk in numbers.downcast_into_iter() {
+        let (_, buffer, _) = chunk.into_inner();
+        let more = buffer.into_mut().either(|shared| shared.to_vec(), |own| own);
+        if all.is_empty() {
+            all = more;
+        } else {
+            all.extend(more);
+        }
+    }
+    all
 }

@@ -9,7 +9,7 @@ use crate::ledger::seal::Dimensions;
 use crate::ledger::{Chart, Effect, EntryKind};
 use crate::money::{Amount, Currency};
 use crate::rating::HeldReason;
-use crate::report::fold::{Adding, Keep, Stretch};
+use crate::report::fold::{Adding, Column, Keep, Stretch};
 use crate::report::{Addend, Clock, Dimension, Filter, Measure, Of, Query};
 use crate::store::{Line, Names, Span, StoreError, Wanted};
 use crate::time::{Instant, Month};
@@ -203,8 +203,9 @@ pub fn held_stretch(query: &Query, held: &[HeldWithEvent], facts: &mut Facts) ->
         users.push(as_number(facts.number_of_held(held, &Dimension::User))?);
     }
     Ok(Stretch {
-        at: events().map(|event| event.occurred_at.micros()).collect(),
-        currencies: vec![Currency::USD; held.len()],
+        rows: held.len(),
+        at: Column::Each(events().map(|event| event.occurred_at.micros()).collect()),
+        currencies: Column::Same(Currency::USD),
         addends: query.addends().into_iter().map(adding).collect(),
         numbers,
         users,

@@ -7,7 +7,7 @@ use crate::export::{Row, Sealed};
 use crate::id::{BlockNumber, EventNumber, NameId, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::EntryKind;
 use crate::money::{Amount, Currency, Limbs};
-use crate::report::fold::{Adding, Stretch};
+use crate::report::fold::{Adding, Column, Stretch};
 use crate::report::{Addend, Clock, Dimension, Query};
 use crate::segment::{self, Fault, SegmentError, Values};
 use crate::time::{Instant, Month};
@@ -25,16 +25,18 @@ impl Segment {
     fn read(&self, of_meters: bool, wanted: &[String]) -> Result<Columns, SegmentError> {
         self.is_whole(of_meters)?;
         let file = self.file(of_meters);
-        let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        let mut names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
         let columns = segment::read(&file, &names)?;
         let rows = self.rows_of(of_meters);
-        match wanted.iter().zip(&columns).find(|(_, values)| values.len() != rows) {
-            Some((name, values)) => {
-                let why = format!("column {name} has {} rows and not {rows}", values.len());
-                Err(SegmentError::new(&file, why, Fault::Changed))
-            }
-            None => Ok(Columns { file, of: wanted.iter().cloned().zip(columns).collect() }),
+        if let Some((name, values)) = names.iter().zip(&columns).find(|(_, values)| values.len() != rows) {
+            let why = format!("column {name} has {} rows and not {rows}", values.len());
+            return Err(SegmentError::new(&file, why, Fault::Changed));
         }
+        let asked = |name: &str| wanted.iter().filter(|other| *other == name).count();
+        let of = names.iter().zip(columns).map(|(name, values)| ((*name).to_owned(), (values, asked(name)))).collect();
+        Ok(Columns { file, of })
     }
 
     /// What a query asks of it between two instants, in columns. What the manifest says of all its entries is not read.
@@ -57,32 +59,30 @@ impl Segment {
         if query.counts_users() {
             wanted.extend(["user".to_owned(), "calls".to_owned()]);
         }
-        let columns = self.read(of_meters, &wanted)?;
+        let mut columns = self.read(of_meters, &wanted)?;
         let unknown = |letters: u32| SegmentError::new(&self.path, format!("currency {letters} is none"), Fault::Changed);
         let currencies = match only {
-            Some(only) => vec![only; rows],
+            Some(only) => Column::Same(only),
             None => {
                 let known = |letters: &u32| Currency::of_number(*letters).ok_or_else(|| unknown(*letters));
-                columns.numbers("currency")?.iter().map(known).collect::<Result<_, _>>()?
+                Column::Each(columns.numbers("currency")?.iter().map(known).collect::<Result<_, _>>()?)
             }
         };
-        let numbers = |dimension: &&Dimension| match dimension.is_of_the_clock() {
-            true => Ok(Vec::new()),
-            false => columns.numbers(&dimension.to_string()).map(<[u32]>::to_vec),
+        let at = match needs_no_time {
+            true => Column::Same(self.manifest.occurred_first),
+            false => Column::Each(columns.take_integers(at_column(query))?),
         };
+        let mut numbers = |dimension: &&Dimension| match dimension.is_of_the_clock() {
+            true => Ok(Vec::new()),
+            false => columns.take_numbers(&dimension.to_string()),
+        };
+        let numbers = folded.iter().map(&mut numbers).collect::<Result<_, _>>()?;
+        let addends = query.addends().into_iter().map(|addend| columns.adding(addend, of_meters, rows));
+        let addends = addends.collect::<Result<_, _>>()?;
         let counts_users = query.counts_users();
-        Ok(Stretch {
-            at: if needs_no_time {
-                vec![self.manifest.occurred_first; rows]
-            } else {
-                columns.integers(at_column(query))?.to_vec()
-            },
-            currencies,
-            numbers: folded.iter().map(numbers).collect::<Result<_, _>>()?,
-            addends: query.addends().iter().map(|addend| columns.adding(*addend, of_meters, rows)).collect::<Result<_, _>>()?,
-            users: if counts_users { columns.numbers("user")?.to_vec() } else { Vec::new() },
-            calls: if counts_users { columns.integers("calls")?.to_vec() } else { Vec::new() },
-        })
+        let users = if counts_users { columns.take_numbers("user")? } else { Vec::new() };
+        let calls = if counts_users { columns.take_integers("calls")? } else { Vec::new() };
+        Ok(Stretch { rows, at, currencies, numbers, addends, users, calls })
     }
 }
 
@@ -135,13 +135,13 @@ impl Segment {
         let integers = ["sequence", "occurred_at", "recorded_at", "block", "event", "reverses", "calls"];
         let mut wanted: Vec<String> = integers.into_iter().chain(NUMBERS).map(str::to_owned).collect();
         wanted.extend(["", "aside", "list", "rated", "reported"].iter().flat_map(|of| limbs(of)));
-        let columns = self.read(false, &wanted)?;
-        let meters = self.read(true, &["sequence", "meter", "quantity"].map(str::to_owned))?;
+        let mut columns = self.read(false, &wanted)?;
+        let mut meters = self.read(true, &["sequence", "meter", "quantity"].map(str::to_owned))?;
         // Both files are in one order, so the meters of an entry follow those of the entry before.
-        let (sequence, of_meters) = (columns.integers("sequence")?, meters.integers("sequence")?);
+        let (sequence, of_meters) = (columns.take_integers("sequence")?, meters.take_integers("sequence")?);
         let mut place = 0;
         let mut order: Vec<(u32, Range<u32>)> = Vec::with_capacity(sequence.len());
-        for (entry, sequence) in (0..).zip(sequence) {
+        for (entry, sequence) in (0..).zip(&sequence) {
             let first = place;
             place += of_meters[place..].iter().take_while(|other| *other == sequence).count();
             order.push((entry, first as u32..place as u32));
@@ -150,27 +150,26 @@ impl Segment {
             return Err(SegmentError::new(&self.path, "its meters are not those of its entries", Fault::Changed));
         }
         order.sort_unstable_by_key(|(entry, _)| sequence[*entry as usize]);
-        let integers = |name: &str| columns.integers(name).map(<[i64]>::to_vec);
         let mut numbers: [Vec<u32>; NUMBERS.len()] = Default::default();
         for (numbers, name) in numbers.iter_mut().zip(NUMBERS) {
-            *numbers = columns.numbers(name)?.to_vec();
+            *numbers = columns.take_numbers(name)?;
         }
         let rows = SegmentRows {
-            amount: columns.money("")?,
-            aside: columns.money("aside")?,
-            list: columns.money("list")?,
-            rated: columns.maybe_money("rated", sequence.len())?,
-            reported: columns.maybe_money("reported", sequence.len())?,
-            sequence: sequence.to_vec(),
-            occurred_at: integers("occurred_at")?,
-            recorded_at: integers("recorded_at")?,
-            block: integers("block")?,
-            event: integers("event")?,
-            reverses: integers("reverses")?,
-            calls: integers("calls")?,
+            amount: columns.take_amounts("")?,
+            aside: columns.take_amounts("aside")?,
+            list: columns.take_amounts("list")?,
+            rated: columns.take_maybe_amounts("rated", sequence.len())?,
+            reported: columns.take_maybe_amounts("reported", sequence.len())?,
+            sequence,
+            occurred_at: columns.take_integers("occurred_at")?,
+            recorded_at: columns.take_integers("recorded_at")?,
+            block: columns.take_integers("block")?,
+            event: columns.take_integers("event")?,
+            reverses: columns.take_integers("reverses")?,
+            calls: columns.take_integers("calls")?,
             numbers,
-            meter: meters.numbers("meter")?.to_vec(),
-            quantity: meters.integers("quantity")?.to_vec(),
+            meter: meters.take_numbers("meter")?,
+            quantity: meters.take_integers("quantity")?,
             order,
             next: 0,
         };
@@ -279,10 +278,10 @@ fn columns_of(addend: Addend, of_meters: bool) -> Vec<String> {
     }
 }
 
-/// Columns that were read, of which each has as many rows as the others.
+/// Columns that were read, of which each has as many rows as the others, and for how many each is still there.
 struct Columns {
     file: PathBuf,
-    of: HashMap<String, Values>,
+    of: HashMap<String, (Values, usize)>,
 }
 
 impl Columns {
@@ -290,15 +289,50 @@ impl Columns {
         SegmentError::new(&self.file, format!("column {name} is of another kind"), Fault::Changed)
     }
 
+    fn get(&self, name: &str) -> Option<&Values> {
+        self.of.get(name).map(|(values, _)| values)
+    }
+
     fn numbers(&self, name: &str) -> Result<&[u32], SegmentError> {
-        if let Some(Values::Numbers(numbers)) = self.of.get(name) { Ok(numbers) } else { Err(self.other_kind(name)) }
+        if let Some(Values::Numbers(numbers)) = self.get(name) { Ok(numbers) } else { Err(self.other_kind(name)) }
     }
 
     fn integers(&self, name: &str) -> Result<&[i64], SegmentError> {
-        match self.of.get(name) {
+        match self.get(name) {
             Some(Values::Integers(integers) | Values::Instants(integers)) => Ok(integers),
             _ => Err(self.other_kind(name)),
         }
+    }
+
+    /// A column for the last one who asked for it, and a copy of it for those before.
+    fn take(&mut self, name: &str) -> Option<Values> {
+        let (values, asked) = self.of.get_mut(name)?;
+        *asked = asked.saturating_sub(1);
+        if *asked > 0 {
+            return Some(values.clone());
+        }
+        self.of.remove(name).map(|(values, _)| values)
+    }
+
+    fn take_numbers(&mut self, name: &str) -> Result<Vec<u32>, SegmentError> {
+        if let Some(Values::Numbers(numbers)) = self.take(name) { Ok(numbers) } else { Err(self.other_kind(name)) }
+    }
+
+    fn take_integers(&mut self, name: &str) -> Result<Vec<i64>, SegmentError> {
+        match self.take(name) {
+            Some(Values::Integers(integers) | Values::Instants(integers)) => Ok(integers),
+            _ => Err(self.other_kind(name)),
+        }
+    }
+
+    /// Money that is always there, and may be taken apart as it is.
+    fn take_money(&mut self, of: &str) -> Result<Adding, SegmentError> {
+        let [micro, femto, yocto] = limbs(of);
+        if matches!(self.get(&micro), Some(Values::Some(_))) {
+            return Ok(Adding::Money(self.money(of)?));
+        }
+        let (micro, femto) = (self.take_integers(&micro)?, self.take_numbers(&femto)?);
+        Ok(Adding::Limbs { micro, femto, yocto: self.take_numbers(&yocto)? })
     }
 
     fn money(&self, of: &str) -> Result<Vec<i128>, SegmentError> {
@@ -307,7 +341,7 @@ impl Columns {
         let units = |micro: i64, (femto, yocto): (&u32, &u32)| {
             Amount::from_limbs(Limbs { micro, femto: i64::from(*femto), yocto: i64::from(*yocto) }).units()
         };
-        Ok(match self.of.get(&micro) {
+        Ok(match self.get(&micro) {
             Some(Values::Some(micros)) => {
                 micros.iter().zip(below).map(|(micro, below)| micro.map_or(0, |micro| units(micro, below))).collect()
             }
@@ -320,17 +354,30 @@ impl Columns {
         Ok(amounts.map(|(amount, is_there)| is_there.then_some(amount)).collect())
     }
 
+    /// Money that nobody asks for again.
+    fn take_amounts(&mut self, of: &str) -> Result<Vec<i128>, SegmentError> {
+        let amounts = self.money(of)?;
+        limbs(of).iter().for_each(|limb| drop(self.take(limb)));
+        Ok(amounts)
+    }
+
+    fn take_maybe_amounts(&mut self, of: &str, rows: usize) -> Result<Vec<Option<i128>>, SegmentError> {
+        let amounts = self.maybe_money(of, rows)?;
+        limbs(of).iter().for_each(|limb| drop(self.take(limb)));
+        Ok(amounts)
+    }
+
     /// Where there is one.
     fn is_there(&self, of: &str, rows: usize) -> Vec<bool> {
-        match self.of.get(&limbs(of)[0]) {
+        match self.get(&limbs(of)[0]) {
             Some(Values::Some(micros)) => micros.iter().map(Option::is_some).collect(),
             _ => vec![true; rows],
         }
     }
 
-    fn adding(&self, addend: Addend, of_meters: bool, rows: usize) -> Result<Adding, SegmentError> {
+    fn adding(&mut self, addend: Addend, of_meters: bool, rows: usize) -> Result<Adding, SegmentError> {
         Ok(match addend {
-            Addend::Amount => Adding::Money(self.money("")?),
+            Addend::Amount => self.take_money("")?,
             Addend::Posted if !of_meters => {
                 let both = self.money("")?.into_iter().zip(self.money("aside")?);
                 Adding::Money(both.map(|(amount, aside)| amount.abs() + aside).collect())
@@ -339,10 +386,10 @@ impl Columns {
             Addend::List | Addend::Rated | Addend::Reported | Addend::Drift | Addend::CacheSavings if of_meters => {
                 Adding::Money(vec![0; rows])
             }
-            Addend::CacheSavings => Adding::Money(self.money("cache_savings")?),
-            Addend::List => Adding::Money(self.money("list")?),
-            Addend::Rated => Adding::Money(self.money("rated")?),
-            Addend::Reported => Adding::Money(self.money("reported")?),
+            Addend::CacheSavings => self.take_money("cache_savings")?,
+            Addend::List => self.take_money("list")?,
+            Addend::Rated => self.take_money("rated")?,
+            Addend::Reported => self.take_money("reported")?,
             Addend::Drift => {
                 let both = self.maybe_money("reported", rows)?.into_iter().zip(self.maybe_money("rated", rows)?);
                 let drift = |(reported, rated): (Option<i128>, Option<i128>)| Some(reported? - rated?);
@@ -351,9 +398,9 @@ impl Columns {
             Addend::Entries => Adding::Count(vec![i64::from(!of_meters); rows]),
             Addend::Calls if of_meters => Adding::Count(vec![0; rows]),
             Addend::Quantity if !of_meters => Adding::Count(vec![0; rows]),
-            Addend::Calls => Adding::Count(self.integers("calls")?.to_vec()),
-            Addend::Tokens => Adding::Count(self.integers("tokens")?.to_vec()),
-            Addend::Quantity => Adding::Count(self.integers("quantity")?.to_vec()),
+            Addend::Calls => Adding::Count(self.take_integers("calls")?),
+            Addend::Tokens => Adding::Count(self.take_integers("tokens")?),
+            Addend::Quantity => Adding::Count(self.take_integers("quantity")?),
         })
     }
 }
@@ -361,7 +408,8 @@ impl Columns {
 /// What a file adds up to.
 pub fn sums_of(path: &Path) -> Result<BTreeMap<String, Amount>, SegmentError> {
     let names = ["currency", LIMBS[0], LIMBS[1], LIMBS[2]];
-    let of = names.map(str::to_owned).into_iter().zip(segment::read(path, &names)?).collect();
+    let columns = segment::read(path, &names)?.into_iter().map(|values| (values, 1));
+    let of = names.map(str::to_owned).into_iter().zip(columns).collect();
     let columns = Columns { file: path.to_owned(), of };
     let mut sums: BTreeMap<u32, i128> = BTreeMap::new();
     for (currency, amount) in columns.numbers("currency")?.iter().zip(columns.money("")?) {
