@@ -5,7 +5,7 @@ mod show;
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
 use crate::flow::reconcile::balance::CREDITS;
-use crate::flow::reconcile::fetch::Fetching;
+use crate::flow::reconcile::fetch::{Allowance, Fetching};
 use crate::flow::reconcile::page::page_of;
 use crate::flow::reconcile::{Fetched, Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
@@ -283,7 +283,8 @@ impl Reconcile {
             let wish = Wish { statement: number, block: self.block.map(BlockNumber), asked };
             let mut run = farthing.reconcile(org, &wish).await?;
             if fetching != Fetching::Never && fetched.stopped.is_none() {
-                let done = farthing.fetch_for(org, &books(&self.openrouter_url)?, &run, fetching.left(&fetched)).await?;
+                let allowed = Allowance::of(fetching.left(&fetched));
+                let done = farthing.fetch_for(org, &books(&self.openrouter_url)?, &run, allowed).await?;
                 if done.has_booked() {
                     run = farthing.reconcile(org, &wish).await?;
                 }
