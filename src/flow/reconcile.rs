@@ -156,7 +156,7 @@ impl Farthing {
         if blake3::hash(text.as_bytes()).to_string() != stated.statement {
             return Err(damaged("it is not what was received".to_owned()));
         }
-        if stated.form == balance::CREDITS {
+        if stated.is_a_look() {
             let why =
                 format!("statement: {number} is a look at the balance, which names no usage; take one of days or generations");
             return Err(FlowError::Refused(why));

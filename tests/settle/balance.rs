@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::provider::{Provider, json as answer};
+use farthing::flow::reconcile::page::{Range, Shown};
 use farthing::provider::openrouter::{Keys, Openrouter, Patience};
 use farthing::provider::secret::Secret;
 
@@ -49,5 +50,25 @@ fn what_two_looks_at_the_balance_differ_by_is_said_in_words() {
         let said = farthing.reconcile(ORG, &wish).await.unwrap_err().to_string();
         assert!(said.contains("is a look at the balance, which names no usage"), "{said}");
         whole(&farthing).await;
+    });
+}
+
+#[test]
+fn a_look_at_the_balance_keeps_no_page_from_being_made() {
+    block_on(async {
+        let database = TestDatabase::sqlite();
+        let farthing = open(&database).await;
+        let statement = import(&farthing, &activity(&[("03", 1, 1_000, "0.25")])).await;
+        let provider = Provider::start();
+        provider.will_say([answer(credits("100", "7.5"))]);
+        farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
+        let of = async |month: &str| {
+            let shown = Shown::asked(None, Some(month), [None, None], Range::default()).unwrap();
+            farthing.reconciliation_page(ORG, &shown).await
+        };
+        let sources: Vec<_> = of("2026-02").await.unwrap().sources.iter().map(|source| source.statement).collect();
+        assert_eq!(sources, [statement]);
+        let said = of(&now().month().to_string()).await.unwrap_err().to_string();
+        assert!(said.starts_with("no statement tells of the days from"), "{said}");
     });
 }

@@ -7,14 +7,11 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, Org};
 use crate::money::{Amount, Currency};
 use crate::provider::openrouter::{Credits, Openrouter};
-use crate::reconcile::Stated;
+use crate::reconcile::{CREDITS, Stated};
 use crate::report::{Cell, Dimension, Measure, Query};
 use crate::store::StoreError;
 use crate::time::{Instant, Period};
 use serde_json::{Value, json};
-
-/// The form of what is kept of a look.
-pub const CREDITS: &str = "credits";
 
 /// What two looks at the balance say, and what the book says of the time between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,7 +62,7 @@ impl Farthing {
     /// The last two looks beside the book; nothing before there are two.
     pub async fn compare_balance(&self, org: Org) -> Result<Option<Balance>, FlowError> {
         let mut looks = self.statements(org).await?;
-        looks.retain(|(_, stated)| stated.form == CREDITS);
+        looks.retain(|(_, stated)| stated.is_a_look());
         let [.., (first, earlier), (second, later)] = &looks[..] else { return Ok(None) };
         let instant = |number: i64, stated: &Stated| {
             Instant::parse(&stated.from).map_err(|e| StoreError::damaged(format!("statement {number}"), e))
