@@ -238,6 +238,40 @@ fn an_event_without_an_id_may_be_what_seems_to_be_missing_so_a_person_decides() 
 }
 
 #[test]
+fn an_event_without_an_id_is_that_wherever_it_stands() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        let nameless = |fields: Value| {
+            let mut all = json!({"provider_request_id": null, "usage": {"input": 700, "output": 0}});
+            all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            all
+        };
+        // On the day before, held for want of its usage, booked for nothing, and without the key of the statement.
+        send(&farthing, &call("before", "2026-02-02T23:58:00Z", &nameless(json!({})))).await;
+        send(&farthing, &call("held", "2026-02-03T06:00:00Z", &nameless(json!({"usage": null, "outcome": "cancelled"})))).await;
+        let for_nothing = nameless(json!({"reported": {"by": "provider", "amount": "0"}}));
+        send(&farthing, &call("free", "2026-02-03T09:00:00Z", &for_nothing)).await;
+        send(&farthing, &call("keyed", "2026-02-04T12:00:00Z", &nameless(json!({"key": "hash-of-prod"})))).await;
+        let at = [("a", "03 00:01"), ("b", "03 06:02"), ("c", "03 09:02"), ("d", "03 15:00")];
+        let ids = at.map(|(id, at)| (id, format!("2026-02-{at}:00")));
+        let records =
+            ids.iter().map(|(id, at)| (*id, record(id, "0.25", &json!({"created_at": format!("{}Z", at.replace(' ', "T"))}))));
+        let provider = knowing(records.collect());
+        let lines: Vec<_> = ids.iter().map(|(id, at)| (*id, at.as_str(), "0.25", 1_000, json!({}))).collect();
+        let statement = import(&farthing, &export(&lines)).await;
+        let fetched = fetch(&farthing, &provider, &compare(&farthing, statement).await).await;
+        assert_eq!((fetched.posted, fetched.doubtful), (1, 3), "{fetched}");
+
+        let of_prod = Origin { account: Some("prod".to_owned()), ..Origin::default() };
+        let line = [("e", "2026-02-04 12:01:00", "0.25", 1_000, json!({}))];
+        let statement = farthing.import_statement(ORG, &export(&line), &of_prod).await.unwrap().statement;
+        let provider = knowing(vec![("e", record("e", "0.25", &json!({"created_at": "2026-02-04T12:01:00Z"})))]);
+        let fetched = fetch(&farthing, &provider, &compare(&farthing, statement).await).await;
+        assert_eq!((fetched.posted, fetched.doubtful), (0, 1), "{fetched}");
+    });
+}
+
+#[test]
 fn a_provider_that_is_away_is_not_asked_further_and_what_it_said_before_is_booked() {
     block_on(async {
         let database = TestDatabase::sqlite();

@@ -15,7 +15,7 @@ use crate::money::Amount;
 use crate::provider::openrouter::{Openrouter, OpenrouterError, Received};
 use crate::rating::HeldReason;
 use crate::reconcile::Asked;
-use crate::reconcile::compare::{Cause, Class, Comparison, Tolerance, Variance};
+use crate::reconcile::compare::{Class, Comparison, Tolerance, Variance};
 use crate::reconcile::statement::{Form, analytics};
 use crate::store::Sought;
 use crate::time::{Instant, Period};
@@ -95,6 +95,8 @@ struct Wanted {
 const AT_ONCE: usize = 4;
 /// Generations that are asked for between two commits.
 const PAGE: usize = 32;
+/// Held events that are read at once.
+const HELD_PAGE: i64 = 500;
 /// Days for which the provider tells of generations.
 const TOLD: i64 = 31;
 const DAY: i64 = 86_400_000_000;
@@ -196,11 +198,11 @@ impl Farthing {
         allowed: Allowance,
     ) -> Result<Fetched, FlowError> {
         let mut wanted = all_wanted(run, allowed.what);
+        self.find_what_is_held(org, &mut wanted).await?;
         if wanted.is_empty() {
             return Ok(Fetched::default());
         }
-        self.find_what_is_held(org, &mut wanted).await?;
-        let nameless = self.nameless(org, run).await?;
+        let nameless = self.nameless(org, run, allowed.what).await?;
         self.fetch(org, books, wanted, &nameless, allowed).await
     }
 
@@ -208,7 +210,7 @@ impl Farthing {
     pub async fn fetch_for_held(&self, org: Org, books: &Openrouter, most: usize) -> Result<Fetched, FlowError> {
         let (mut wanted, mut after) = (Vec::new(), EventNumber(0));
         loop {
-            let page = self.held(org, Some(HeldReason::UsageMissing), after, 500).await?;
+            let page = self.held(org, Some(HeldReason::UsageMissing), after, HELD_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.held.event;
             wanted.extend(page.into_iter().filter_map(|held| {
@@ -286,15 +288,23 @@ impl Farthing {
         Ok(())
     }
 
-    /// The calls of a run that no line was found for because their events have no id.
-    async fn nameless(&self, org: Org, run: &Reconciled) -> Result<Nameless, FlowError> {
-        let comparison = &run.comparison;
-        let nameless = comparison.variances.iter().filter(|variance| variance.cause == Cause::NoIdHere);
-        let sequences: Vec<Sequence> = nameless.flat_map(|variance| comparison.entries_of(variance)).copied().collect();
+    /// What names no generation and may be one that seems to be missing: calls of a run that no line was found for, and events
+    /// that are held.
+    async fn nameless(&self, org: Org, run: &Reconciled, what: What) -> Result<Nameless, FlowError> {
+        let sequences: Vec<Sequence> = beside(run, what).nameless.iter().chain(&run.elsewhere).copied().collect();
         let entries = self.store.entries_numbered(org, &sequences).await?;
         let events: Vec<EventNumber> = entries.iter().filter_map(|entry| entry.event).collect();
-        let events = self.store.standing_events(org, &events).await?;
-        let calls = events.into_iter().map(|stored| (stored.event.product.model, stored.event.occurred_at)).collect();
+        let booked = self.store.standing_events(org, &events).await?.into_iter().map(|stored| stored.event);
+        let mut calls: Vec<_> = booked.map(|event| (event.product.model, event.occurred_at)).collect();
+        let mut after = EventNumber(0);
+        loop {
+            let page = self.held(org, None, after, HELD_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.held.event;
+            let held = page.into_iter().map(|held| held.stored.event);
+            let nameless = held.filter(|event| event.provider_request_id.is_none() && &*event.product.provider == PROVIDER);
+            calls.extend(nameless.map(|event| (event.product.model, event.occurred_at)));
+        }
         Ok(Nameless { calls, catalog: self.newest(org).await?.catalog })
     }
 
