@@ -13,6 +13,7 @@ use crate::id::{Org, Version};
 use crate::provider::openrouter::{Keys, Openrouter, Patience};
 use crate::provider::{self, Client};
 use crate::schedule::{Schedule, ScheduledTime};
+use crate::store::StoreError;
 use crate::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -99,19 +100,37 @@ async fn make_months(farthing: Arc<Farthing>, ahead: u32) {
 async fn forget(farthing: Arc<Farthing>, kept: Kept, nightly: Schedule) {
     run_on(&nightly, FORGET, |time| {
         let farthing = farthing.clone();
-        async move {
-            let mut said = Vec::new();
-            for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
-                let forgotten = async { Ok(farthing.forget_of(org, kept, now()).await.map_err(|e| e.to_string())?.to_string()) };
-                let forgotten = farthing.noted(org, FORGET, &time, Duration::from_secs(600), forgotten).await?;
-                said.push(format!("{name}: {forgotten}"));
-            }
-            let shared = farthing.forget_shared(kept, now()).await.map_err(|e| e.to_string())?;
-            said.push(shared.to_string());
-            Ok(said.join("; "))
-        }
+        async move { forget_at(&farthing, kept, &time).await }
     })
     .await;
+}
+
+/// Forgets for every org, and what is of no org with the first one, so that it too is done by one process and its failure
+/// noted. One that fails does not keep the others from it.
+pub async fn forget_at(farthing: &Farthing, kept: Kept, time: &ScheduledTime) -> Result<String, String> {
+    let (mut done, mut failed) = (Vec::new(), false);
+    for (place, (org, name)) in farthing.store.orgs().await.map_err(|e| e.in_full())?.into_iter().enumerate() {
+        let work = async {
+            let shared = if place == 0 { forget_shared(farthing, kept).await } else { Ok(()) };
+            let of_org = farthing.forget_of(org, kept, now()).await.map_err(|e| e.to_string());
+            match (of_org, shared) {
+                (Ok(forgotten), Ok(())) => Ok(forgotten.to_string()),
+                (Ok(_), Err(why)) | (Err(why), Ok(())) => Err(why),
+                (Err(why), Err(other)) => Err(format!("{why}; {other}")),
+            }
+        };
+        let ended = farthing.noted(org, FORGET, time, Duration::from_secs(600), work).await;
+        failed |= ended.is_err();
+        done.push(format!("{name}: {}", ended.unwrap_or_else(|why| why)));
+    }
+    if failed { Err(done.join("; ")) } else { Ok(done.join("; ")) }
+}
+
+/// How much that was is in the log alone: it is of all orgs, and none reads of another's.
+async fn forget_shared(farthing: &Farthing, kept: Kept) -> Result<(), String> {
+    let forgotten = farthing.forget_shared(kept, now()).await.map_err(|e| format!("what is of no org: {e}"))?;
+    tracing::info!(%forgotten, "what is of no org was looked through");
+    Ok(())
 }
 
 /// Tries held events again under a version they were not tried under, should whoever published it not have come to the end;
@@ -186,15 +205,7 @@ async fn refresh(farthing: Arc<Farthing>, refresh: Refresh, schedule: Schedule) 
     };
     run_on(&schedule, REFRESH, |time| {
         let (farthing, client, refresh) = (farthing.clone(), client.clone(), refresh.clone());
-        async move {
-            if !leased(&farthing, REFRESH, Duration::from_secs(600)).await {
-                return Ok("another process does it".to_owned());
-            }
-            let done = refresh_orgs(&farthing, &client, &refresh, &time).await;
-            // Whoever starts next need not wait until the lease ends by itself.
-            leased(&farthing, REFRESH, Duration::ZERO).await;
-            done
-        }
+        async move { alone(&farthing, REFRESH, refresh_orgs(&farthing, &client, &refresh, &time)).await }
     })
     .await;
 }
@@ -310,19 +321,21 @@ async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
 /// How long a process that died keeps others from its work.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(10);
 
-/// Does a long work unless another process does. One that dies over it is taken over; one that comes to its end did it.
-async fn alone(farthing: &Farthing, job: &str, work: impl Future<Output = Result<String, String>>) -> Result<String, String> {
+/// Does a long work unless another process does. One that dies over it is taken over; one that comes to its end did it. A
+/// database that cannot say whether another does it is no other process: the work is then not done, and this says so.
+pub async fn alone(farthing: &Farthing, job: &str, work: impl Future<Output = Result<String, String>>) -> Result<String, String> {
     let look = TAKEN_OVER_AFTER / 4;
-    let mut is_ours = leased(farthing, job, TAKEN_OVER_AFTER).await;
+    let unknown = |error: StoreError| format!("whether another process does it is not known: {}", error.in_full());
+    let mut is_ours = take_lease(farthing, job, TAKEN_OVER_AFTER).await.map_err(unknown)?;
     if !is_ours {
         tracing::info!(job, "another process does it");
     }
     while !is_ours {
         tokio::time::sleep(look).await;
-        if farthing.store.has_ended(job).await.unwrap_or(false) {
+        if farthing.store.has_ended(job).await.map_err(unknown)? {
             return Ok("another process did it".to_owned());
         }
-        is_ours = leased(farthing, job, TAKEN_OVER_AFTER).await;
+        is_ours = take_lease(farthing, job, TAKEN_OVER_AFTER).await.map_err(unknown)?;
     }
     let renewed = async {
         loop {
@@ -334,7 +347,9 @@ async fn alone(farthing: &Farthing, job: &str, work: impl Future<Output = Result
         done = work => done,
         () = renewed => unreachable!("it is renewed for as long as the work takes"),
     };
-    farthing.store.end_lease(job, &HOLDER).await.map_err(|e| e.in_full())?;
+    if let Err(error) = farthing.store.end_lease(job, &HOLDER).await {
+        tracing::warn!(job, error = %error.in_full(), "a lease could not be given back; it ends by itself");
+    }
     done
 }
 
@@ -347,15 +362,19 @@ static HOLDER: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 
 /// Whether this process holds the lease of a job, now and for a while.
 pub async fn leased(farthing: &Farthing, job: &str, long: Duration) -> bool {
-    let now = now();
-    let until = Instant::from_micros(now.micros() + long.as_micros() as i64);
-    match farthing.store.take_lease(job, &HOLDER, now, until).await {
+    match take_lease(farthing, job, long).await {
         Ok(is_ours) => is_ours,
         Err(error) => {
             tracing::warn!(job, error = %error.in_full(), "a lease could not be asked for");
             false
         }
     }
+}
+
+async fn take_lease(farthing: &Farthing, job: &str, long: Duration) -> Result<bool, StoreError> {
+    let now = now();
+    let until = Instant::from_micros(now.micros() + long.as_micros() as i64);
+    farthing.store.take_lease(job, &HOLDER, now, until).await
 }
 
 fn time_until(at: Instant) -> Duration {

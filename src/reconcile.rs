@@ -34,11 +34,22 @@ pub struct Stated {
     pub received_at: String,
 }
 
+/// The form of a look at the account's balance, which is kept among statements and tells of no days.
+pub const CREDITS: &str = "credits";
+
 impl Stated {
+    pub fn is_a_look(&self) -> bool {
+        self.form == CREDITS
+    }
+
     /// What a later statement takes the place of: the same days of the same account. A list of generations says what each of
     /// them cost and not what a day came to, so it stands beside the word on the day.
     pub fn place(&self) -> (&str, &str, &str, bool) {
-        (&self.from, &self.until, &self.account, self.form == Form::Analytics.name())
+        (&self.from, &self.until, &self.account, self.is_a_list())
+    }
+
+    fn is_a_list(&self) -> bool {
+        self.form == Form::Analytics.name()
     }
 
     pub fn read(body: &[u8]) -> Result<Stated, String> {
@@ -47,26 +58,31 @@ impl Stated {
 }
 
 /// Which statement tells of which days of a range: of each day the one that was received last, because a later word takes the
-/// place of an earlier one. Beside them the days that none tells of.
+/// place of an earlier one; a list of generations only where there is no word on the day. Beside them the days that none tells of.
 pub fn told_by(statements: &[(i64, Stated)], account: Option<&str>, range: Period) -> Result<(Told, Vec<Period>), String> {
     let mut telling = Vec::new();
-    for (number, stated) in statements.iter().filter(|(_, stated)| stated.account == account.unwrap_or_default()) {
-        telling.push((*number, Asked::default().period(stated)?));
+    for (number, stated) in statements.iter().filter(|(_, stated)| tells(stated, account)) {
+        telling.push((*number, stated.is_a_list(), Asked::default().period(stated)?));
     }
     let (mut told, mut untold): (Told, Vec<Period>) = (Vec::new(), Vec::new());
     let mut day = range.from;
     while day < range.until {
         let next = Instant::from_micros(day.micros() + DAY).min(range.until);
-        let newest = telling.iter().filter(|(_, of)| of.from <= day && next <= of.until).max_by_key(|(number, _)| *number);
+        let telling = telling.iter().filter(|(.., of)| of.from <= day && next <= of.until);
+        let newest = telling.max_by_key(|(number, is_list, _)| (!is_list, *number)).map(|(number, ..)| number);
         match (newest, told.last_mut(), untold.last_mut()) {
-            (Some((number, _)), Some((last, of)), _) if last == number && of.until == day => of.until = next,
-            (Some((number, _)), ..) => told.push((*number, Period { from: day, until: next })),
+            (Some(number), Some((last, of)), _) if last == number && of.until == day => of.until = next,
+            (Some(number), ..) => told.push((*number, Period { from: day, until: next })),
             (None, _, Some(last)) if last.until == day => last.until = next,
             (None, ..) => untold.push(Period { from: day, until: next }),
         }
         day = next;
     }
     Ok((told, untold))
+}
+
+fn tells(stated: &Stated, account: Option<&str>) -> bool {
+    !stated.is_a_look() && stated.account == account.unwrap_or_default()
 }
 
 /// Statements by number, and the days of which each tells.
@@ -148,5 +164,21 @@ mod tests {
         assert_eq!(untold.iter().map(named).collect::<Vec<_>>(), ["06 07", "08 10"]);
         let (told, untold) = told_by(&statements, Some("key-7"), range).unwrap();
         assert!(told.len() == 1 && untold.is_empty(), "{told:?}");
+    }
+
+    #[test]
+    fn a_list_of_generations_counts_only_on_days_without_another_word_and_a_look_at_the_balance_on_none() {
+        let of_form = |form: &str, from: &str, until: &str| Stated { form: form.to_owned(), ..stated("", from, until) };
+        let statements = [
+            (1, of_form("activity", "2026-11-01", "2026-11-02")),
+            (2, of_form("analytics", "2026-11-01", "2026-11-02")),
+            (3, of_form(CREDITS, "2026-11-02", "2026-11-02")),
+            (4, of_form("analytics", "2026-11-02", "2026-11-03")),
+        ];
+        let day = |text: &str| Instant::parse_date_or_instant(text).unwrap();
+        let range = Period { from: day("2026-11-01"), until: day("2026-11-03") };
+        let (told, untold) = told_by(&statements, None, range).unwrap();
+        assert_eq!(told.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 4]);
+        assert!(untold.is_empty(), "{untold:?}");
     }
 }

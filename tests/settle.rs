@@ -5,6 +5,7 @@ mod balance;
 mod doors;
 mod fetched;
 mod interrupted;
+mod nights;
 mod page;
 mod proposed;
 mod purchases;

@@ -4,9 +4,9 @@ mod show;
 
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
-use crate::flow::reconcile::balance::CREDITS;
-use crate::flow::reconcile::fetch::Fetching;
+use crate::flow::reconcile::fetch::{Allowance, Fetching};
 use crate::flow::reconcile::page::page_of;
+use crate::flow::reconcile::propose::Lessons;
 use crate::flow::reconcile::{Fetched, Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
 use crate::id::{BlockNumber, Org};
@@ -265,8 +265,8 @@ impl Reconcile {
 
     async fn compare(&self, farthing: &Farthing, org: Org, fetching: Fetching, within: Option<Amount>) -> Outcome {
         let (mut outside, mut trued_up, mut left) = (0, 0, 0);
-        let statements = self.statements(farthing, org, |stated| stated.form != CREDITS).await?;
-        let has_balance = self.is_of_everything() && farthing.compare_balance(org).await?.is_some();
+        let statements = self.statements(farthing, org, |stated| !stated.is_a_look()).await?;
+        let has_balance = self.is_of_everything() && farthing.looks(org).await?.len() > 1;
         if statements.is_empty() && !has_balance {
             return Err(Failure::Refused(
                 "there is no statement of these days; `statement import` or `statement fetch` first".to_owned(),
@@ -283,7 +283,8 @@ impl Reconcile {
             let wish = Wish { statement: number, block: self.block.map(BlockNumber), asked };
             let mut run = farthing.reconcile(org, &wish).await?;
             if fetching != Fetching::Never && fetched.stopped.is_none() {
-                let done = farthing.fetch_for(org, &books(&self.openrouter_url)?, &run, fetching.left(&fetched)).await?;
+                let allowed = Allowance::of(fetching.left(&fetched));
+                let done = farthing.fetch_for(org, &books(&self.openrouter_url)?, &run, allowed).await?;
                 if done.has_booked() {
                     run = farthing.reconcile(org, &wish).await?;
                 }
@@ -301,11 +302,9 @@ impl Reconcile {
         if fetching != Fetching::Never {
             eprintln!("{fetched}");
         }
-        if has_balance {
-            outside += self.balance(farthing, org).await?;
-        }
-        let open = if self.post_true_ups { left } else { outside };
-        match open {
+        // What the balance differs by names no call, so no true-up ends it.
+        let of_balance = if has_balance { self.balance(farthing, org).await? } else { 0 };
+        match of_balance + if self.post_true_ups { left } else { outside } {
             0 => Ok(()),
             open => Err(Failure::Findings(format!("{open} variances are outside of the tolerance ({trued_up} trued up)"))),
         }
@@ -351,20 +350,24 @@ impl Reconcile {
                 None => {
                     let is_by_generation = |stated: &Stated| Form::named(&stated.form).is_some_and(Form::is_by_generation);
                     let statements = self.statements(&farthing, org, is_by_generation).await?;
-                    statements.into_iter().map(|(number, _)| number).collect()
+                    let mut numbers: Vec<i64> = statements.into_iter().map(|(number, _)| number).collect();
+                    numbers.sort_unstable();
+                    numbers
                 }
             };
             if statements.is_empty() {
                 let why = "there is no statement by generation; import the export of generations of the activity page";
                 return Err(Failure::Refused(why.to_owned()));
             }
+            let mut lessons = Lessons::default();
             for number in statements {
                 let run = farthing.reconcile(org, &Wish { statement: number, block: None, asked: Asked::default() }).await?;
-                let proposals = farthing.propose(org, &run).await?;
-                match wanted.format.as_str() {
-                    "json" => println!("{}", proposals.to_json()),
-                    _ => print!("{}", proposals.to_yaml()),
-                }
+                farthing.learn(org, &run, &mut lessons).await?;
+            }
+            let proposals = farthing.propose_from(org, lessons).await?;
+            match wanted.format.as_str() {
+                "json" => println!("{}", proposals.to_json()),
+                _ => print!("{}", proposals.to_yaml()),
             }
             Ok(())
         };

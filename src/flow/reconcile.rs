@@ -14,7 +14,7 @@ mod true_up;
 
 use crate::flow::booking::Booking;
 use crate::flow::{Farthing, FlowError, in_background, now};
-use crate::id::{BlockNumber, Org};
+use crate::id::{BlockNumber, Org, Sequence};
 use crate::ledger::decision::{canonical, what_was_decided};
 use crate::ledger::seal::State;
 use crate::ledger::{Account, PAYABLE};
@@ -72,6 +72,8 @@ pub struct Reconciled {
     pub true_ups: Tally,
     pub said: Said,
     pub tolerance: Tolerance,
+    /// Calls without an id that were not compared because the statement is of a key, and these may have been made with it.
+    pub elsewhere: Vec<Sequence>,
 }
 
 /// Statements and adjustments of an org that are read.
@@ -156,7 +158,7 @@ impl Farthing {
         if blake3::hash(text.as_bytes()).to_string() != stated.statement {
             return Err(damaged("it is not what was received".to_owned()));
         }
-        if stated.form == balance::CREDITS {
+        if stated.is_a_look() {
             let why =
                 format!("statement: {number} is a look at the balance, which names no usage; take one of days or generations");
             return Err(FlowError::Refused(why));
@@ -178,7 +180,8 @@ impl Farthing {
         let period = wish.asked.period(&stated).map_err(FlowError::Refused)?;
         let tolerance = wish.asked.tolerance().map_err(FlowError::Refused)?;
         let until = self.book_until(org, wish.block).await?;
-        let book::Against { book, before, true_ups } = self.book_against(org, &until, period, &stated, &statement).await?;
+        let book::Against { book, before, true_ups, elsewhere } =
+            self.book_against(org, &until, period, &stated, &statement).await?;
         let asked = canonical(&wish.asked);
         let compared = in_background(move || {
             let said = before.as_ref().unwrap_or(&book).said(period);
@@ -193,7 +196,7 @@ impl Farthing {
         let run = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
         let summary = summary(&comparison, &tolerance).to_string();
         let kept = Reconciliation { run, statement: wish.statement, block: until.block, asked, summary, made_at: now() };
-        Ok(Reconciled { kept, stated, statement, comparison, before, true_ups, said, tolerance })
+        Ok(Reconciled { kept, stated, statement, comparison, before, true_ups, said, tolerance, elsewhere })
     }
 
     /// A run made again from what was written down of it.

@@ -117,7 +117,7 @@ impl OpenrouterError {
             OpenrouterError::Fetch(FetchError::NotJson { .. } | FetchError::TooLarge { .. }) => true,
             // A key reads the generations that are its own.
             OpenrouterError::NotAllowed { status, .. } => *status == 403,
-            OpenrouterError::Unread { .. } | OpenrouterError::NotYet { .. } => true,
+            OpenrouterError::Unread { .. } | OpenrouterError::NotYet { .. } | OpenrouterError::TooMany { .. } => true,
             _ => false,
         }
     }

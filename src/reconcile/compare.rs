@@ -141,6 +141,9 @@ pub struct Comparison {
     pub variances: Vec<Variance>,
     /// What was matched without an id.
     pub guesses: Vec<Guess>,
+    /// What has no id and was matched with nothing, also where it lies outside of the period or cost nothing: any of it may be
+    /// a line that seems to be missing.
+    pub nameless: Vec<Sequence>,
     /// The book's names and the statement's.
     pub names: Names,
     entries: Vec<Sequence>,
@@ -197,6 +200,7 @@ struct Findings<'a> {
     classes: [Tally; Class::COUNT],
     variances: Vec<Variance>,
     guesses: Vec<Guess>,
+    nameless: Vec<Sequence>,
     entries: Vec<Sequence>,
     lines: Vec<u32>,
 }
@@ -226,6 +230,7 @@ impl<'a> Findings<'a> {
             classes: [Tally::default(); Class::COUNT],
             variances: Vec::new(),
             guesses: Vec::new(),
+            nameless: Vec::new(),
             entries: Vec::new(),
             lines: Vec::new(),
         }
@@ -300,6 +305,7 @@ impl<'a> Findings<'a> {
             classes: self.classes,
             variances: self.variances,
             guesses: self.guesses,
+            nameless: self.nameless,
             names: self.names,
             entries: self.entries,
             lines: self.lines,

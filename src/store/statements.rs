@@ -4,6 +4,7 @@ use crate::id::{BlockNumber, Org};
 use crate::store::sql::{Columns, on};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Instant;
+use std::collections::BTreeMap;
 
 /// A comparison of the book with a statement. The statement, the block and what was asked beside decide everything else.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,12 +80,21 @@ impl Store {
         })
     }
 
-    /// The statements of which all that follows is done.
-    pub async fn followed(&self, org: Org) -> Result<Vec<i64>, StoreError> {
-        let text = "SELECT statement FROM followed WHERE org = $1 ORDER BY statement";
+    /// Notes that more is booked on the day of a statement, or was left open on it, so that what follows from it is to be done
+    /// again. One of which nothing was done yet stays so.
+    pub async fn reopen_followed(&self, org: Org, statement: i64) -> Result<(), StoreError> {
+        let text = "UPDATE followed SET at = 0 WHERE org = $1 AND statement = $2";
+        on!(self.writer(), db => {
+            sqlx::query(text).bind(org.0).bind(statement).execute(db).await.map(drop).doing("note what is to be compared again")
+        })
+    }
+
+    /// The statements of which all that follows was done, and when; nothing where it is to be done again.
+    pub async fn followed(&self, org: Org) -> Result<BTreeMap<i64, Option<Instant>>, StoreError> {
+        let text = "SELECT statement, at FROM followed WHERE org = $1";
         on!(self.reader(), db => {
             let rows = sqlx::query(text).bind(org.0).fetch_all(db).await.doing("read what was compared")?;
-            rows.iter().map(|row| row.int(0)).collect::<Result<_, sqlx::Error>>().doing("read what was compared")
+            rows.iter().map(followed).collect::<Result<_, sqlx::Error>>().doing("read what was compared")
         })
     }
 
@@ -126,6 +136,10 @@ impl Store {
             row.map(|row| reconciliation(&row)).transpose().doing("read a reconciliation")
         })
     }
+}
+
+fn followed(row: &impl Columns) -> Result<(i64, Option<Instant>), sqlx::Error> {
+    Ok((row.int(0)?, Some(row.int(1)?).filter(|at| *at > 0).map(Instant::from_micros)))
 }
 
 fn sought(row: &impl Columns) -> Result<Sought, sqlx::Error> {

@@ -6,11 +6,14 @@ use crate::support::database::{TestDatabase, block_on};
 use crate::support::provider::{Provider, status};
 use crate::support::service::{Request, Service};
 use farthing::flow::access::{KeyWish, Scope};
+use farthing::flow::now;
 use farthing::flow::publish::CatalogFiles;
+use farthing::flow::retention::Kept;
 use farthing::flow::runs::{FORGET, RECONCILE, REFRESH};
 use farthing::id::Org;
+use farthing::jobs::{alone, forget_at};
 use farthing::schedule::ScheduledTime;
-use farthing::store::RunState;
+use farthing::store::{RejectedBody, RunState};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -154,4 +157,72 @@ fn a_comparison_that_fails_is_seen_among_the_jobs_of_its_org() {
     }
     assert!(shown(&service, &of_labs).is_empty(), "whose book is compared is nothing that another org sees");
     service.stop();
+}
+
+/// Lets a database refuse something, as one that is out of order does.
+async fn refusing(case: &Case, what: &str) {
+    let pool = sqlx::SqlitePool::connect(&case.database.url).await.unwrap();
+    let text = format!("CREATE TRIGGER refusing BEFORE {what} BEGIN SELECT RAISE(ABORT, 'out of order'); END");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+#[test]
+fn a_database_that_cannot_say_who_works_is_no_other_process() {
+    block_on(async {
+        let case = Case::new(TestDatabase::sqlite(), "alone-unknown").await;
+        let work = || async { Ok("compared".to_owned()) };
+        assert_eq!(alone(&case.farthing, RECONCILE, work()).await, Ok("compared".to_owned()));
+        // The night before came to its end, so that the lease is free.
+        refusing(&case, "INSERT ON leases").await;
+        let said = alone(&case.farthing, RECONCILE, work()).await.unwrap_err();
+        assert!(said.starts_with("whether another process does it is not known: ") && said.contains("out of order"), "{said}");
+    });
+}
+
+#[test]
+fn what_was_done_is_told_also_where_its_lease_cannot_be_given_back() {
+    block_on(async {
+        let case = Case::new(TestDatabase::sqlite(), "alone-kept").await;
+        refusing(&case, "UPDATE ON leases WHEN NEW.until = 0").await;
+        for done in [Ok("compared".to_owned()), Err("2026-11-03: no answer".to_owned())] {
+            assert_eq!(alone(&case.farthing, RECONCILE, async { done.clone() }).await, done);
+        }
+    });
+}
+
+#[test]
+fn an_org_whose_rejects_cannot_be_forgotten_keeps_no_other_from_it_and_what_is_of_no_org_is_noted_too() {
+    block_on(async {
+        let case = Case::new(TestDatabase::sqlite(), "forget").await;
+        let labs = case.farthing.create_org("labs", &CatalogFiles::Shipped).await.unwrap();
+        let long_ago = at("2020-01-01T00:00:00Z");
+        let body = RejectedBody {
+            rejected: "old".to_owned(),
+            dialect: "native".to_owned(),
+            source: None,
+            event_id: None,
+            field: "id".to_owned(),
+            detail: "missing".to_owned(),
+            body: Some("{}".to_owned()),
+            size: 2,
+            times: 1,
+            received_at: long_ago,
+        };
+        for org in [ORG, labs] {
+            case.farthing.store.keep_rejected(org, std::slice::from_ref(&body)).await.unwrap();
+            case.farthing.store.notify(org, "usage.unpriced", "{}", long_ago).await.unwrap();
+            case.farthing.store.notify(org, "usage.unpriced", "{}", now()).await.unwrap();
+        }
+        refusing(&case, "DELETE ON rejected WHEN OLD.org = 1").await;
+        let failed = forget_at(&case.farthing, Kept::default(), &time("2026-11-10T03:10")).await.unwrap_err();
+        assert!(failed.starts_with("main: cannot forget rejected bodies"), "{failed}");
+        assert!(failed.ends_with("; labs: 1 rejected bodies forgotten"), "{failed}");
+        let mut runs = Vec::new();
+        for org in [ORG, labs] {
+            assert_eq!(case.farthing.store.notices(org, None, 10).await.unwrap().len(), 1, "what is of no org went all the same");
+            runs.push(case.farthing.store.runs(org, FORGET, 10).await.unwrap().remove(0).state);
+        }
+        assert_eq!(runs, [RunState::Failed, RunState::Done]);
+    });
 }

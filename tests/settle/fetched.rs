@@ -4,6 +4,7 @@
 use super::*;
 use crate::support::provider::{Provider, Say, json as answer, status};
 use farthing::flow::reconcile::Fetched;
+use farthing::flow::reconcile::fetch::Allowance;
 use farthing::provider::openrouter::{Keys, Openrouter, Patience};
 use farthing::provider::secret::Secret;
 use farthing::rating::HeldReason;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The record of a generation as `/generation` answers it: a thousand tokens in, unless its fields say otherwise.
-fn record(id: &str, cost: &str, fields: &Value) -> String {
+pub(super) fn record(id: &str, cost: &str, fields: &Value) -> String {
     let mut data = json!({"id": format!("gen-{id}"), "created_at": "2026-02-03T12:00:00.000Z", "model": "a/b-20260101",
         "native_tokens_prompt": 1_000, "native_tokens_completion": 0, "is_byok": false, "origin": ""});
     for (name, value) in fields.as_object().unwrap() {
@@ -23,13 +24,13 @@ fn record(id: &str, cost: &str, fields: &Value) -> String {
     data.to_string().replacen('{', &cost, 1) + "}"
 }
 
-fn asked_for(request: &str) -> Option<String> {
+pub(super) fn asked_for(request: &str) -> Option<String> {
     let id = request.strip_prefix("GET /api/v1/generation?id=gen-")?;
     Some(id.split_whitespace().next()?.to_owned())
 }
 
 /// Books that know the records of these generations and of no others.
-fn knowing(records: Vec<(&'static str, String)>) -> Provider {
+pub(super) fn knowing(records: Vec<(&'static str, String)>) -> Provider {
     Provider::answering(move |request| {
         let id = asked_for(request);
         let known = records.iter().find(|(known, _)| id.as_deref() == Some(known));
@@ -37,7 +38,7 @@ fn knowing(records: Vec<(&'static str, String)>) -> Provider {
     })
 }
 
-fn books(provider: &Provider) -> Openrouter {
+pub(super) fn books(provider: &Provider) -> Openrouter {
     let secret = Secret::of("KEY", "sk-or-canary").unwrap();
     let keys = Keys { management: secret.clone(), inference: secret };
     let patience =
@@ -46,7 +47,7 @@ fn books(provider: &Provider) -> Openrouter {
 }
 
 async fn fetch(farthing: &Farthing, provider: &Provider, run: &Reconciled) -> Fetched {
-    farthing.fetch_missing(ORG, &books(provider), run, 100).await.unwrap()
+    farthing.fetch_missing(ORG, &books(provider), run, Allowance::of(100)).await.unwrap()
 }
 
 fn generations(provider: &Provider) -> Vec<String> {
@@ -55,12 +56,12 @@ fn generations(provider: &Provider) -> Vec<String> {
     ids
 }
 
-fn rows<'a>(ids: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str, &'a str, u64, Value)> {
+pub(super) fn rows<'a>(ids: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str, &'a str, u64, Value)> {
     ids.iter().map(|(id, cost)| (*id, THEIR_NOON, *cost, 1_000, json!({}))).collect()
 }
 
 /// A book in which what the provider says it charged is what is booked.
-async fn opened(database: &TestDatabase) -> Farthing {
+pub(super) async fn opened(database: &TestDatabase) -> Farthing {
     let farthing = open(database).await;
     publish(&farthing, &prices(1).replace("absent:", "cost_basis: reported\nabsent:")).await;
     farthing
@@ -192,10 +193,10 @@ fn a_run_asks_for_so_many_and_what_was_asked_least_comes_first() {
         let provider = knowing(vec![("d", record("d", "0.1", &json!({})))]);
         let books = books(&provider);
         let run = compare(&farthing, statement).await;
-        let two = farthing.fetch_missing(ORG, &books, &run, 2).await.unwrap();
+        let two = farthing.fetch_missing(ORG, &books, &run, Allowance::of(2)).await.unwrap();
         assert_eq!((two.asked, two.not_yet, two.left), (2, 2, 2));
         assert_eq!(generations(&provider), ["a", "b"], "the dearest first");
-        let two = farthing.fetch_missing(ORG, &books, &run, 2).await.unwrap();
+        let two = farthing.fetch_missing(ORG, &books, &run, Allowance::of(2)).await.unwrap();
         assert_eq!((two.posted, two.not_yet), (1, 1), "what is never known keeps nothing else waiting");
     });
 }
@@ -233,6 +234,40 @@ fn an_event_without_an_id_may_be_what_seems_to_be_missing_so_a_person_decides() 
         let fetched = fetch(&farthing, &provider, &compare(&farthing, statement).await).await;
         assert_eq!((fetched.posted, fetched.doubtful), (1, 1));
         assert_eq!(findings(&compare(&farthing, statement).await), ["missing_here 0.25 gen-x", "missing_there -0.0007"]);
+    });
+}
+
+#[test]
+fn an_event_without_an_id_is_that_wherever_it_stands() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        let nameless = |fields: Value| {
+            let mut all = json!({"provider_request_id": null, "usage": {"input": 700, "output": 0}});
+            all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            all
+        };
+        // On the day before, held for want of its usage, booked for nothing, and without the key of the statement.
+        send(&farthing, &call("before", "2026-02-02T23:58:00Z", &nameless(json!({})))).await;
+        send(&farthing, &call("held", "2026-02-03T06:00:00Z", &nameless(json!({"usage": null, "outcome": "cancelled"})))).await;
+        let for_nothing = nameless(json!({"reported": {"by": "provider", "amount": "0"}}));
+        send(&farthing, &call("free", "2026-02-03T09:00:00Z", &for_nothing)).await;
+        send(&farthing, &call("keyed", "2026-02-04T12:00:00Z", &nameless(json!({"key": "hash-of-prod"})))).await;
+        let at = [("a", "03 00:01"), ("b", "03 06:02"), ("c", "03 09:02"), ("d", "03 15:00")];
+        let ids = at.map(|(id, at)| (id, format!("2026-02-{at}:00")));
+        let records =
+            ids.iter().map(|(id, at)| (*id, record(id, "0.25", &json!({"created_at": format!("{}Z", at.replace(' ', "T"))}))));
+        let provider = knowing(records.collect());
+        let lines: Vec<_> = ids.iter().map(|(id, at)| (*id, at.as_str(), "0.25", 1_000, json!({}))).collect();
+        let statement = import(&farthing, &export(&lines)).await;
+        let fetched = fetch(&farthing, &provider, &compare(&farthing, statement).await).await;
+        assert_eq!((fetched.posted, fetched.doubtful), (1, 3), "{fetched}");
+
+        let of_prod = Origin { account: Some("prod".to_owned()), ..Origin::default() };
+        let line = [("e", "2026-02-04 12:01:00", "0.25", 1_000, json!({}))];
+        let statement = farthing.import_statement(ORG, &export(&line), &of_prod).await.unwrap().statement;
+        let provider = knowing(vec![("e", record("e", "0.25", &json!({"created_at": "2026-02-04T12:01:00Z"})))]);
+        let fetched = fetch(&farthing, &provider, &compare(&farthing, statement).await).await;
+        assert_eq!((fetched.posted, fetched.doubtful), (0, 1), "{fetched}");
     });
 }
 

@@ -5,8 +5,10 @@ use super::{NOON, ORG, THEIR_NOON, activity, both, call, compare, export, import
 use crate::support::database::{TestDatabase, block_on};
 use crate::support::service::{Request, Service};
 use farthing::flow::Farthing;
+use farthing::flow::reconcile::Origin;
 use farthing::flow::reconcile::page::{Range, Shown, page_of};
 use farthing::money::Amount;
+use farthing::reconcile::statement::Form;
 use farthing::report::reconciliation::Page;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -141,6 +143,22 @@ fn of_each_day_of_a_month_the_newest_statement_counts_and_days_without_one_are_n
         let shown = Shown::asked(None, Some("2026-02"), [None, None], account).unwrap();
         let said = farthing.reconciliation_page(ORG, &shown).await.unwrap_err().to_string();
         assert!(said.contains("name the account whose statements are meant"), "{said}");
+    });
+}
+
+#[test]
+fn a_list_of_generations_is_not_taken_for_the_word_on_a_day_that_was_settled() {
+    block_on(async {
+        let database = TestDatabase::sqlite();
+        let farthing = open(&database).await;
+        let of_day = import(&farthing, &activity(&[("03", 1, 1_000, "0.25")])).await;
+        farthing.true_up(ORG, &compare(&farthing, of_day).await, None, "ann").await.unwrap();
+        let list = r#"{"data":{"data":[{"created_at__minute":"2026-02-03T12:00:00Z","generation_id":"gen-a","credits_usage":0.25}],"metadata":{"truncated":false}}}"#;
+        let origin = Origin { form: Some(Form::Analytics), ..Origin::default() };
+        farthing.import_statement(ORG, list, &origin).await.unwrap();
+        let page = february(&farthing).await;
+        assert_eq!(page.sources.iter().map(|source| source.statement).collect::<Vec<_>>(), [of_day]);
+        assert_eq!(page.left.residual.count, 0);
     });
 }
 

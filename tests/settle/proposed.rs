@@ -160,3 +160,36 @@ fn an_endpoint_that_is_dearer_than_the_list_is_proposed_as_a_card_that_can_be_ch
     let (code, said) = run(&["reconcile", "propose", "--format", "json"]);
     assert!(code == Some(0) && said.contains("\"agree\":4"), "{code:?} {said}");
 }
+
+#[test]
+fn statements_teach_together_and_a_request_that_two_of_them_name_counts_once() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let farthing = open(&database).await;
+        let calls = [("a", 3, 1_000, "0.0015"), ("b", 4, 3_000, "0.0045"), ("c", 5, 7_000, "0.0105")];
+        let at = calls.map(|(_, day, ..)| format!("2026-02-0{day} 12:00:00.000"));
+        for (id, day, tokens, cost) in calls {
+            let fields = json!({"served_by": "Dear", "usage": {"input": tokens, "output": 0}, "reported": {"by": "provider", "amount": cost}});
+            send(&farthing, &call(id, &format!("2026-02-0{day}T12:00:00Z"), &fields)).await;
+        }
+        for some in [0..2, 1..3] {
+            let row = |n: usize| (calls[n].0, at[n].as_str(), calls[n].3, calls[n].2, json!({}));
+            import(&farthing, &export(&some.map(row).collect::<Vec<_>>())).await;
+        }
+        farthing.store.close().await;
+    });
+    let propose = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        command
+            .args(["reconcile", "propose", "--format", format])
+            .env("DATABASE_URL", &database.url)
+            .env("FARTHING_LOG", "error");
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let yaml = propose("yaml");
+    let parts = own::read(&yaml).unwrap_or_else(|mistakes| panic!("{yaml}: {}", mistakes[0]));
+    assert_eq!((parts.len(), parts[0].counts()), (1, (1, 1, 0)));
+    assert!(yaml.contains("3 of 3 requests agree (gen-a, gen-b, gen-c), 3 were made"), "{yaml}");
+    let told: Value = serde_json::from_str(&propose("json")).unwrap();
+    assert_eq!((&told["items"][0]["requests"], &told["items"][0]["rates"]["input"]), (&json!(3), &json!("0.0000015")));
+}

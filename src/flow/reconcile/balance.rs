@@ -7,14 +7,11 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::{BlockNumber, Org};
 use crate::money::{Amount, Currency};
 use crate::provider::openrouter::{Credits, Openrouter};
-use crate::reconcile::Stated;
+use crate::reconcile::{CREDITS, Stated};
 use crate::report::{Cell, Dimension, Measure, Query};
 use crate::store::StoreError;
 use crate::time::{Instant, Period};
 use serde_json::{Value, json};
-
-/// The form of what is kept of a look.
-pub const CREDITS: &str = "credits";
 
 /// What two looks at the balance say, and what the book says of the time between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +22,17 @@ pub struct Balance {
     pub block: BlockNumber,
     pub usage: Sides,
     pub credits: Sides,
+    pub undated: Undated,
+}
+
+/// Purchases of the days of the looks that are written with a date alone. They count from 00:00 on, whenever on that day they
+/// were made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Undated {
+    /// Before the first look, and so not among what is expected.
+    pub before: Amount,
+    /// Between the looks, and so among it.
+    pub between: Amount,
 }
 
 /// What the book has, and what the account has in its place.
@@ -62,10 +70,16 @@ impl Farthing {
         self.keep_statement(org, stated, &received.text).await
     }
 
+    /// All looks at the balance, the last one last.
+    pub async fn looks(&self, org: Org) -> Result<Vec<(i64, Stated)>, FlowError> {
+        let mut looks = self.statements(org).await?;
+        looks.retain(|(_, stated)| stated.is_a_look());
+        Ok(looks)
+    }
+
     /// The last two looks beside the book; nothing before there are two.
     pub async fn compare_balance(&self, org: Org) -> Result<Option<Balance>, FlowError> {
-        let mut looks = self.statements(org).await?;
-        looks.retain(|(_, stated)| stated.form == CREDITS);
+        let looks = self.looks(org).await?;
         let [.., (first, earlier), (second, later)] = &looks[..] else { return Ok(None) };
         let instant = |number: i64, stated: &Stated| {
             Instant::parse(&stated.from).map_err(|e| StoreError::damaged(format!("statement {number}"), e))
@@ -79,7 +93,21 @@ impl Farthing {
             block,
             usage: Sides { expected: used, observed: after.total_usage - before.total_usage },
             credits: Sides { expected: bought, observed: after.total_credits - before.total_credits },
+            undated: self.undated(org, between).await?,
         }))
+    }
+
+    async fn undated(&self, org: Org, between: Period) -> Result<Undated, FlowError> {
+        let (first, last) = (between.from.day(), between.until.day());
+        let is_between = first < last && last < between.until;
+        let before = if first < between.from { self.bought_at(org, first).await? } else { Amount::ZERO };
+        let between = if is_between { self.bought_at(org, last).await? } else { Amount::ZERO };
+        Ok(Undated { before, between })
+    }
+
+    async fn bought_at(&self, org: Org, at: Instant) -> Result<Amount, FlowError> {
+        let (_, bought, _) = self.moved_between(org, Period { from: at, until: Instant::from_micros(at.micros() + 1) }).await?;
+        Ok(bought)
     }
 
     async fn look(&self, org: Org, number: i64) -> Result<Credits, FlowError> {
@@ -125,9 +153,9 @@ impl Farthing {
 impl Balance {
     /// What differs by more than this, as variances of the level `balance`.
     pub fn variances(&self, tolerance: Amount) -> Vec<Value> {
-        let sides = [("usage", self.usage, self.usage_cause()), ("credits", self.credits, self.credits_cause())];
+        let sides = [("usage", self.usage, self.usage_cause().to_owned()), ("credits", self.credits, self.credits_cause())];
         let outside = sides.into_iter().filter(|(_, sides, _)| sides.amount().abs() > tolerance);
-        let told = |(class, sides, cause): (&str, Sides, &str)| {
+        let told = |(class, sides, cause): (&str, Sides, String)| {
             json!({
                 "level": "balance",
                 "class": class,
@@ -149,12 +177,21 @@ impl Balance {
         }
     }
 
-    fn credits_cause(&self) -> &'static str {
-        match self.credits.amount().is_negative() {
+    fn credits_cause(&self) -> String {
+        let cause = match self.credits.amount().is_negative() {
             true => {
                 "the credits grew by less than was imported: a refund, an expiry or a transfer is not in the file of purchases"
             }
             false => "the credits grew by more than was imported: a top-up or a transfer is not in the file of purchases",
-        }
+        };
+        let Undated { before, between } = self.undated;
+        let days = [(self.between.from, before, "before the first look"), (self.between.until, between, "before the last look")];
+        let undated = days.into_iter().filter(|(_, bought, _)| !bought.is_zero()).map(|(look, bought, where_it_lies)| {
+            let day = look.to_utc().date_naive();
+            format!(
+                "; or {bought} of {day}, written with the date alone, were not bought {where_it_lies}: write the time beside it"
+            )
+        });
+        [cause.to_owned()].into_iter().chain(undated).collect()
     }
 }

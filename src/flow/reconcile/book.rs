@@ -40,6 +40,8 @@ pub(super) struct Against {
     pub before: Option<Book>,
     /// How many true-ups are of the days that are compared.
     pub true_ups: u64,
+    /// Calls without an id that another key than the statement's made, or nobody says which: they are not compared.
+    pub elsewhere: Vec<Sequence>,
 }
 
 /// An adjustment of what the provider is owed.
@@ -97,7 +99,8 @@ impl Farthing {
                 true_ups += 1;
             }
         }
-        Ok(Against { book: gathered.book, before: before.map(|before| before.book), true_ups })
+        let Gathered { book, elsewhere, .. } = gathered;
+        Ok(Against { book, before: before.map(|before| before.book), true_ups, elsewhere })
     }
 
     async fn gather_calls(&self, org: Org, until: &Until, seen: Period, gathered: &mut Gathered<'_>) -> Result<(), FlowError> {
@@ -250,6 +253,7 @@ struct Gathered<'c> {
     spelling: Spelling<'c>,
     /// Nothing where the statement is of all keys.
     share: Option<Share<'c>>,
+    elsewhere: Vec<Sequence>,
     /// The place of a call by its generation, and by its event.
     by_call: HashMap<String, usize>,
     by_event: HashMap<EventNumber, usize>,
@@ -257,13 +261,23 @@ struct Gathered<'c> {
 
 impl<'c> Gathered<'c> {
     fn new(spelling: Spelling<'c>, share: Option<Share<'c>>) -> Gathered<'c> {
-        Gathered { book: Book::default(), spelling, share, by_call: HashMap::new(), by_event: HashMap::new() }
+        Gathered {
+            book: Book::default(),
+            spelling,
+            share,
+            elsewhere: Vec::new(),
+            by_call: HashMap::new(),
+            by_event: HashMap::new(),
+        }
     }
 
     fn call(&mut self, stored: &StoredEvent, standing: &[Entry], names: &Names) -> Result<(), FlowError> {
         let event = &stored.event;
         let generation = event.provider_request_id.as_ref();
         let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(event.owner.key.as_ref(), generation));
+        if is_elsewhere && generation.is_none() {
+            self.elsewhere.push(standing[0].sequence);
+        }
         if is_elsewhere || (event.outcome.is_free() && generation.is_none()) {
             return Ok(());
         }

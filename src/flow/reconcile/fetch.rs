@@ -15,7 +15,7 @@ use crate::money::Amount;
 use crate::provider::openrouter::{Openrouter, OpenrouterError, Received};
 use crate::rating::HeldReason;
 use crate::reconcile::Asked;
-use crate::reconcile::compare::{Cause, Class, Tolerance, Variance};
+use crate::reconcile::compare::{Class, Comparison, Tolerance, Variance};
 use crate::reconcile::statement::{Form, analytics};
 use crate::store::Sought;
 use crate::time::{Instant, Period};
@@ -55,10 +55,29 @@ pub struct Fetched {
     pub doubtful: u64,
     /// What the provider or the book would not take, in words.
     pub refused: Vec<String>,
-    /// More than one run asks for.
+    /// More than one run asks for, and nobody asked for yet.
     pub left: u64,
+    /// What could not be compared, so that nobody knows what it is missing; the others are asked for all the same.
+    pub failed: Vec<String>,
     /// Why no more was asked.
     pub stopped: Option<String>,
+}
+
+/// What of all that is missing is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// What nothing in the book stands for, also what was asked for in vain before.
+    Missing,
+    /// What nobody asked for yet, also where a true-up stands for it because a night did not come to it. The rest is left to
+    /// [`Farthing::fetch_again`].
+    New,
+}
+
+/// What may be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    pub most: usize,
+    pub what: What,
 }
 
 /// A generation to ask for.
@@ -76,6 +95,8 @@ struct Wanted {
 const AT_ONCE: usize = 4;
 /// Generations that are asked for between two commits.
 const PAGE: usize = 32;
+/// Held events that are read at once.
+const HELD_PAGE: i64 = 500;
 /// Days for which the provider tells of generations.
 const TOLD: i64 = 31;
 const DAY: i64 = 86_400_000_000;
@@ -112,11 +133,17 @@ impl Fetching {
 
 impl Farthing {
     /// Fetches what a run found to be missing. Where the statement is of days, the list of their generations is asked for and
-    /// compared first.
-    pub async fn fetch_for(&self, org: Org, books: &Openrouter, run: &Reconciled, most: usize) -> Result<Fetched, FlowError> {
-        let days: BTreeSet<Instant> = missing(run).map(|variance| variance.day).collect();
+    /// compared first; a day whose list cannot be had or compared keeps no other from it.
+    pub async fn fetch_for(
+        &self,
+        org: Org,
+        books: &Openrouter,
+        run: &Reconciled,
+        allowed: Allowance,
+    ) -> Result<Fetched, FlowError> {
+        let days: BTreeSet<Instant> = missing(run, allowed.what).map(|variance| variance.day).collect();
         if run.statement.form.is_by_generation() {
-            return self.fetch_missing(org, books, run, most).await;
+            return self.fetch_missing(org, books, run, allowed).await;
         }
         let mut done = Fetched::default();
         for day in days {
@@ -125,40 +152,65 @@ impl Farthing {
                 done.refused.push(format!("{}: {why}", day.to_utc().date_naive()));
                 continue;
             }
-            let imported = self.fetch_list(org, books, day).await?;
-            let wish = Wish { statement: imported.statement, block: None, asked: Asked::default() };
-            let listed = self.reconcile(org, &wish).await?;
-            done.add(self.fetch_missing(org, books, &listed, most.saturating_sub(done.asked as usize)).await?);
+            match self.fetch_for_day(org, books, day, allowed.less(&done)).await {
+                Ok(of_day) => done.add(of_day),
+                Err(why) => done.failed.push(format!("the generations of {}: {why}", day.to_utc().date_naive())),
+            }
+            if done.stopped.is_some() {
+                break;
+            }
         }
         Ok(done)
     }
 
+    async fn fetch_for_day(&self, org: Org, books: &Openrouter, day: Instant, allowed: Allowance) -> Result<Fetched, FlowError> {
+        let answered = match books.generations(from_day(day)).await {
+            Ok(answered) => answered,
+            Err(error) if error.is_of_the_question() => return Err(FlowError::Refused(error.to_string())),
+            Err(error) => return Ok(Fetched::stopped_by(error.to_string())),
+        };
+        let imported = self.keep_list(org, day, &answered.received).await?;
+        let wish = Wish { statement: imported.statement, block: None, asked: Asked::default() };
+        let listed = self.reconcile(org, &wish).await?;
+        self.fetch_missing(org, books, &listed, allowed).await
+    }
+
     /// Fetches the list of a day's generations and imports it.
     pub async fn fetch_list(&self, org: Org, books: &Openrouter, day: Instant) -> Result<Imported, FlowError> {
-        let days = Period { from: day, until: Instant::from_micros(day.micros() + DAY) };
-        let answered = books.generations(days).await.map_err(|e| FlowError::Refused(e.to_string()))?;
-        let texts: Vec<&str> = answered.received.iter().map(|received| received.text.as_str()).collect();
-        let asked = answered.received.first().map(|received| format!("{} {}", received.asked, days.from));
-        let origin = Origin { form: Some(Form::Analytics), account: None, asked: asked.unwrap_or_default(), days: Some(days) };
+        let answered = books.generations(from_day(day)).await.map_err(|e| FlowError::Refused(e.to_string()))?;
+        self.keep_list(org, day, &answered.received).await
+    }
+
+    async fn keep_list(&self, org: Org, day: Instant, received: &[Received]) -> Result<Imported, FlowError> {
+        let texts: Vec<&str> = received.iter().map(|received| received.text.as_str()).collect();
+        let asked = received.first().map(|received| format!("{} {day}", received.asked));
+        let days = Some(from_day(day));
+        let origin = Origin { form: Some(Form::Analytics), account: None, asked: asked.unwrap_or_default(), days };
         self.import_statement(org, &analytics::joined(&texts), &origin).await
     }
 
     /// Fetches the generations that a run by generation found to be missing here.
-    pub async fn fetch_missing(&self, org: Org, books: &Openrouter, run: &Reconciled, most: usize) -> Result<Fetched, FlowError> {
-        let mut wanted: Vec<Wanted> = missing(run).filter_map(|variance| wanted(run, variance)).collect();
+    pub async fn fetch_missing(
+        &self,
+        org: Org,
+        books: &Openrouter,
+        run: &Reconciled,
+        allowed: Allowance,
+    ) -> Result<Fetched, FlowError> {
+        let mut wanted = all_wanted(run, allowed.what);
+        self.find_what_is_held(org, &mut wanted).await?;
         if wanted.is_empty() {
             return Ok(Fetched::default());
         }
-        self.find_what_is_held(org, &mut wanted).await?;
-        let nameless = self.nameless(org, run).await?;
-        self.fetch(org, books, wanted, &nameless, most).await
+        let nameless = self.nameless(org, run, allowed.what).await?;
+        self.fetch(org, books, wanted, &nameless, allowed).await
     }
 
     /// Fetches the usage that held events are missing.
     pub async fn fetch_for_held(&self, org: Org, books: &Openrouter, most: usize) -> Result<Fetched, FlowError> {
         let (mut wanted, mut after) = (Vec::new(), EventNumber(0));
         loop {
-            let page = self.held(org, Some(HeldReason::UsageMissing), after, 500).await?;
+            let page = self.held(org, Some(HeldReason::UsageMissing), after, HELD_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.held.event;
             wanted.extend(page.into_iter().filter_map(|held| {
@@ -169,32 +221,50 @@ impl Farthing {
             }));
         }
         let nameless = Nameless { calls: Vec::new(), catalog: self.newest(org).await?.catalog };
-        self.fetch(org, books, wanted, &nameless, most).await
+        self.fetch(org, books, wanted, &nameless, Allowance::of(most)).await
     }
 
     /// Compares again what earlier runs asked for in vain, and asks for what is missing still.
     pub async fn fetch_again(&self, org: Org, books: &Openrouter, most: usize) -> Result<Fetched, FlowError> {
-        let mut open: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
-        for sought in self.store.sought_but(org, POSTED).await?.into_iter().filter(|sought| sought.answer == NOT_YET) {
+        let mut open: BTreeMap<i64, Vec<Sought>> = BTreeMap::new();
+        for sought in self.store.sought_but(org, POSTED).await?.into_iter().filter(is_in_vain) {
             if let Some(statement) = sought.statement.filter(|_| !is_given_up(&sought)) {
-                open.entry(statement).or_default().insert(sought.generation);
+                open.entry(statement).or_default().push(sought);
             }
         }
+        let mut open: Vec<(i64, Vec<Sought>)> = open.into_iter().collect();
+        // One that is never answered must not keep the others from it.
+        open.sort_by_key(|(_, sought)| sought.iter().map(|sought| sought.asked).min());
         let mut done = Fetched::default();
-        for (statement, mut generations) in open {
-            let run = self.reconcile(org, &Wish { statement, block: None, asked: Asked::default() }).await?;
-            for wanted in missing(&run).filter_map(|variance| wanted(&run, variance)) {
-                generations.remove(&wanted.generation);
+        for (statement, sought) in open {
+            let generations = sought.into_iter().map(|sought| sought.generation).collect();
+            match self.fetch_again_for(org, books, statement, generations, Allowance::of(most).less(&done)).await {
+                Ok(of_statement) => done.add(of_statement),
+                Err(why) => done.failed.push(format!("statement {statement}: {why}")),
             }
-            for generation in generations {
-                self.store.note_sought(org, &generation, Some(statement), KNOWN, now()).await?;
-            }
-            done.add(self.fetch_missing(org, books, &run, most.saturating_sub(done.asked as usize)).await?);
             if done.stopped.is_some() {
                 break;
             }
         }
         Ok(done)
+    }
+
+    async fn fetch_again_for(
+        &self,
+        org: Org,
+        books: &Openrouter,
+        statement: i64,
+        mut generations: BTreeSet<String>,
+        allowed: Allowance,
+    ) -> Result<Fetched, FlowError> {
+        let run = self.reconcile(org, &Wish { statement, block: None, asked: Asked::default() }).await?;
+        for wanted in all_wanted(&run, allowed.what) {
+            generations.remove(&wanted.generation);
+        }
+        for generation in generations {
+            self.store.note_sought(org, &generation, Some(statement), KNOWN, now()).await?;
+        }
+        self.fetch_missing(org, books, &run, allowed).await
     }
 
     /// Takes out what is booked by now, and adds to what waits here the event that told of it.
@@ -218,15 +288,23 @@ impl Farthing {
         Ok(())
     }
 
-    /// The calls of a run that no line was found for because their events have no id.
-    async fn nameless(&self, org: Org, run: &Reconciled) -> Result<Nameless, FlowError> {
-        let comparison = &run.comparison;
-        let nameless = comparison.variances.iter().filter(|variance| variance.cause == Cause::NoIdHere);
-        let sequences: Vec<Sequence> = nameless.flat_map(|variance| comparison.entries_of(variance)).copied().collect();
+    /// What names no generation and may be one that seems to be missing: calls of a run that no line was found for, and events
+    /// that are held.
+    async fn nameless(&self, org: Org, run: &Reconciled, what: What) -> Result<Nameless, FlowError> {
+        let sequences: Vec<Sequence> = beside(run, what).nameless.iter().chain(&run.elsewhere).copied().collect();
         let entries = self.store.entries_numbered(org, &sequences).await?;
         let events: Vec<EventNumber> = entries.iter().filter_map(|entry| entry.event).collect();
-        let events = self.store.standing_events(org, &events).await?;
-        let calls = events.into_iter().map(|stored| (stored.event.product.model, stored.event.occurred_at)).collect();
+        let booked = self.store.standing_events(org, &events).await?.into_iter().map(|stored| stored.event);
+        let mut calls: Vec<_> = booked.map(|event| (event.product.model, event.occurred_at)).collect();
+        let mut after = EventNumber(0);
+        loop {
+            let page = self.held(org, None, after, HELD_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.held.event;
+            let held = page.into_iter().map(|held| held.stored.event);
+            let nameless = held.filter(|event| event.provider_request_id.is_none() && &*event.product.provider == PROVIDER);
+            calls.extend(nameless.map(|event| (event.product.model, event.occurred_at)));
+        }
         Ok(Nameless { calls, catalog: self.newest(org).await?.catalog })
     }
 
@@ -236,15 +314,17 @@ impl Farthing {
         books: &Openrouter,
         mut wanted: Vec<Wanted>,
         nameless: &Nameless,
-        most: usize,
+        Allowance { most, what }: Allowance,
     ) -> Result<Fetched, FlowError> {
         let sought = self.store.sought_but(org, POSTED).await?;
         let sought: HashMap<&str, &Sought> = sought.iter().map(|sought| (sought.generation.as_str(), sought)).collect();
         let of = |wanted: &Wanted| sought.get(wanted.generation.as_str()).copied();
-        wanted.retain(|wanted| !of(wanted).is_some_and(is_given_up));
+        wanted
+            .retain(|wanted| !of(wanted).is_some_and(|sought| is_given_up(sought) || (what == What::New && is_in_vain(sought))));
         // What is never answered must not keep the others from being asked for.
         wanted.sort_by_key(|wanted| (of(wanted).map_or(0, |sought| sought.asked), Reverse(wanted.amount.abs())));
-        let mut done = Fetched { left: wanted.len().saturating_sub(most) as u64, ..Fetched::default() };
+        let left = wanted.iter().skip(most).filter(|wanted| of(wanted).is_none()).count() as u64;
+        let mut done = Fetched { left, ..Fetched::default() };
         wanted.truncate(most);
         for page in wanted.chunks(PAGE) {
             let answers = ask_all(books, page).await;
@@ -294,6 +374,8 @@ impl Farthing {
                 }
             }
         }
+        let days = events.iter().map(|(_, event)| event.occurred_at.to_utc().date_naive()).collect();
+        self.reopen_days(org, &days).await?;
         let unowned: Vec<bool> = events.iter().map(|(_, event)| is_unowned(event)).collect();
         let (asked_for, events): (Vec<&Wanted>, Vec<UsageEvent>) = events.into_iter().unzip();
         let taken = self.commit_fetched(org, events).await?;
@@ -321,6 +403,15 @@ fn is_given_up(sought: &Sought) -> bool {
     now().micros() - sought.first_at.micros() > TOLD * DAY
 }
 
+/// It may be answered another time.
+fn is_in_vain(sought: &Sought) -> bool {
+    matches!(sought.answer.as_str(), NOT_YET | REFUSED)
+}
+
+fn from_day(day: Instant) -> Period {
+    Period { from: day, until: Instant::from_micros(day.micros() + DAY) }
+}
+
 /// What became of a generation, as it is noted.
 const NOT_YET: &str = "not_yet";
 const DOUBTFUL: &str = "doubtful";
@@ -329,7 +420,22 @@ const KNOWN: &str = "known";
 const POSTED: &str = "posted";
 const HELD: &str = "held";
 
+impl Allowance {
+    pub fn of(most: usize) -> Allowance {
+        Allowance { most, what: What::Missing }
+    }
+
+    /// What may be asked for still.
+    fn less(self, done: &Fetched) -> Allowance {
+        Allowance { most: self.most.saturating_sub(done.asked as usize), ..self }
+    }
+}
+
 impl Fetched {
+    pub(super) fn stopped_by(why: String) -> Fetched {
+        Fetched { stopped: Some(why), ..Fetched::default() }
+    }
+
     fn count(&mut self, wanted: &Wanted, outcome: Outcome, unowned: bool) -> &'static str {
         match outcome {
             Outcome::Posted { .. } => {
@@ -357,7 +463,7 @@ impl Fetched {
     }
 
     pub fn add(&mut self, other: Fetched) {
-        let Fetched { asked, posted, completed, known, held, unowned, not_yet, doubtful, refused, left, stopped } = other;
+        let Fetched { asked, posted, completed, known, held, unowned, not_yet, doubtful, refused, left, failed, stopped } = other;
         self.asked += asked;
         self.posted += posted;
         self.completed += completed;
@@ -368,6 +474,7 @@ impl Fetched {
         self.doubtful += doubtful;
         self.refused.extend(refused);
         self.left += left;
+        self.failed.extend(failed);
         self.stopped = self.stopped.take().or(stopped);
     }
 
@@ -393,7 +500,7 @@ impl fmt::Display for Fetched {
         for (count, what) in counted.into_iter().filter(|(count, _)| *count > 0) {
             write!(f, ", {count} {what}")?;
         }
-        for why in &self.refused {
+        for why in self.refused.iter().chain(&self.failed) {
             write!(f, "; {why}")?;
         }
         if let Some(why) = &self.stopped {
@@ -404,19 +511,30 @@ impl fmt::Display for Fetched {
 }
 
 /// What a run found to be missing here and is worth asking for.
-pub(super) fn missing(run: &Reconciled) -> impl Iterator<Item = &Variance> {
-    run.comparison.outside(&run.tolerance).filter(|variance| variance.class == Class::MissingHere)
+pub(super) fn missing(run: &Reconciled, what: What) -> impl Iterator<Item = &Variance> {
+    beside(run, what).outside(&run.tolerance).filter(|variance| variance.class == Class::MissingHere)
 }
 
-fn wanted(run: &Reconciled, variance: &Variance) -> Option<Wanted> {
-    let line = run.comparison.lines_of(variance).first().and_then(|number| run.line(*number))?;
-    Some(Wanted {
-        generation: run.statement.id_of(line)?.to_owned(),
-        statement: Some(run.kept.statement),
-        key: line.key.and_then(|key| Text::new(run.statement.names.text(key))),
-        amount: line.amount,
-        held: None,
-    })
+/// The book with its true-ups, or without them.
+fn beside(run: &Reconciled, what: What) -> &Comparison {
+    match what {
+        What::Missing => &run.comparison,
+        What::New => run.before.as_ref().unwrap_or(&run.comparison),
+    }
+}
+
+fn all_wanted(run: &Reconciled, what: What) -> Vec<Wanted> {
+    let wanted = |variance: &Variance| {
+        let line = beside(run, what).lines_of(variance).first().and_then(|number| run.line(*number))?;
+        Some(Wanted {
+            generation: run.statement.id_of(line)?.to_owned(),
+            statement: Some(run.kept.statement),
+            key: line.key.and_then(|key| Text::new(run.statement.names.text(key))),
+            amount: line.amount,
+            held: None,
+        })
+    };
+    missing(run, what).filter_map(wanted).collect()
 }
 
 /// Asks a few at once, until one answer says that no other would come. The answers have the places of their questions.

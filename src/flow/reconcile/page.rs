@@ -134,7 +134,8 @@ fn add(page: &mut Page, run: &Reconciled) {
 
 fn nothing_tells(range: &Range, statements: &[(i64, super::Stated)]) -> String {
     let Period { from, until } = range.period;
-    let of_others = statements.iter().any(|(_, stated)| range.account.as_deref().unwrap_or_default() != stated.account);
+    let is_of_another = |stated: &super::Stated| range.account.as_deref().unwrap_or_default() != stated.account;
+    let of_others = statements.iter().any(|(_, stated)| !stated.is_a_look() && is_of_another(stated));
     let hint =
         if of_others { "name the account whose statements are meant, or import one of all" } else { "import or fetch one first" };
     format!("no statement tells of the days from {from} until {until}; {hint}")

@@ -1,4 +1,4 @@
-//! Cards for endpoints whose price the catalog does not know: from the calls of a run that both sides know by their id, and
+//! Cards for endpoints whose price the catalog does not know: from the calls of runs that both sides know by their id, and
 //! what was billed for them. Printed as a catalog file with what speaks for each card beside it; publishing one is a person's
 //! decision, and nothing here does it.
 
@@ -12,33 +12,47 @@ use crate::reconcile::propose::{Billed, Endpoint, Proposal, Unsolved, propose};
 use crate::reconcile::statement::{Flags, Line, Precision, Tokens, cut_to_micros};
 use crate::usage::{Text, UsageEvent};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// What a run teaches of prices.
+/// What runs teach of prices, all of them together.
 #[derive(Clone, Debug)]
 pub struct Proposals {
     pub proposals: Vec<Proposal>,
     pub unsolved: Vec<Unsolved>,
-    run: String,
+    /// The runs in words.
+    runs: String,
     /// The list that they would go into, without its models.
     list: List,
 }
 
+/// Requests that both sides know, gathered over several runs.
+#[derive(Clone, Debug, Default)]
+pub struct Lessons {
+    requests: BTreeMap<Text, (Endpoint, Billed)>,
+    runs: Vec<String>,
+}
+
 /// Lines that are looked up at once.
 const PAGE: usize = 2_000;
-/// Generations that a card names.
+/// Generations and runs that a card names.
 const NAMED: usize = 3;
 
 impl Farthing {
     pub async fn propose(&self, org: Org, run: &Reconciled) -> Result<Proposals, FlowError> {
+        let mut lessons = Lessons::default();
+        self.learn(org, run, &mut lessons).await?;
+        self.propose_from(org, lessons).await
+    }
+
+    /// Takes in what a run says of prices. Of a generation that several runs are of the last word counts, once.
+    pub async fn learn(&self, org: Org, run: &Reconciled, lessons: &mut Lessons) -> Result<(), FlowError> {
         if !run.statement.form.is_by_generation() {
             let why = "the statement is of days, and a day's sum has many prices in it; import the export of generations, or the answers of /generation";
             return Err(FlowError::Refused(why.to_owned()));
         }
         let catalog = self.newest(org).await?.catalog;
-        let mut requests = Vec::new();
         for page in run.statement.by_id().chunks(PAGE) {
             let lines: Vec<&Line> = page.iter().map(|place| &run.statement.lines[*place as usize]).collect();
             let id = |line: &Line| run.statement.id_of(line).unwrap_or_default().to_owned();
@@ -49,13 +63,20 @@ impl Farthing {
             let events: HashMap<i64, &UsageEvent> = stored.iter().map(|stored| (stored.row.event.0, &stored.event)).collect();
             for (line, holder) in lines.into_iter().zip(holders) {
                 let event = holder.and_then(|holder| events.get(&holder));
-                requests.extend(event.and_then(|event| billed(line, event, &catalog)));
+                let request = event.and_then(|event| billed(line, event, &catalog));
+                lessons.requests.extend(request.map(|request| (request.1.generation.clone(), request)));
             }
         }
-        let (proposals, unsolved) = propose(requests);
+        lessons.runs.push(run.kept.run.clone());
+        Ok(())
+    }
+
+    pub async fn propose_from(&self, org: Org, lessons: Lessons) -> Result<Proposals, FlowError> {
+        let catalog = self.newest(org).await?.catalog;
+        let (proposals, unsolved) = propose(lessons.requests.into_values().collect());
         let list = catalog.provider(PROVIDER).map(|(_, provider)| List { models: Vec::new(), ..(*provider.list).clone() });
         let list = list.unwrap_or_else(|| List::empty(Text::known(PROVIDER)));
-        Ok(Proposals { proposals, unsolved, run: run.kept.run.clone(), list })
+        Ok(Proposals { proposals, unsolved, runs: named("reconciliation", &lessons.runs), list })
     }
 }
 
@@ -106,11 +127,7 @@ impl Proposals {
     /// A catalog file: what it says of each card is the evidence, and its head how it is meant.
     pub fn to_yaml(&self) -> String {
         let mut yaml = String::new();
-        let _ = writeln!(
-            yaml,
-            "# Proposed from what was billed, reconciliation {}. Nothing of it is published: take the cards",
-            self.run
-        );
+        let _ = writeln!(yaml, "# Proposed from what was billed, {}. Nothing of it is published: take the cards", self.runs);
         let _ =
             writeln!(yaml, "# that you believe over into your list of {PROVIDER}, and look at `farthing catalog diff` first.");
         for unsolved in &self.unsolved {
@@ -149,7 +166,7 @@ impl Proposals {
             when: Vec::new(),
             graduated: Vec::new(),
             origin: Origin {
-                source: text(format!("billed requests, reconciliation {}", self.run)),
+                source: text(format!("billed requests, {}", self.runs)),
                 checked: text(now().to_utc().date_naive().to_string()),
                 note: text(evidence(proposal)),
                 remark: None,
@@ -197,15 +214,24 @@ fn in_words(endpoint: &Endpoint) -> String {
 }
 
 fn evidence(proposal: &Proposal) -> String {
-    let named: Vec<&str> = proposal.agree.iter().take(NAMED).map(|id| &**id).collect();
-    let more = proposal.agree.len().saturating_sub(named.len());
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let agree: Vec<String> = proposal.agree.iter().map(|id| id.to_string()).collect();
     format!(
-        "{} of {} requests agree ({}{more}), {} were made; {} billed beside these rates",
-        proposal.agree.len(),
+        "{} of {} requests agree ({}), {} were made; {} billed beside these rates",
+        agree.len(),
         proposal.judged,
-        named.join(", "),
+        listed(&agree),
         proposal.requests,
         proposal.residual
     )
+}
+
+/// The first few of them, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let (first, more) = names.split_at(names.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("{}{more}", first.join(", "))
+}
+
+fn named(what: &str, names: &[String]) -> String {
+    format!("{what}{} {}", if names.len() == 1 { "" } else { "s" }, listed(names))
 }

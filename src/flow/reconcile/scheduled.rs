@@ -2,7 +2,7 @@
 //! before it forgets, days that may have changed since are fetched again, each is compared with the book, and a person is
 //! told where something lies outside of the tolerance.
 
-use super::fetch::{Fetched, Fetching};
+use super::fetch::{Allowance, Fetched, Fetching, What, missing};
 use super::{Origin, PROVIDER, Reconciled, TruedUp, Wish};
 use crate::flow::notices::Kind;
 use crate::flow::{Farthing, FlowError, now};
@@ -14,6 +14,7 @@ use crate::reconcile::{Asked, Stated};
 use crate::time::{Instant, Period};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is posted without asking a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,37 +50,36 @@ pub struct Policy {
 /// Days after which a day is looked at again: what lands late has landed, and it is about to be forgotten.
 const AGAIN: [i64; 3] = [1, 3, 29];
 
+/// One run over all days.
+struct Night<'n> {
+    books: &'n Openrouter,
+    policy: &'n Policy,
+    began: Instant,
+    /// What was fetched so far; once it says why no more is asked, no more is.
+    fetched: Fetched,
+}
+
 impl Farthing {
     /// Fetches what is missing and what may have changed, compares and says what came of it, a line each. One day that fails
     /// does not keep the others from it.
     pub async fn reconcile_days(&self, org: Org, books: &Openrouter, policy: &Policy) -> Result<Vec<String>, FlowError> {
-        let mut known = self.statements(org).await?;
-        let followed = self.store.followed(org).await?;
-        // Of one that a run broke off over, what follows is done again.
-        known.retain(|(number, _)| followed.binary_search(number).is_ok());
-        let today = now().to_utc().date_naive();
-        let (mut said, mut failed) = (Vec::new(), Vec::new());
-        let mut fetched = Fetched::default();
+        let mut night = Night { books, policy, began: now(), fetched: Fetched::default() };
         if policy.fetching != Fetching::Never {
-            match self.fetch_open(org, books, policy.fetching).await {
-                Ok(done) => fetched = done,
-                Err(why) => fetched.stopped = Some(why.to_string()),
-            }
+            self.fetch_open(org, &mut night).await;
         }
-        for ago in (1..=DAYS).rev() {
-            let Some(day) = today.checked_sub_days(chrono::Days::new(ago as u64)) else { continue };
-            if known.iter().any(|(_, stated)| is_of_day(stated, day)) && !AGAIN.contains(&ago) {
-                continue;
-            }
-            match self.reconcile_day(org, books, day, policy, &mut fetched).await {
+        let (mut said, mut failed) = (Vec::new(), Vec::new());
+        for day in self.days_to_look_at(org, night.began).await? {
+            match self.look_at_day(org, day, &mut night).await {
                 Ok(line) => said.push(line),
                 Err(why) => failed.push(format!("{day}: {why}")),
             }
         }
+        let Night { mut fetched, .. } = night;
+        failed.append(&mut fetched.failed);
+        failed.extend(fetched.stopped.as_ref().map(|why| format!("generations that are missing here: {why}")));
         if fetched.asked > 0 || !fetched.refused.is_empty() {
             said.push(fetched.to_string());
         }
-        failed.extend(fetched.stopped.map(|why| format!("generations that are missing here: {why}")));
         match failed.is_empty() {
             true => Ok(said),
             false => {
@@ -89,6 +89,27 @@ impl Farthing {
                 Err(FlowError::Refused(said.join("; ")))
             }
         }
+    }
+
+    /// The earliest first. A day of which OpenRouter tells nothing more is among them where something was booked on it since.
+    async fn days_to_look_at(&self, org: Org, began: Instant) -> Result<Vec<NaiveDate>, FlowError> {
+        let followed = self.store.followed(org).await?;
+        let mut newest: BTreeMap<NaiveDate, i64> = BTreeMap::new();
+        for (number, stated) in self.statements(org).await? {
+            newest.extend(whole_day(&stated).map(|day| (day, number)));
+        }
+        let today = began.to_utc().date_naive();
+        let told = |day: &NaiveDate| (1..=DAYS).contains(&(today - *day).num_days());
+        let mut days: BTreeSet<NaiveDate> =
+            (1..=DAYS).filter_map(|ago| today.checked_sub_days(chrono::Days::new(ago as u64))).collect();
+        days.retain(|day| match newest.get(day).and_then(|number| followed.get(number)) {
+            Some(Some(last)) => is_due_again(*day, last.to_utc().date_naive(), today),
+            // Nothing came of it yet, or a run broke off over it, or more was booked since.
+            Some(None) | None => true,
+        });
+        let is_open = |number: &i64| followed.get(number) == Some(&None);
+        days.extend(newest.into_iter().filter(|(day, number)| *day < today && !told(day) && is_open(number)).map(|(day, _)| day));
+        Ok(days.into_iter().collect())
     }
 
     /// Fetches one day and imports it.
@@ -101,38 +122,43 @@ impl Farthing {
         self.import_statement(org, &received.text, &origin).await
     }
 
-    /// What earlier nights asked for in vain, and what held events are missing.
-    async fn fetch_open(&self, org: Org, books: &Openrouter, fetching: Fetching) -> Result<Fetched, FlowError> {
-        let mut done = self.fetch_again(org, books, fetching.most()).await?;
-        if done.stopped.is_none() {
-            done.add(self.fetch_for_held(org, books, fetching.left(&done)).await?);
-        }
-        Ok(done)
+    /// What earlier nights asked for in vain, and what held events are missing. Neither keeps the other from it, nor the days
+    /// from half of what may be asked for, however much is never answered.
+    async fn fetch_open(&self, org: Org, night: &mut Night<'_>) {
+        let half = night.policy.fetching.most() / 2;
+        let open = async {
+            let mut done = self.fetch_again(org, night.books, half.div_ceil(2)).await?;
+            if done.stopped.is_none() {
+                done.add(self.fetch_for_held(org, night.books, half.saturating_sub(done.asked as usize)).await?);
+            }
+            Ok::<_, FlowError>(done)
+        };
+        night.fetched = open.await.unwrap_or_else(|why| Fetched::stopped_by(why.to_string()));
     }
 
-    async fn reconcile_day(
-        &self,
-        org: Org,
-        books: &Openrouter,
-        day: NaiveDate,
-        policy: &Policy,
-        fetched: &mut Fetched,
-    ) -> Result<String, FlowError> {
-        let imported = self.fetch_day(org, books, day).await?;
-        let wish = Wish { statement: imported.statement, block: None, asked: policy.asked.clone() };
+    async fn look_at_day(&self, org: Org, day: NaiveDate, night: &mut Night<'_>) -> Result<String, FlowError> {
+        if (night.began.to_utc().date_naive() - day).num_days() <= DAYS {
+            self.fetch_day(org, night.books, day).await?;
+        }
+        self.follow(org, day, night).await
+    }
+
+    /// Does all that follows from the newest word on a day: what is missing is fetched, the rest is trued up, and a person is
+    /// told, as the policy has it.
+    async fn follow(&self, org: Org, day: NaiveDate, night: &mut Night<'_>) -> Result<String, FlowError> {
+        let words = self.words_on_day(org, day).await?;
+        let newest = words.last().ok_or_else(|| FlowError::NotThere(format!("no statement tells of {day}")))?;
+        let wish = Wish { statement: *newest, block: None, asked: night.policy.asked.clone() };
         let mut run = self.reconcile(org, &wish).await?;
-        if policy.fetching != Fetching::Never && fetched.stopped.is_none() {
-            match self.fetch_for(org, books, &run, policy.fetching.left(fetched)).await {
-                Ok(done) if done.asked > 0 => {
-                    fetched.add(done);
-                    run = self.reconcile(org, &wish).await?;
-                }
-                Ok(done) => fetched.add(done),
-                // What is missing stays a variance, and the day is compared all the same.
-                Err(why) => fetched.stopped = Some(why.to_string()),
+        let mut is_open = false;
+        if night.policy.fetching != Fetching::Never && missing(&run, What::New).next().is_some() {
+            let asked = night.fetched.asked;
+            is_open = self.fetch_tonight(org, &run, night).await;
+            if night.fetched.asked > asked {
+                run = self.reconcile(org, &wish).await?;
             }
         }
-        let trued_up = match policy.true_ups {
+        let trued_up = match night.policy.true_ups {
             TrueUps::Never => TruedUp::default(),
             TrueUps::Within(amount) => self.true_up(org, &run, Some(amount), "reconciliation").await?,
             TrueUps::Always => self.true_up(org, &run, None, "reconciliation").await?,
@@ -141,12 +167,51 @@ impl Farthing {
         if outside > trued_up.posted + trued_up.were_there {
             self.tell_of(org, &run).await?;
         }
-        self.store.note_followed(org, imported.statement, now()).await?;
+        for statement in &words {
+            match is_open {
+                true => self.store.reopen_followed(org, *statement).await?,
+                false => self.store.note_followed(org, *statement, night.began).await?,
+            }
+        }
         let comparison = &run.comparison;
         Ok(format!(
             "{day}: statement {}, book {}, {outside} variances, {} true-ups, run {}",
             comparison.statement_total, comparison.book_total, trued_up.posted, run.kept.run
         ))
+    }
+
+    /// Fetches what a day is missing and nobody asked for yet; says whether some of that is left to another night. What is
+    /// not fetched stays a variance, and the day is compared all the same.
+    async fn fetch_tonight(&self, org: Org, run: &Reconciled, night: &mut Night<'_>) -> bool {
+        if night.fetched.stopped.is_some() {
+            return true;
+        }
+        let allowed = Allowance { most: night.policy.fetching.left(&night.fetched), what: What::New };
+        let done = self.fetch_for(org, night.books, run, allowed).await;
+        let done = done.unwrap_or_else(|why| Fetched::stopped_by(why.to_string()));
+        let is_open = done.left > 0 || done.stopped.is_some() || !done.failed.is_empty();
+        night.fetched.add(done);
+        is_open
+    }
+
+    /// What takes the place of what on a day, the newest last.
+    async fn words_on_day(&self, org: Org, day: NaiveDate) -> Result<Vec<i64>, FlowError> {
+        let Period { from, until } = day_of(day);
+        let (from, until) = (from.to_string(), until.to_string());
+        let place = (from.as_str(), until.as_str(), "", false);
+        let statements = self.statements(org).await?.into_iter();
+        Ok(statements.filter(|(_, stated)| stated.place() == place).map(|(number, _)| number).collect())
+    }
+
+    /// Before something is booked on days of which all was done: should whoever books break off in between, what follows is
+    /// done again all the same.
+    pub(super) async fn reopen_days(&self, org: Org, days: &BTreeSet<NaiveDate>) -> Result<(), FlowError> {
+        for (statement, stated) in self.statements(org).await? {
+            if whole_day(&stated).is_some_and(|day| days.contains(&day)) {
+                self.store.reopen_followed(org, statement).await?;
+            }
+        }
+        Ok(())
     }
 
     /// One notice for each day and what was found on it; the same again tells nobody.
@@ -169,12 +234,18 @@ impl Farthing {
     }
 }
 
-/// Whether a statement is the provider's word on this whole day; a file that begins with it may be of a month.
-fn is_of_day(stated: &Stated, day: NaiveDate) -> bool {
+/// Whether a look at a day was missed since the last one, or is made on this day: who is started again on it looks again.
+fn is_due_again(day: NaiveDate, last: NaiveDate, today: NaiveDate) -> bool {
+    let (looked, ago) = ((last - day).num_days(), (today - day).num_days());
+    AGAIN.into_iter().any(|after| after == ago || (looked < after && after < ago))
+}
+
+/// The day that a statement is the provider's word on; a file that begins with it may be of a month.
+fn whole_day(stated: &Stated) -> Option<NaiveDate> {
+    let day = Instant::parse(&stated.from).ok()?.to_utc().date_naive();
     let Period { from, until } = day_of(day);
-    stated.form == Form::Activity.name()
-        && stated.account.is_empty()
-        && (&stated.from, &stated.until) == (&from.to_string(), &until.to_string())
+    let is_whole = (&stated.from, &stated.until) == (&from.to_string(), &until.to_string());
+    (stated.form == Form::Activity.name() && stated.account.is_empty() && is_whole).then_some(day)
 }
 
 fn day_of(day: NaiveDate) -> Period {

@@ -39,6 +39,7 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
         pair(findings, call, line);
     }
     for call in guessed.calls {
+        findings.nameless.push(findings.call(call).sequence);
         without_line(findings, &[call], Cause::NoIdHere);
     }
     for line in guessed.lines {
