@@ -34,7 +34,7 @@ pub use entries::{BookedEntry, EntryFilter, Line, Span, Wanted};
 pub use erasing::Remains;
 pub use events::StoredEvent;
 pub use fetches::{Fetch, FetchOutcome};
-pub use months::Partition;
+pub use months::{MOST_MONTHS_AHEAD, Partition};
 pub use names::{NameKind, Names, NewName, OWNER_KINDS, PRODUCT_KINDS, StoredName};
 pub use notices::Notice;
 pub use once::OnceKey;
@@ -402,6 +402,7 @@ const POSTGRES: &[(&str, &str)] = &[
     ("what is proved", include_str!("../migrations/postgres/0010_what_is_proved.sql")),
     ("months", include_str!("../migrations/postgres/0011_months.sql")),
     ("what is sought", include_str!("../migrations/postgres/0012_what_is_sought.sql")),
+    ("which months are made", include_str!("../migrations/postgres/0013_which_months_are_made.sql")),
 ];
 
 /// The steps of a schema in order; they are only ever added to.

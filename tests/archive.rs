@@ -5,13 +5,14 @@ use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
 use farthing::catalog::source::own;
 use farthing::export::manifest::Manifest;
-use farthing::flow::archive::read::{Archive, verify, verify_with};
+use farthing::flow::archive::read::{Archive, Brought, verify, verify_with};
 use farthing::flow::export::files::ExportError;
 use farthing::flow::publish::{CatalogFiles, Wish as Publish};
 use farthing::flow::{Farthing, adjust, now, periods, rerate};
 use farthing::id::{BlockNumber, Org};
 use farthing::ledger::Account;
 use farthing::ledger::decision::{About, Adjustment};
+use farthing::ledger::seal::name_hash;
 use farthing::money::{Amount, Currency};
 use farthing::report::{AsOf, Clock, Dimension, Filter, Measure, Query};
 use farthing::signature::Signer;
@@ -238,7 +239,7 @@ fn whatever_is_changed_in_an_archive_is_found() {
         fill(&farthing, 30, &mut Random::new(5)).await;
         close(&farthing, "2026-01").await;
         archive(&farthing, "2026-01", &place.0).await.unwrap();
-        let (book, manifest) = (place.0.join("book.db"), place.0.join("_manifest.json"));
+        let book = place.0.join("book.db");
 
         let whole = std::fs::read(&book).unwrap();
         let mut changed = whole.clone();
@@ -249,22 +250,179 @@ fn whatever_is_changed_in_an_archive_is_found() {
 
         // Whoever writes the manifest anew still has to answer to the chain, and whoever writes the chain anew to the closing.
         std::fs::write(&book, &whole).unwrap();
-        let pool = SqlitePool::connect(&format!("sqlite://{}", book.display())).await.unwrap();
-        let triggers: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetch_all(&pool).await.unwrap();
-        for trigger in triggers {
-            pool.execute(sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}"))).await.unwrap();
-        }
+        let pool = unprotected(&place.0).await;
         pool.execute("UPDATE entries SET micro = micro + 1 WHERE sequence = 3").await.unwrap();
         pool.close().await;
-        let bytes = std::fs::read(&book).unwrap();
-        let mut told: Manifest = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
-        told.parts[0].bytes = bytes.len() as u64;
-        told.parts[0].sha256 = sha256(&bytes);
-        std::fs::write(&manifest, told.to_json()).unwrap();
+        believe(&place.0);
         let found = verify(&place.0, |_, _| {}).await.unwrap_err().to_string();
         assert!(found.contains("entry 3: its bytes are not those that were sealed"), "{found}");
     });
+}
+
+/// The database of an archive, with nothing to keep it from being changed.
+async fn unprotected(directory: &Path) -> SqlitePool {
+    let pool = SqlitePool::connect(&format!("sqlite://{}", directory.join("book.db").display())).await.unwrap();
+    let triggers = "SELECT name FROM sqlite_schema WHERE type = 'trigger'";
+    for trigger in sqlx::query_scalar::<_, String>(triggers).fetch_all(&pool).await.unwrap() {
+        pool.execute(sqlx::AssertSqlSafe(format!("DROP TRIGGER {trigger}"))).await.unwrap();
+    }
+    pool
+}
+
+/// Has the manifest say of the database what it is now.
+fn believe(directory: &Path) {
+    let manifest = directory.join("_manifest.json");
+    let bytes = std::fs::read(directory.join("book.db")).unwrap();
+    let mut told: Manifest = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    told.parts[0].bytes = bytes.len() as u64;
+    told.parts[0].sha256 = sha256(&bytes);
+    std::fs::write(&manifest, told.to_json()).unwrap();
+}
+
+#[test]
+fn what_an_archive_brings_from_before_its_first_block_is_proved_with_the_book() {
+    let (database, place) = (TestDatabase::sqlite(), Place::new("brought"));
+    block_on(async {
+        let farthing = open(&database).await;
+        let mut random = Random::new(12);
+        for number in 0..20 {
+            send(&farthing, &format!("e{number}"), "2026-01-05T00:00:00Z", &mut random).await;
+        }
+        // February's archive begins with it, so that no block is between the two.
+        send(&farthing, "february", "2026-02-05T00:00:00Z", &mut random).await;
+        close(&farthing, "2026-01").await;
+        // Of January's usage this books again what counts in February from now on: its events come along.
+        publish(&farthing, DEARER).await;
+        assert!(rerate(&farthing).await > 3);
+        close(&farthing, "2026-02").await;
+        let directories = ["2026-01", "2026-02"].map(|name| place.0.join(name));
+        for (name, directory) in ["2026-01", "2026-02"].into_iter().zip(&directories) {
+            archive(&farthing, name, directory).await.unwrap();
+        }
+        let second = &directories[1];
+        let brought = verify(second, |_, _| {}).await.unwrap().2.brought;
+        assert!(brought.names > 10 && brought.owners > 1 && brought.products > 1 && brought.events > 3, "{brought:?}");
+        assert_eq!(verify(&directories[0], |_, _| {}).await.unwrap().2.brought, Brought::default());
+        verify_with(&farthing, ORG, &directories, |_, _| {}).await.unwrap().unwrap();
+        let (_, said) = run(&database, &["archive", "verify", &second.display().to_string()]);
+        assert!(said.contains(&format!("not proved by these files alone: {} names, ", brought.names)), "{said}");
+
+        let whole = std::fs::read(second.join("book.db")).unwrap();
+        let user = "(SELECT MIN(name) FROM names WHERE kind = 8)";
+        let hash = name_hash(&[7; 16], 8, "eve").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let changes = [
+            (format!("UPDATE names SET text = 'eve' WHERE name = {user}"), "its text does not have its hash", true),
+            (
+                format!("UPDATE names SET text = 'eve', salt = X'{}', hash = X'{hash}' WHERE name = {user}", "07".repeat(16)),
+                "name",
+                false,
+            ),
+            ("UPDATE owners SET team = user_name WHERE owner = 1".to_owned(), "owner 1", false),
+            ("UPDATE products SET model = provider WHERE product = 1".to_owned(), "product 1", false),
+            ("UPDATE events SET id = 'x' WHERE record = (SELECT MIN(record) FROM events)".to_owned(), "event record", false),
+        ];
+        for (change, expected, by_itself) in changes {
+            let pool = unprotected(second).await;
+            pool.execute(sqlx::AssertSqlSafe(change.clone())).await.unwrap();
+            pool.close().await;
+            believe(second);
+            assert_eq!(verify(second, |_, _| {}).await.is_err(), by_itself, "{change}");
+            let found = verify_with(&farthing, ORG, &directories, |_, _| {}).await.unwrap_err().to_string();
+            assert!(found.contains(expected), "{change}: {found}");
+            assert!(by_itself || found.ends_with("from before its first block, is not what the book says"), "{change}: {found}");
+            std::fs::write(second.join("book.db"), &whole).unwrap();
+            believe(second);
+        }
+        verify_with(&farthing, ORG, &directories, |_, _| {}).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_copy_in_columns_that_the_manifest_does_not_name_is_refused() {
+    let (database, place) = (TestDatabase::sqlite(), Place::new("unnamed"));
+    block_on(async {
+        let farthing = open(&database).await;
+        fill(&farthing, 30, &mut Random::new(13)).await;
+        close(&farthing, "2026-01").await;
+        archive(&farthing, "2026-01", &place.0).await.unwrap();
+        Archive::open(&place.0).await.unwrap().close().await;
+        std::fs::create_dir_all(place.0.join("segments/1")).unwrap();
+        std::fs::write(place.0.join("segments/1/000000000001-000000000010-00000000.json"), "{}").unwrap();
+        let refused = verify(&place.0, |_, _| {}).await.unwrap_err().to_string();
+        assert!(refused.ends_with("000000000001-000000000010-00000000.json: the manifest does not name it"), "{refused}");
+        let refused = Archive::open(&place.0).await.err().unwrap().to_string();
+        assert!(refused.ends_with("the manifest does not name it"), "{refused}");
+        std::fs::remove_file(place.0.join("_manifest.json")).unwrap();
+        let refused = Archive::open(&place.0).await.err().unwrap().to_string();
+        assert!(refused.contains("holds no archive"), "one without a manifest is not complete: {refused}");
+    });
+}
+
+/// Brings the database of an archive back to where it was before the last step of the schema.
+async fn one_step_back(directory: &Path, but_the_tables: bool) {
+    let pool = SqlitePool::connect(&format!("sqlite://{}", directory.join("book.db").display())).await.unwrap();
+    if !but_the_tables {
+        let back = "DROP TABLE sought; DROP TABLE followed; DELETE FROM sqlite_stat1 WHERE tbl IN ('sought', 'followed')";
+        pool.execute(back).await.unwrap();
+    }
+    pool.execute("DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)").await.unwrap();
+    pool.close().await;
+}
+
+#[test]
+fn nothing_is_left_of_the_copy_of_an_archive_of_an_earlier_schema() {
+    let (database, place) = (TestDatabase::sqlite(), Place::new("copy"));
+    let (whole, broken) = (place.0.join("whole"), place.0.join("broken"));
+    block_on(async {
+        let farthing = open(&database).await;
+        fill(&farthing, 30, &mut Random::new(14)).await;
+        close(&farthing, "2026-01").await;
+        for (directory, is_broken) in [(&whole, false), (&broken, true)] {
+            archive(&farthing, "2026-01", directory).await.unwrap();
+            one_step_back(directory, is_broken).await;
+        }
+    });
+    let temporary = place.0.join("temporary");
+    std::fs::create_dir_all(&temporary).unwrap();
+    for (directory, code) in [(&whole, 0), (&broken, 74)] {
+        let done = Command::new(env!("CARGO_BIN_EXE_farthing"))
+            .args(["report", "spend", "--archive", &directory.display().to_string(), "--database", &database.url])
+            .env("TMPDIR", &temporary)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(code), "{}", String::from_utf8_lossy(&done.stderr));
+        let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_copy_of_an_archive_is_read_by_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let (database, place) = (TestDatabase::sqlite(), Place::new("mode"));
+    block_on(async {
+        let farthing = open(&database).await;
+        fill(&farthing, 30, &mut Random::new(15)).await;
+        close(&farthing, "2026-01").await;
+        archive(&farthing, "2026-01", &place.0).await.unwrap();
+        one_step_back(&place.0, false).await;
+        std::fs::set_permissions(place.0.join("book.db"), std::fs::Permissions::from_mode(0o444)).unwrap();
+        let before = copies();
+        let archive = Archive::open(&place.0).await.unwrap();
+        // Other tests may have copies too, which come and go.
+        let new = copies().into_iter().filter(|copy| !before.contains(copy));
+        let modes: Vec<u32> = new.filter_map(|copy| Some(std::fs::metadata(copy).ok()?.permissions().mode() & 0o777)).collect();
+        assert!(!modes.is_empty() && modes.iter().all(|mode| *mode == 0o600), "{modes:?}");
+        archive.close().await;
+    });
+}
+
+/// Copies of archives that lie in the directory for temporary files.
+#[cfg(unix)]
+fn copies() -> Vec<PathBuf> {
+    let directories = std::fs::read_dir(std::env::temp_dir()).unwrap().filter_map(|file| Some(file.ok()?.path()));
+    directories.map(|directory| directory.join("book.db")).filter(|copy| copy.exists()).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -357,13 +515,8 @@ fn an_archive_of_an_earlier_schema_is_read_and_stays_as_it_is() {
         let before = archive.report(&Query::default()).await.unwrap().table;
         archive.close().await;
 
-        // As it was before the last step of the schema.
         let book = place.0.join("book.db");
-        let pool = SqlitePool::connect(&format!("sqlite://{}", book.display())).await.unwrap();
-        let back = "DROP TABLE sought; DROP TABLE followed; DELETE FROM sqlite_stat1 WHERE tbl IN ('sought', 'followed');
-                    DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
-        pool.execute(back).await.unwrap();
-        pool.close().await;
+        one_step_back(&place.0, false).await;
         let bytes = std::fs::read(&book).unwrap();
 
         let archive = Archive::open(&place.0).await.unwrap();
@@ -449,4 +602,47 @@ fn copies_in_columns_that_lie_within_a_month_are_a_part_of_its_archive() {
         archive.close().await;
         assert!(file.exists());
     });
+}
+
+/// What fits its own manifest may still say something else than the entries.
+#[cfg(feature = "polars")]
+#[test]
+fn copies_that_do_not_come_to_what_the_entries_come_to_are_not_archived() {
+    use farthing::flow::segments::SegmentPlan;
+    let (database, place) = (TestDatabase::sqlite(), Place::new("dearer"));
+    block_on(async {
+        let copies = database.directory().join("segments");
+        let plan = SegmentPlan { tail: 20, most: 60, ..SegmentPlan::at(copies.clone()) };
+        let farthing = open(&database).await.with_segments(Some(plan));
+        fill(&farthing, 200, &mut Random::new(16)).await;
+        farthing.copy_to_segments(ORG, |_, _| {}).await.unwrap();
+        close(&farthing, "2026-01").await;
+        for file in std::fs::read_dir(copies.join("1")).unwrap().map(|file| file.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "json") {
+                make_dearer(&file);
+            }
+        }
+        let refused = archive(&farthing, "2026-01", &place.0).await.unwrap_err().to_string();
+        assert_eq!(refused, "segments: the copies in columns do not come to what the entries come to");
+        assert!(!place.0.join("_manifest.json").exists());
+    });
+}
+
+/// Adds a millionth to each entry of a segment, and writes its manifest anew.
+#[cfg(feature = "polars")]
+fn make_dearer(manifest: &Path) {
+    use polars::prelude::*;
+    let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let file = manifest.with_file_name(told["files"][0]["name"].as_str().unwrap());
+    let mut frame = ParquetReader::new(std::fs::File::open(&file).unwrap()).finish().unwrap();
+    let micro: Vec<i64> = frame.column("micro").unwrap().i64().unwrap().iter().map(|micro| micro.unwrap() + 1).collect();
+    frame.with_column(Int64Chunked::from_vec("micro".into(), micro).into_column()).unwrap();
+    ParquetWriter::new(std::fs::File::create(&file).unwrap()).finish(&mut frame).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    told["files"][0]["bytes"] = bytes.len().into();
+    told["files"][0]["blake3"] = blake3::hash(&bytes).to_string().into();
+    told["seal"] = "".into();
+    let unsealed: farthing::flow::segments::Manifest = serde_json::from_value(told.clone()).unwrap();
+    told["seal"] = blake3::hash(&serde_json::to_vec(&unsealed).unwrap()).to_string().into();
+    std::fs::write(manifest, serde_json::to_vec_pretty(&told).unwrap()).unwrap();
 }

@@ -157,6 +157,15 @@ fn what_was_missed_longer_ago_than_is_made_up_for_is_left_out() {
 }
 
 #[test]
+fn what_is_made_up_for_however_long_ago_is_all_made_up_for() {
+    on_both("ever", async |case| {
+        let job = case.job("schedule: 0 6 * * *\nrange: yesterday");
+        case.look(&job, at("2026-11-07T12:00:00Z")).await;
+        assert_eq!(case.farthing.plan(ORG, &job, u32::MAX, at("2026-11-10T11:00:00Z")).await.unwrap(), 3);
+    });
+}
+
+#[test]
 fn a_schedule_begins_when_it_is_first_seen() {
     on_both("begins", async |case| {
         let start = at("2026-11-10T05:59:00Z");

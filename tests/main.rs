@@ -46,5 +46,6 @@ mod statements;
 mod store;
 mod stories;
 mod support;
+mod taken_out;
 mod tidy;
 mod verify;

@@ -197,6 +197,44 @@ fn a_book_from_before_there_were_months_is_brought_into_them_as_it_is() {
     });
 }
 
+#[test]
+fn a_month_whose_rows_lie_with_the_rest_is_not_tried_again_and_nobody_is_waited_for() {
+    let database = TestDatabase::postgres();
+    block_on(async {
+        let (farthing, pool) = open(&database).await;
+        let mut reading = pool.begin().await.unwrap();
+        reading.execute("SELECT count(*) FROM entries_rest, events_rest").await.unwrap();
+        // The first partition has this month; to try all the same would wait for whoever reads, and others for that.
+        assert_eq!(farthing.store.make_months(now().month(), 0).await.unwrap(), 0);
+        reading.rollback().await.unwrap();
+
+        first_until(&pool, now().month()).await;
+        send(&farthing, "a", "2026-02-03T10:00:00Z").await;
+        let mut reading = pool.begin().await.unwrap();
+        reading.execute("SELECT count(*) FROM entries_rest, events_rest").await.unwrap();
+        assert_eq!(farthing.store.make_months(now().month(), 0).await.unwrap(), 0);
+        reading.rollback().await.unwrap();
+        assert_eq!(farthing.store.make_months(now().month(), 1).await.unwrap(), 2, "the next one is made");
+        pool.close().await;
+    });
+}
+
+#[test]
+fn only_months_that_somebody_may_need_get_partitions() {
+    let database = TestDatabase::postgres();
+    block_on(async {
+        let (farthing, pool) = open(&database).await;
+        let this = now().month().number();
+        for month in ["NULL".to_owned(), "-1".to_owned(), i32::MAX.to_string(), (this + 121).to_string(), (this - 2).to_string()]
+        {
+            let refused = pool.execute(AssertSqlSafe(format!("SELECT make_month({month})"))).await.unwrap_err().to_string();
+            assert!(refused.contains("gets no partition"), "{month}: {refused}");
+        }
+        assert_eq!(farthing.store.make_months(now().month(), u32::MAX).await.unwrap(), 2 * 120);
+        pool.close().await;
+    });
+}
+
 /// The program at a time that many days ago.
 fn run_days_ago(days: i64, database: &TestDatabase, directory: &Path, arguments: &[&str]) {
     std::fs::create_dir_all(directory).unwrap();
@@ -213,6 +251,50 @@ fn run_days_ago(days: i64, database: &TestDatabase, directory: &Path, arguments:
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_month_stays_closed_when_the_closings_before_it_were_taken_out() {
+    let database = TestDatabase::postgres();
+    let place = std::env::temp_dir().join(format!("farthing-closings-test-{}", std::process::id()));
+    let this = now().month();
+    let ago = |months: i32| Month::from_number(this.number() - months);
+    let days_since = |month: Month| (now().micros() - month.period().from.micros()) / 86_400_000_000 - 14;
+    block_on(async {
+        let sent = json!({"id": "e", "source": "gw", "occurred_at": format!("{}-10T10:00:00Z", ago(2)), "provider": "openai",
+            "model": "gpt-4o-mini", "usage": {"input": 1_000, "output": 5}});
+        std::fs::create_dir_all(&place).unwrap();
+        let file = place.join("event.json");
+        std::fs::write(&file, sent.to_string()).unwrap();
+        run_days_ago(days_since(ago(2)), &database, &place.join("then"), &["ingest", &file.display().to_string()]);
+        run_days_ago(days_since(ago(1)), &database, &place.join("later"), &["close", &ago(2).to_string()]);
+        let (farthing, pool) = open(&database).await;
+        first_until(&pool, this).await;
+        assert!(farthing.store.make_months(this, 0).await.unwrap() > 0);
+        send(&farthing, "late", &format!("{}-03T10:00:00Z", ago(1))).await;
+        let wish = periods::Wish { month: ago(1), accept_held: false, note: String::new(), author: "ann".to_owned() };
+        farthing.close_period(ORG, &wish, |_, _| {}).await.unwrap();
+        for table in ["entries", "events"] {
+            pool.execute(AssertSqlSafe(format!("ALTER TABLE {table} DETACH PARTITION {table}_first"))).await.unwrap();
+        }
+        let head = farthing.store.head(ORG).await.unwrap();
+        for (month, what) in [(ago(1), "the closings before it"), (ago(2), "entries that may count in it")] {
+            let refused = farthing.reopen_period(ORG, month, "an invoice", "ann").await.unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("{month} stays closed: {what} were taken out")), "{refused}");
+        }
+        assert_eq!(farthing.store.head(ORG).await.unwrap(), head);
+
+        // Attached again they are as they were.
+        for table in ["entries", "events"] {
+            let until = this.number();
+            let back = format!("ALTER TABLE {table} ATTACH PARTITION {table}_first FOR VALUES FROM (MINVALUE) TO ({until})");
+            pool.execute(AssertSqlSafe(back)).await.unwrap();
+        }
+        assert_eq!(farthing.reopen_period(ORG, ago(1), "an invoice", "ann").await.unwrap(), [ago(1)]);
+        assert_eq!(farthing.store.head(ORG).await.unwrap().first_open, ago(1));
+        pool.close().await;
+    });
+    let _ = std::fs::remove_dir_all(place);
 }
 
 #[test]
@@ -268,8 +350,9 @@ fn months_go_on_being_closed_when_older_ones_were_taken_out() {
         let again = native::read(&sent[3], &context).unwrap();
         let again = farthing.prepare(ORG, &farthing.newest(ORG).await.unwrap(), again);
         let before = farthing.store.head(ORG).await.unwrap();
-        let outcome = farthing.commit_events(&[again], || true).await;
-        assert!(!matches!(outcome.as_deref(), Ok([Outcome::Posted { .. }])), "{outcome:?}");
+        let outcome = farthing.commit_events(&[again], || true).await.unwrap().remove(0);
+        let Outcome::Rejected(why) = outcome else { panic!("{outcome:?}") };
+        assert!(why.to_string().contains("its month was taken out of this database"), "{why}");
         assert_eq!(farthing.store.head(ORG).await.unwrap(), before);
         pool.close().await;
     });

@@ -61,6 +61,33 @@ async fn is_kept(farthing: &Farthing, body: &str) -> bool {
 }
 
 #[test]
+fn what_is_kept_for_ever_stays() {
+    both(async |farthing| {
+        farthing.store.keep_rejected(ORG, &[rejected("old", 800)]).await.unwrap();
+        let kept = Kept { rejected_days: u32::MAX, fetched_days: u32::MAX };
+        assert_eq!(farthing.forget(kept, now()).await.unwrap(), Forgotten::default());
+        assert_eq!(farthing.store.rejected(ORG, "", 10).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn lists_that_two_processes_fetch_at_once_are_both_kept() {
+    both(async |farthing| {
+        let farthing = std::sync::Arc::new(farthing);
+        let fetch = |number: u32| {
+            let farthing = farthing.clone();
+            tokio::spawn(async move { fetched(&farthing, "list", &number.to_string(), 0, FetchOutcome::Published).await })
+        };
+        for fetching in (0..40).map(fetch).collect::<Vec<_>>() {
+            fetching.await.unwrap();
+        }
+        let mut numbers: Vec<i64> = farthing.store.fetches(ORG, None, 100).await.unwrap().iter().map(|kept| kept.fetch).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=40).collect::<Vec<i64>>());
+    });
+}
+
+#[test]
 fn rejected_bodies_are_kept_for_as_long_as_was_asked() {
     both(async |farthing| {
         farthing.store.keep_rejected(ORG, &[rejected("old", 8), rejected("young", 6)]).await.unwrap();

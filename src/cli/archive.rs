@@ -74,6 +74,13 @@ impl Verify {
         println!("{} events and {} entries in blocks {first} to {last}: every hash fits", proved.events, proved.entries);
         println!("the first block follows {}", proved.follows);
         println!("the last one is {}", proved.hash);
+        let read::Brought { names, owners, products, events } = proved.brought;
+        if proved.blocks.0.0 > 1 {
+            println!(
+                "not proved by these files alone: {names} names, {owners} owners, {products} products and {events} events of blocks before \
+                 the first one; `farthing verify --archive` holds them against the book"
+            );
+        }
         println!(
             "{}: {} entries, as it was closed by {} at {}",
             closing.closing, manifest.rows, closing.author, closing.closed_at

@@ -4,12 +4,13 @@
 use super::{Failure, Outcome, open};
 use crate::config::Settings;
 use crate::flow::now;
+use crate::store::MOST_MONTHS_AHEAD;
 use clap::Args;
 
 #[derive(Args)]
 pub struct Partitions {
     /// Months after this one for which there are to be partitions
-    #[arg(long, default_value_t = 3, value_name = "MONTHS")]
+    #[arg(long, default_value_t = 3, value_name = "MONTHS", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_MONTHS_AHEAD)))]
     ahead: u32,
 }
 

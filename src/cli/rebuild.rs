@@ -4,12 +4,13 @@ use super::{Failure, Outcome, open, progress};
 use crate::config::Settings;
 use crate::flow::Farthing;
 use crate::id::{BlockNumber, Org};
-use crate::report::{AsOf, Dimension, Measure, Query, Table};
+use crate::report::{AsOf, Clock, Dimension, Measure, Query, Table};
 use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub enum Rebuild {
-    /// Delete the copies in columns, write them again, and prove that they say what those before them said, and what the book says
+    /// Delete the copies in columns, write them again, and prove that they say what those before them said, and what the book says;
+    /// copies of what was taken out of the database stay
     Segments,
 }
 
@@ -73,9 +74,12 @@ async fn answers(farthing: &Farthing, org: Org, block: BlockNumber, scan: bool) 
         (vec![Kind, Period, Team, User, Model], vec![Amount, Calls, Entries, Tokens, List, Rated, Reported, Drift, CacheSavings]),
         (vec![Kind, Model, Meter], vec![Amount, Quantity, Tokens]),
     ];
+    // What was taken out can be asked of nothing but copies.
+    let from = farthing.whole_since(org).await?;
+    let clock = if from.is_some() { Clock::Recorded } else { Clock::Occurred };
     let mut answers = Vec::with_capacity(questions.len());
     for (by, show) in questions {
-        let query = Query { by, show, as_of: Some(AsOf::Block(block)), scan, ..Query::default() };
+        let query = Query { by, show, as_of: Some(AsOf::Block(block)), scan, from, clock, ..Query::default() };
         answers.push(farthing.report(org, &query).await?.table);
     }
     Ok(answers)

@@ -4,8 +4,9 @@
 //! lie within, and a manifest, which is written last and signed where there is a key. Nothing is taken out of the book.
 //!
 //! What is copied is proved before the manifest says that it is there, and can be proved again from the files alone
-//! ([`read`]).
+//! ([`read`]), or together with the book ([`read::verify_with`]).
 
+mod against;
 pub mod read;
 
 use crate::export::manifest::{Asked, Book, Manifest, Part, Sum};
@@ -89,6 +90,12 @@ impl Farthing {
             Some(_) => Err(ExportError::Refused(format!(
                 "{month} was opened again, so it may still change; close it, and then archive it"
             ))),
+            None if month < self.store.head(org).await?.first_open && self.store.taken_out(org).await?.is_some() => {
+                Err(ExportError::Refused(format!(
+                    "the closing of {month} is not in this database any more, or there never was one; what was taken out of it is in \
+                     the archives that were made before"
+                )))
+            }
             None => Err(ExportError::Refused(format!(
                 "{month} is not closed, so it may still change; `farthing close {month}` proves and closes it"
             ))),

@@ -3,11 +3,11 @@
 
 use crate::flow::booking::Booking;
 use crate::flow::{Farthing, FlowError, now};
-use crate::id::Org;
+use crate::id::{EventNumber, Org};
 use crate::ledger::seal::{State, decides};
 use crate::ledger::{Entry, EntryKind, book_again};
 use crate::rating::{Rating, rate};
-use crate::store::{BookedEntry, Conflict, Decision, StoredEvent};
+use crate::store::{BookedEntry, Conflict, Decision, Head, StoredEvent, Write};
 
 /// A conflict with what stands and what contradicts it.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ impl Farthing {
                 write.commit().await?;
                 return Ok(event);
             };
+            must_be_there(&mut write, &head, booked_as).await?;
             let rated = match rate(&accepted.event, &in_force.catalog) {
                 Rating::Rated(rated) => rated,
                 Rating::Unpriced(unpriced) => return Err(FlowError::Refused(format!("it has no price yet: {unpriced}"))),
@@ -125,6 +126,17 @@ impl Farthing {
         undecided(&format!("conflict {number}"), conflict.decision.as_ref())?;
         Ok(conflict)
     }
+}
+
+/// What was booked for an event can only be taken back where it is.
+pub(crate) async fn must_be_there(write: &mut Write, head: &Head, event: EventNumber) -> Result<(), FlowError> {
+    if event.0 >= write.whole_from(head).await? {
+        return Ok(());
+    }
+    Err(FlowError::Refused(format!(
+        "what was booked for event {event} was taken out of this database with its month; attach that again, or adjust in a month \
+         that is open"
+    )))
 }
 
 /// A decision is made once.

@@ -6,6 +6,7 @@
 mod files;
 
 use crate::catalog::Catalog;
+use crate::flow::report::all_are_there;
 use crate::flow::{Farthing, FlowError};
 use crate::focus::slice::{AtList, CardName, quantities, slices};
 use crate::focus::{Fold, Grain, Row, What, fold::Booked, fold::Sums};
@@ -132,13 +133,15 @@ impl Export<'_> {
         let mut pages = runs.into_iter().flat_map(|(from, until)| pages_of(from, until.min(before)));
         let read = |(from, until): (i64, i64)| {
             let store = store.clone();
-            tokio::spawn(async move { store.entries_between(org, from, until).await })
+            let reading = tokio::spawn(async move { store.entries_between(org, from, until).await });
+            ((from, until), reading)
         };
         // The database reads on while a page is folded.
         let mut ahead: VecDeque<_> = pages.by_ref().take(PAGES_AHEAD).map(read).collect();
         let mut fold = Fold::new(self.wish.grain);
-        while let Some(page) = ahead.pop_front() {
+        while let Some(((from, until), page)) = ahead.pop_front() {
             let entries = page.await.map_err(crate::flow::broke_off)??;
+            all_are_there(entries.len(), from, until)?;
             ahead.extend(pages.next().map(read));
             self.learn(&entries).await?;
             for entry in &entries {

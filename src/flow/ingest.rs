@@ -15,7 +15,7 @@ use crate::ledger::seal::{EventRow, State};
 use crate::ledger::{Entry, book_again};
 use crate::money::{Amount, Currency};
 use crate::rating::{HeldReason, Rated, Rating, rate};
-use crate::store::{Conflict, Fault, HeldEvent, OnceKey, StoreError, Suspect, Write};
+use crate::store::{Conflict, Fault, Head, HeldEvent, OnceKey, StoreError, Suspect, Write};
 use crate::usage::UsageEvent;
 use crate::usage::reading::{Problem, Rejected};
 use plan::{Claimed, Plan, SAME_BUT_FOR_ITS_ID, Scene};
@@ -217,7 +217,7 @@ impl Farthing {
         events: &[&Prepared],
     ) -> Result<Vec<Step>, NotCommitted> {
         let (mut steps, firsts) = within_group(events);
-        let mut known = self.look_up(write, booking.org(), events, &firsts).await?;
+        let (mut known, whole_from) = self.look_up(write, &booking.head, events, &firsts).await?;
         let events = self.as_they_are_now(write, booking, events, &firsts, &mut known).await?;
 
         // How each first occurrence meets what is there, before anything is written.
@@ -225,9 +225,15 @@ impl Farthing {
         for (&place, known) in firsts.iter().zip(&known) {
             let meeting = match &known.event {
                 // A part that comes again, after others that were told later: it was taken into account.
-                Some(_) if known.was_said => Meeting::Known(Outcome::AlreadyPresent),
-                None => Meeting::New,
+                _ if known.was_said => Meeting::Known(Outcome::AlreadyPresent),
                 Some(stored) => self.meet(booking.org(), stored, &events[place]).await?,
+                None => {
+                    known.number.map_or(Meeting::New, |number| Meeting::Known(Outcome::Rejected(missing(number, whole_from))))
+                }
+            };
+            let meeting = match (meeting, known.call_that_is_gone(whole_from)) {
+                (known @ Meeting::Known(_), _) | (known, None) => known,
+                (_, Some(call)) => Meeting::Known(Outcome::Rejected(call_is_gone(call))),
             };
             meetings.push((place, meeting));
         }
@@ -377,14 +383,15 @@ impl Farthing {
         Ok(now)
     }
 
-    /// What the book knows of each event's id, and of its call.
+    /// What the book knows of each event's id, and of its call; and the first record of which everything is in this database.
     async fn look_up(
         &self,
         write: &mut Write,
-        org: Org,
+        head: &Head,
         events: &[&Prepared],
         firsts: &[usize],
-    ) -> Result<Vec<Known>, NotCommitted> {
+    ) -> Result<(Vec<Known>, i64), NotCommitted> {
+        let org = head.org;
         let mut keys: Vec<OnceKey> = firsts.iter().map(|&place| events[place].key).collect();
         keys.extend(firsts.iter().filter_map(|&place| events[place].call));
         let calls = keys.len() - firsts.len();
@@ -392,6 +399,7 @@ impl Farthing {
         let likes = keys.len() - firsts.len() - calls;
         keys.extend(firsts.iter().filter_map(|&place| events[place].update));
         let found = write.find_once(org, &keys).await?;
+        let whole_from = if found.iter().any(Option::is_some) { write.whole_from(head).await? } else { 1 };
         let (of_events, rest) = found.split_at(firsts.len());
         let (of_calls, rest) = rest.split_at(calls);
         let (of_likes, of_updates) = rest.split_at(likes);
@@ -420,13 +428,11 @@ impl Farthing {
             let call = events[place].call.and_then(|_| of_calls.next().copied().flatten()).map(EventNumber);
             let like = events[place].likeness.and_then(|_| of_likes.next().copied().flatten()).map(EventNumber);
             let was_said = events[place].update.and_then(|_| of_updates.next().copied().flatten()).is_some();
-            let event = number.map(|number| {
-                let missing = || StoreError::damaged(format!("event {number}"), "its key leads to it and it does not exist");
-                stored.get(&EventNumber(number)).cloned().ok_or_else(missing)
-            });
-            known.push(Known { event: event.transpose()?, call, like, was_said });
+            let number = number.map(EventNumber);
+            let event = number.filter(|number| number.0 >= whole_from).and_then(|number| stored.get(&number).cloned());
+            known.push(Known { number, event, call, like, was_said });
         }
-        Ok(known)
+        Ok((known, whole_from))
     }
 
     /// An event meets what is stored under its id.
@@ -484,6 +490,9 @@ impl Meeting {
 
 /// What the book knows of an event before it is decided.
 struct Known {
+    /// Its number, if its id was booked.
+    number: Option<EventNumber>,
+    /// What is stored under its id, as far as that is in this database.
     event: Option<Stored>,
     /// Who holds the call that it tells of.
     call: Option<EventNumber>,
@@ -498,6 +507,27 @@ impl Known {
     fn evidence_of(&self) -> Option<EventNumber> {
         self.event.as_ref()?.standing().ok()?.about
     }
+
+    /// Who holds the call that it tells of, where that is another event whose month was taken out of this database.
+    fn call_that_is_gone(&self, whole_from: i64) -> Option<EventNumber> {
+        let calls = [self.call, self.evidence_of()].into_iter().flatten();
+        calls.filter(|call| Some(*call) != self.number).find(|call| call.0 < whole_from)
+    }
+}
+
+/// An id that was booked is never booked again, also where nothing tells any more whether the same was said.
+fn missing(event: EventNumber, whole_from: i64) -> Rejected {
+    let why = match event.0 < whole_from {
+        true => "its month was taken out of this database, so what was booked stands",
+        false => "it is missing in this database; `farthing verify` says more",
+    };
+    Rejected::new("id", Problem::Contradiction(format!("this is event {event} already, and {why}")))
+}
+
+fn call_is_gone(call: EventNumber) -> Rejected {
+    let why =
+        format!("event {call} holds this call already, and its month was taken out of this database, so what was booked stands");
+    Rejected::new("provider_request_id", Problem::Contradiction(why))
 }
 
 /// What is stored under an id, as far as it matters to what comes now.

@@ -44,7 +44,7 @@ struct Proof {
 /// So often the proof is made anew because somebody booked into the month meanwhile; then the book waits for it.
 const ATTEMPTS: u32 = 3;
 /// Nobody closes as many months.
-const MOST: i64 = 100_000;
+pub(crate) const MOST: i64 = 100_000;
 
 impl Farthing {
     /// Proves a month and closes it. `progress` is told how far the proof is.
@@ -95,8 +95,8 @@ impl Farthing {
         unreachable!("the last attempt closes the month or says why not")
     }
 
-    /// The chain from its first block on; where rows were taken out, from the last block without its rows on, if a closing proved
-    /// that one while they were there.
+    /// The chain from its first block on; where rows were taken out, what is left of those blocks and the chain from the last of
+    /// them on, if a closing proved that one while its rows were there.
     async fn verify_what_is_there(
         &self,
         org: Org,
@@ -105,7 +105,7 @@ impl Farthing {
         let Some(block) = self.store.taken_out(org).await? else { return self.verify(org, progress).await };
         let proved = self.periods(org).await?.into_iter().filter(|standing| standing.is_closed);
         match proved.map(|standing| standing.closing.block).max() {
-            Some(proved) if block.0 <= proved => self.verify_after(org, block, progress).await,
+            Some(proved) if block.0 <= proved => self.verify_what_is_left(org, block, progress).await,
             _ => Err(FlowError::Refused(format!("the rows of block {block} are not there, and no closing has proved it"))),
         }
     }
@@ -117,6 +117,7 @@ impl Farthing {
         let mut write = self.store.begin().await?;
         let head = write.lock_heads(&[org]).await?.remove(0);
         let closed: Vec<Standing> = self.periods(org).await?.into_iter().filter(|standing| standing.is_closed).collect();
+        self.may_reopen(org, month, &head, &closed).await?;
         let Some(standing) = closed.iter().find(|standing| standing.month == month) else {
             return Err(FlowError::Refused(format!("{month} is not closed")));
         };
@@ -141,7 +142,30 @@ impl Farthing {
         Ok(opened)
     }
 
-    /// Every month that was ever closed, in order, as it stands.
+    /// Whether this database still has what it takes to open a month again: its entries, and a closing that says which months
+    /// before it stay closed. What was taken out of it has neither, and to guess would open months whose entries are elsewhere.
+    async fn may_reopen(&self, org: Org, month: Month, head: &Head, closed: &[Standing]) -> Result<(), FlowError> {
+        if month >= head.first_open {
+            return Ok(());
+        }
+        let Some(block) = self.store.taken_out(org).await? else { return Ok(()) };
+        let there = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
+        let there = there.first().map_or(i64::MAX, |block| block.sequences.1);
+        let within = self.store.sequences_of_months(org, month, month).await?;
+        let what = if within.0 < within.1 && within.0 < there {
+            "entries that may count in it"
+        } else if !closed.iter().any(|standing| standing.month < month) {
+            "the closings before it"
+        } else {
+            return Ok(());
+        };
+        Err(FlowError::Refused(format!(
+            "{month} stays closed: {what} were taken out of this database with the blocks up to {block}; attach their partitions \
+             again, or adjust in a month that is open"
+        )))
+    }
+
+    /// Every month that was ever closed and whose closing is in this database, in order, as it stands.
     pub async fn periods(&self, org: Org) -> Result<Vec<Standing>, FlowError> {
         let mut months: BTreeMap<Month, Standing> = BTreeMap::new();
         for row in self.months_decided(org).await? {

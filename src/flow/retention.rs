@@ -66,9 +66,14 @@ impl Farthing {
     }
 }
 
-fn days_before(now: Instant, days: u32) -> Instant {
-    Instant::from_micros(now.micros() - i64::from(days) * 86_400_000_000)
+/// So many days before an instant; however many they are, the answer is one that can be written.
+pub(crate) fn days_before(now: Instant, days: u32) -> Instant {
+    // A hundred centuries: nothing is as old, and whatever prints an instant or looks it up on a clock knows it.
+    let days = i64::from(days.min(MOST_DAYS));
+    Instant::from_micros(now.micros().saturating_sub(days * 86_400_000_000))
 }
+
+const MOST_DAYS: u32 = 3_652_500;
 
 impl std::fmt::Display for Forgotten {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -77,5 +82,18 @@ impl std::fmt::Display for Forgotten {
         let said: Vec<String> =
             counts.into_iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
         if said.is_empty() { f.write_str("nothing was old enough") } else { write!(f, "{} forgotten", said.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_days_than_there_ever_were_are_before_everything() {
+        let now = Instant::parse("2026-10-05T06:00:00Z").unwrap();
+        assert_eq!(days_before(now, 5).to_string(), "2026-09-30T06:00:00Z");
+        assert!(days_before(now, u32::MAX) < Instant::parse("0001-01-01T00:00:00Z").unwrap());
+        assert!(!days_before(now, u32::MAX).to_string().is_empty());
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::flow::deliver::{Job, Order};
 use crate::flow::notices::Kind;
+use crate::flow::retention::days_before;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
 use crate::schedule::{Schedule, ScheduledTime};
@@ -100,7 +101,7 @@ impl Farthing {
             self.store.note_planned(org, &job.name, &schedule, now).await?;
             return Ok(0);
         };
-        let earliest = Instant::from_micros(now.micros() - i64::from(catch_up_days) * 86_400_000_000);
+        let earliest = days_before(now, catch_up_days);
         if let Some(missed) = job.delivery.schedule.between(planned, earliest).next() {
             tracing::warn!(job = job.name, org = org.0, from = missed.local, until = %earliest, "runs were missed too long ago");
             self.store.note_planned(org, &job.name, &schedule, earliest).await?;

@@ -11,6 +11,7 @@ use crate::flow::{Farthing, FlowError, in_background};
 use crate::id::{BlockNumber, Org};
 use crate::ledger::seal::BlockHash;
 use crate::segment::{Fault, SegmentError};
+use crate::time::Instant;
 pub use read::SegmentRows;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -152,6 +153,16 @@ impl Segments {
         }
     }
 
+    /// Deletes the segments of an org that hold nothing from before an entry; from the first one on that is all there is.
+    fn drop_from(&self, org: Org, first: i64) {
+        let (listed, beneath) = self.listed(org);
+        let can_be_made = listed.iter().filter(|segment| segment.manifest.from >= first);
+        can_be_made.chain(&beneath).for_each(|segment| self.forget(segment));
+        if first == 1 {
+            let _ = std::fs::remove_dir_all(self.directory(org));
+        }
+    }
+
     /// The segment of a manifest. One of another format is somebody else's; one that was changed is removed.
     fn found(&self, path: PathBuf) -> Option<Segment> {
         let manifest: Manifest = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
@@ -275,10 +286,12 @@ impl Farthing {
             sweeping.listed(org).1.iter().for_each(|beneath| sweeping.forget(beneath));
         })
         .await?;
+        let first = self.first_to_copy(org).await?;
         loop {
             let head = self.store.head(org).await?;
             let listed = self.segments_until(org, i64::MAX).await?;
-            let Some((from, until, replaced)) = next(&segments.plan, &listed, head.next_sequence.0) else { return Ok(copied) };
+            let there = (first, head.next_sequence.0);
+            let Some((from, until, replaced)) = next(&segments.plan, &listed, there) else { return Ok(copied) };
             let Some((block, hash, until)) = self.store.block_that_ends(org, from, until).await? else { return Ok(copied) };
             let written = self.write_segment(&segments, org, (from, until), (block, hash)).await?;
             self.forget_segments(replaced.into_iter().filter(|segment| segment.manifest.until <= until).collect()).await?;
@@ -288,20 +301,31 @@ impl Farthing {
         }
     }
 
-    /// Deletes all segments of an org.
+    /// The first entry of this database that can be copied: those before it were taken out.
+    async fn first_to_copy(&self, org: Org) -> Result<i64, FlowError> {
+        let Some(block) = self.store.taken_out(org).await? else { return Ok(1) };
+        let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
+        Ok(found.first().map_or(1, |block| block.sequences.1))
+    }
+
+    /// When the first block was sealed of which everything is in this database, where rows of others were taken out.
+    pub async fn whole_since(&self, org: Org) -> Result<Option<Instant>, FlowError> {
+        let Some(block) = self.store.taken_out(org).await? else { return Ok(None) };
+        let after = self.store.blocks_after(org, block, 1).await?;
+        let head = self.store.head(org).await?;
+        Ok(Some(after.first().map_or(Instant::from_micros(head.sealed_at.micros() + 1), |block| block.header.sealed_at)))
+    }
+
+    /// Deletes the segments of an org. Those of entries that were taken out of the database stay: nothing could make them again.
     pub async fn drop_segments(&self, org: Org) -> Result<(), FlowError> {
         let Some(segments) = self.segments.clone() else {
             return Err(FlowError::Refused("there is no directory for segments; name one by --segments".to_owned()));
         };
-        in_background(move || {
-            let (listed, beneath) = segments.listed(org);
-            listed.iter().chain(&beneath).for_each(|segment| segments.forget(segment));
-            let _ = std::fs::remove_dir_all(segments.directory(org));
-        })
-        .await
+        let first = self.first_to_copy(org).await?;
+        in_background(move || segments.drop_from(org, first)).await
     }
 
-    /// Deletes all segments of an org and makes them again.
+    /// Deletes the segments of an org that can be made again, and makes them again.
     pub async fn rebuild_segments(&self, org: Org, progress: impl FnMut(i64, i64)) -> Result<Copied, FlowError> {
         self.drop_segments(org).await?;
         self.copy_to_segments(org, progress).await
@@ -323,21 +347,106 @@ impl Farthing {
     }
 }
 
-/// What to copy next, and which segments it takes the place of.
-fn next(plan: &SegmentPlan, listed: &[Arc<Segment>], head: i64) -> Option<(i64, i64, Vec<Arc<Segment>>)> {
-    let mut place = 1;
+/// What to copy next of the entries that are there, from the first one up to the head, and which segments it takes the place of.
+fn next(plan: &SegmentPlan, listed: &[Arc<Segment>], (first, head): (i64, i64)) -> Option<(i64, i64, Vec<Arc<Segment>>)> {
+    let mut place = first;
     for segment in listed {
         if segment.manifest.from > place {
             return Some((place, segment.manifest.from.min(place + plan.most), Vec::new()));
         }
-        place = segment.manifest.until;
+        place = place.max(segment.manifest.until);
     }
     if head - place >= plan.tail {
         return Some((place, head.min(place + plan.most), Vec::new()));
     }
-    let is_small = |segment: &&Arc<Segment>| segment.manifest.until - segment.manifest.from < plan.most / 2;
+    let is_small = |segment: &&Arc<Segment>| {
+        segment.manifest.from >= first && segment.manifest.until - segment.manifest.from < plan.most / 2
+    };
     let small: Vec<Arc<Segment>> = listed.iter().rev().take_while(is_small).cloned().collect();
     let (first, last) = (small.last()?, small.first()?);
     (small.len() >= TOGETHER)
         .then(|| (first.manifest.from, last.manifest.until.min(first.manifest.from + plan.most), small.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn plan(directory: PathBuf) -> SegmentPlan {
+        SegmentPlan { tail: 10, most: 100, ..SegmentPlan::at(directory) }
+    }
+
+    fn manifest(from: i64, until: i64) -> Manifest {
+        let file = |of: &str| FileMark { name: format!("{from}.{of}"), bytes: 0, blake3: String::new() };
+        let mut manifest = Manifest {
+            format: FORMAT,
+            from,
+            until,
+            block: until,
+            hash: String::new(),
+            occurred_first: 0,
+            occurred_last: 0,
+            entries: 0,
+            meters: 0,
+            sums: BTreeMap::new(),
+            files: vec![file("entries"), file("meters")],
+            seal: String::new(),
+        };
+        manifest.seal = manifest.hashed();
+        manifest
+    }
+
+    /// Segments of an org that lie in a directory; nobody reads more of them than their manifests.
+    fn lie(segments: &Segments, ends: &[(i64, i64)]) -> Vec<Arc<Segment>> {
+        let directory = segments.directory(Org(1));
+        std::fs::create_dir_all(&directory).unwrap();
+        for (from, until) in ends {
+            let path = directory.join(format!("{from}.json"));
+            std::fs::write(path, serde_json::to_vec(&manifest(*from, *until)).unwrap()).unwrap();
+        }
+        segments.listed(Org(1)).0
+    }
+
+    #[test]
+    fn copying_begins_where_the_entries_do() {
+        let scratch = Scratch::new().unwrap();
+        let segments = Segments::new(plan(scratch.file("none")));
+        let ends = |next: Option<(i64, i64, Vec<Arc<Segment>>)>| next.map(|(from, until, _)| (from, until));
+        let next = |segments: &Segments, listed: &[Arc<Segment>], first| ends(super::next(&segments.plan, listed, (first, 300)));
+        assert_eq!(next(&segments, &[], 1), Some((1, 101)));
+        assert_eq!(next(&segments, &[], 51), Some((51, 151)), "those before it were taken out");
+
+        let segments = Segments::new(plan(scratch.file("some")));
+        let listed = lie(&segments, &[(1, 40), (200, 295)]);
+        assert_eq!(next(&segments, &listed, 1), Some((40, 140)));
+        assert_eq!(next(&segments, &listed, 51), Some((51, 151)), "what is between has gone");
+        assert_eq!(next(&segments, &listed, 200), None, "all that is there is copied");
+    }
+
+    #[test]
+    fn small_copies_of_what_was_taken_out_are_not_put_together() {
+        let scratch = Scratch::new().unwrap();
+        let segments = Segments::new(plan(scratch.file("small")));
+        let listed = lie(&segments, &(0..9).map(|place| (1 + 10 * place, 11 + 10 * place)).collect::<Vec<_>>());
+        let next = |first| {
+            super::next(&segments.plan, &listed, (first, 91)).map(|(from, until, replaced)| (from, until, replaced.len()))
+        };
+        assert_eq!(next(1), Some((1, 91, 9)));
+        assert_eq!(next(11), Some((11, 91, 8)));
+        assert_eq!(next(21), None, "too few are left");
+    }
+
+    #[test]
+    fn copies_of_what_was_taken_out_are_not_deleted() {
+        let scratch = Scratch::new().unwrap();
+        let segments = Segments::new(plan(scratch.file("kept")));
+        let ends = [(1, 40), (40, 60), (60, 90)];
+        lie(&segments, &ends);
+        segments.drop_from(Org(1), 50);
+        let left: Vec<i64> = lie(&segments, &[]).iter().map(|segment| segment.manifest.from).collect();
+        assert_eq!(left, [1, 40], "one of them holds both");
+        segments.drop_from(Org(1), 1);
+        assert!(!segments.directory(Org(1)).exists());
+    }
 }

@@ -2,7 +2,7 @@
 //! are possible and a lost one is worse; a person says whether it was one call, and then the later charge is taken back.
 
 use crate::flow::booking::Booking;
-use crate::flow::conflicts::{standing, undecided};
+use crate::flow::conflicts::{must_be_there, standing, undecided};
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{EventNumber, Org};
 use crate::ledger::book_again;
@@ -39,6 +39,7 @@ impl Farthing {
             let mut write = self.store.begin().await?;
             let head = write.lock_heads(&[org]).await?.remove(0);
             let suspect = self.open_suspect(org, event).await?;
+            must_be_there(&mut write, &head, event).await?;
             let in_force = self.load_version(org, head.version).await?;
             let mut booking = Booking::new(head, in_force, cache);
             let reason = format!("the same call as event {}, says {by}", suspect.about);

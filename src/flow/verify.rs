@@ -7,18 +7,20 @@
 //! head that it had at the beginning.
 
 mod deep;
+mod left;
 mod lists;
 
 pub use deep::{Deepened, Otherwise};
 
 use crate::flow::publish::hash_of;
 use crate::flow::{Farthing, FlowError};
-use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
+use crate::id::{BlockNumber, Org, Sequence, Version};
 use crate::ledger::Entry;
 use crate::ledger::decision::Closed;
 use crate::ledger::seal::{BlockHash, Dimensions, EventRow, FORMAT, Header, MARK, Sealer, name_hash};
 use crate::store::{Block, ContentHash, Head, PublishedVersion, StoreError, StoredName};
 use deep::Deep;
+use left::Left;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
@@ -327,7 +329,7 @@ impl Walk {
     }
 }
 
-fn told(walk: Result<Verified, Stop>) -> Result<Result<Verified, Broken>, FlowError> {
+fn told<T>(walk: Result<T, Stop>) -> Result<Result<T, Broken>, FlowError> {
     match walk {
         Ok(verified) => Ok(Ok(verified)),
         // Whatever cannot be read where it is not said more exactly is a finding too, not a failure.
@@ -446,19 +448,14 @@ fn check(
     };
 
     let until = after(block);
-    let names = between(&rows.names, place.name, until.name, |name| name.name.0);
-    let owners = between(&rows.owners, place.owner, until.owner, |(owner, _)| *owner);
-    let products = between(&rows.products, place.product, until.product, |(product, _)| *product);
+    let left = Left::of(&rows.names, &rows.owners, &rows.products, *place, until);
     let events = between(&rows.events, place.record, until.record, |event| event.record);
     let entries = between(&rows.entries, place.sequence, until.sequence, |entry| entry.sequence.0);
     let counts = [
-        ("names", names.len() as i64, until.name - place.name),
-        ("owners", owners.len() as i64, until.owner - place.owner),
-        ("products", products.len() as i64, until.product - place.product),
         ("events", events.len() as i64, until.record - place.record),
         ("entries", entries.len() as i64, until.sequence - place.sequence),
     ];
-    for (what, found, expected) in counts {
+    for (what, found, expected) in left.counts(*place, until).into_iter().chain(counts) {
         if found != expected {
             return wrong(None, &format!("it covers {expected} {what} and {found} are there"));
         }
@@ -466,22 +463,7 @@ fn check(
 
     let header = Header { previous: before.1, catalog, ..block.header.clone() };
     let mut sealer = Sealer::new(&header);
-    let mut records: Vec<(&str, i64)> = Vec::with_capacity(block.marks.len() / MARK);
-    for name in names {
-        if let Some(why) = not_its_hash(name) {
-            return wrong(Some(format!("name {}", name.name)), why);
-        }
-        sealer.name(NameId(name.name.0), name.kind, &name.hash);
-        records.push(("name", name.name.0));
-    }
-    for (owner, dimensions) in owners {
-        sealer.owner(OwnerId(*owner), dimensions);
-        records.push(("owner", *owner));
-    }
-    for (product, dimensions) in products {
-        sealer.product(ProductId(*product), dimensions);
-        records.push(("product", *product));
-    }
+    let mut records = left.seal(number, &mut sealer)?;
     for event in events {
         sealer.event(event);
         records.push(("event record", event.record));

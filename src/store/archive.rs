@@ -4,7 +4,7 @@
 use crate::id::{BlockNumber, Org, Sequence};
 use crate::store::names::NAMES;
 use crate::store::sql::{Columns, Value, on};
-use crate::store::{Doing, Store, StoreError, StoredName, Write};
+use crate::store::{Doing, Head, Store, StoreError, StoredName, Write};
 use crate::time::Month;
 
 impl Store {
@@ -57,6 +57,15 @@ impl Store {
         })
     }
 
+    /// How many records there are before one.
+    pub async fn records_before(&self, org: Org, record: i64) -> Result<i64, StoreError> {
+        let text = "SELECT COUNT(*) FROM events WHERE org = $1 AND record < $2";
+        on!(self.reader(), db => {
+            let row = sqlx::query(text).bind(org.0).bind(record).fetch_one(db).await.doing("count records")?;
+            row.int(0).doing("count records")
+        })
+    }
+
     /// The last block whose rows were taken out of this database with all those before it, if there is one.
     pub async fn taken_out(&self, org: Org) -> Result<Option<BlockNumber>, StoreError> {
         let mut first = [i64::MAX; 2];
@@ -68,6 +77,10 @@ impl Store {
                 let row = sqlx::query(text).bind(org.0).fetch_one(db).await.doing("look for the ends")?;
                 row.maybe_int(0).doing("look for the ends")?.unwrap_or(i64::MAX)
             });
+        }
+        // Nearly always everything is there, and no block needs to be looked at.
+        if first == [1, 1] {
+            return Ok(None);
         }
         let text = "SELECT MAX(block) FROM blocks
                      WHERE org = $1 AND ((record_from < record_until AND record_from < $2)
@@ -101,6 +114,34 @@ impl Store {
 }
 
 impl Write {
+    /// The first record of which everything is in this database: rows of those before it were taken out. It is 1 where nothing
+    /// was. The head is the one that this transaction holds.
+    pub async fn whole_from(&mut self, head: &Head) -> Result<i64, StoreError> {
+        let org = head.org;
+        let record = match self.lowest("SELECT MIN(record) FROM events WHERE org = $1", org).await? {
+            Some(record) => record,
+            None => head.next_record,
+        };
+        let sequence = match self.lowest("SELECT MIN(sequence) FROM entries WHERE org = $1", org).await? {
+            Some(1) => return Ok(record),
+            Some(sequence) => sequence,
+            None if head.next_sequence.0 == 1 => return Ok(record),
+            None => return Ok(head.next_record),
+        };
+        let text = "SELECT record_from FROM blocks WHERE org = $1 AND sequence_until > $2 ORDER BY sequence_until, block LIMIT 1";
+        on!(self.db().await?, db => {
+            let row = sqlx::query(text).bind(org.0).bind(sequence).fetch_one(&mut *db).await.doing("read blocks")?;
+            row.int(0).map(|first| first.max(record)).doing("read blocks")
+        })
+    }
+
+    async fn lowest(&mut self, text: &'static str, org: Org) -> Result<Option<i64>, StoreError> {
+        on!(self.db().await?, db => {
+            let row = sqlx::query(text).bind(org.0).fetch_one(&mut *db).await.doing("look for the ends")?;
+            row.maybe_int(0).doing("look for the ends")
+        })
+    }
+
     /// Names as another book has them, also those whose text was erased.
     pub async fn copy_names(&mut self, org: Org, names: &[StoredName]) -> Result<(), StoreError> {
         let rows = names.iter().map(|name| {

@@ -81,7 +81,8 @@ impl Store {
         })
     }
 
-    /// Keeps a fetch under the next number, with its body.
+    /// Keeps a fetch under the next number, with its body. Two processes may ask for the same number at once: whoever comes
+    /// second takes the one after it.
     pub async fn keep_fetch(&self, org: Org, new: &Fetch, body: Option<&str>) -> Result<(), StoreError> {
         let doing = "keep a fetch";
         if let (Some(hash), Some(body)) = (new.hash, body) {
@@ -94,21 +95,27 @@ impl Store {
         let text = "INSERT INTO catalog_fetches (org, number, source, url, etag, hash, size, first_at, last_at, looks, outcome, detail)
                     SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), $5,
                            CAST($6 AS BIGINT), CAST($7 AS BIGINT), CAST($8 AS BIGINT), 1, CAST($9 AS TEXT), CAST($10 AS TEXT)
-                      FROM catalog_fetches WHERE org = $1";
-        on!(self.writer(), db => {
-            let query = sqlx::query(text)
-                .bind(org.0)
-                .bind(&new.source)
-                .bind(&new.url)
-                .bind(&new.etag)
-                .bind(new.hash.map(|hash| hash.to_vec()))
-                .bind(new.size)
-                .bind(new.first_at.micros())
-                .bind(new.last_at.micros())
-                .bind(new.outcome.name())
-                .bind(&new.detail);
-            query.execute(db).await.map(drop).doing(doing)
-        })
+                      FROM catalog_fetches WHERE org = $1
+                        ON CONFLICT (org, number) DO NOTHING";
+        loop {
+            let kept = on!(self.writer(), db => {
+                let query = sqlx::query(text)
+                    .bind(org.0)
+                    .bind(&new.source)
+                    .bind(&new.url)
+                    .bind(&new.etag)
+                    .bind(new.hash.map(|hash| hash.to_vec()))
+                    .bind(new.size)
+                    .bind(new.first_at.micros())
+                    .bind(new.last_at.micros())
+                    .bind(new.outcome.name())
+                    .bind(&new.detail);
+                query.execute(db).await.doing(doing)?.rows_affected()
+            });
+            if kept > 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Another look saw the same.

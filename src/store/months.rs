@@ -8,6 +8,9 @@ use crate::time::Month;
 /// The column that says in which month a row's block was sealed.
 pub(super) const SEALED_IN: &str = "sealed_in";
 
+/// Nobody plans further ahead; the database refuses it too.
+pub const MOST_MONTHS_AHEAD: u32 = 120;
+
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
@@ -20,11 +23,12 @@ pub struct Partition {
 }
 
 impl Store {
-    /// Makes the partitions of a month and of so many after it, as far as they are not there; says how many were made.
+    /// Makes the partitions of a month and of so many after it, at most [`MOST_MONTHS_AHEAD`], as far as they are not there; says
+    /// how many were made.
     pub async fn make_months(&self, from: Month, ahead: u32) -> Result<u64, StoreError> {
         let Either::Postgres(pool) = self.writer() else { return Ok(0) };
         let mut made = 0;
-        for month in (from.number()..).take(ahead as usize + 1) {
+        for month in (from.number()..).take(ahead.min(MOST_MONTHS_AHEAD) as usize + 1) {
             let row = sqlx::query("SELECT make_month($1)").bind(month).fetch_one(pool).await.doing("make a partition")?;
             made += row.int(0).doing("make a partition")?.unsigned_abs();
         }

@@ -428,13 +428,13 @@ impl<'a> Value<'a> {
     }
 }
 
-/// `INSERT INTO t (a, b) ..`, made once for each table, size and shape. Safe: it holds no data.
+/// `INSERT INTO t (a, b) ..`, made once for each table, number of columns, size and shape. Safe: it holds no data.
 fn made<D: Database, const N: usize>(table: &Table<N>, rows: usize, padded: bool, values: impl Fn() -> String) -> Arc<str> {
-    type Made = HashMap<(&'static str, &'static str, usize, bool), Arc<str>>;
+    type Made = HashMap<(&'static str, &'static str, usize, usize, bool), Arc<str>>;
     static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Default::default);
 
     let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let text = made.entry((D::NAME, table.name, rows, padded));
+    let text = made.entry((D::NAME, table.name, N, rows, padded));
     text.or_insert_with(|| format!("INSERT INTO {} ({}) {}", table.name, columns(table), values()).into()).clone()
 }
 
@@ -511,4 +511,20 @@ pub(crate) fn lists<T: Clone>(values: &[T]) -> impl Iterator<Item = Vec<T>> + '_
         let last = chunk.last().expect("a chunk is not empty");
         chunk.iter().cloned().chain(std::iter::repeat_n(last.clone(), size - chunk.len())).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_one_name_with_other_columns_have_statements_of_their_own() {
+        const FEW: Table<2> = Table { name: "made_in_a_test", columns: [int("a"), int("b")] };
+        const MORE: Table<3> = FEW.and(int("c"));
+        let mut arguments = SqliteArguments::default();
+        let few = sqlx::Sqlite::insert(&FEW, &[[Value::Int(1); 2]], &mut arguments);
+        let more = sqlx::Sqlite::insert(&MORE, &[[Value::Int(1); 3]], &mut arguments);
+        assert_eq!(&*few, "INSERT INTO made_in_a_test (a, b) VALUES (?, ?)");
+        assert_eq!(&*more, "INSERT INTO made_in_a_test (a, b, c) VALUES (?, ?, ?)");
+    }
 }
