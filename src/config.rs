@@ -117,6 +117,10 @@ pub struct ServeFlags {
     /// Which true-ups are posted without asking: never, always, or those up to an amount [default: never]
     #[arg(long, env = "FARTHING_TRUE_UPS", value_name = "POLICY")]
     true_ups: Option<String>,
+    /// Look at OpenRouter's balance in every run too, and tell of what it differs by from the book where that is more than this
+    /// amount [default: do not look]
+    #[arg(long, env = "FARTHING_BALANCE_TOLERANCE", value_name = "AMOUNT")]
+    balance_tolerance: Option<String>,
     /// Where OpenRouter's API is [default: where it is]
     #[arg(long, env = "FARTHING_OPENROUTER_URL", hide_env_values = true, value_name = "URL")]
     openrouter_url: Option<String>,
@@ -158,6 +162,7 @@ struct File {
     reconcile_tolerance: Option<String>,
     fetch_missing: Option<String>,
     true_ups: Option<String>,
+    balance_tolerance: Option<String>,
     openrouter_url: Option<String>,
     webhook_url: Option<String>,
     webhook_secret_file: Option<PathBuf>,
@@ -223,6 +228,7 @@ impl Settings {
                 serve.reconcile_tolerance.clone().or(file.reconcile_tolerance),
                 serve.fetch_missing.clone().or(file.fetch_missing),
                 serve.true_ups.clone().or(file.true_ups),
+                serve.balance_tolerance.clone().or(file.balance_tolerance),
             )?,
         };
         Ok(Settings {
@@ -307,13 +313,16 @@ fn policy(
     tolerance: Option<String>,
     fetch_missing: Option<String>,
     true_ups: Option<String>,
+    balance_tolerance: Option<String>,
 ) -> Result<scheduled::Policy, ConfigError> {
     let asked = Asked { tolerance, ..Asked::default() };
     asked.tolerance().map_err(|why| ConfigError::Value { name: "reconcile_tolerance", why })?;
     let wrong = |name| move |why| ConfigError::Value { name, why };
     let fetching = Fetching::named(fetch_missing.as_deref().unwrap_or("never")).map_err(wrong("fetch_missing"))?;
     let true_ups = TrueUps::named(true_ups.as_deref().unwrap_or("never")).map_err(wrong("true_ups"))?;
-    Ok(scheduled::Policy { asked, fetching, true_ups })
+    let accepted = |text: String| Asked { tolerance: Some(text), ..Asked::default() }.tolerance();
+    let balance = balance_tolerance.map(accepted).transpose().map_err(wrong("balance_tolerance"))?;
+    Ok(scheduled::Policy { asked, fetching, true_ups, balance: balance.map(|tolerance| tolerance.accepted) })
 }
 
 /// An address without a secret would tell whoever listens, and nobody could tell who spoke.

@@ -245,7 +245,7 @@ async fn refresh_orgs(farthing: &Farthing, client: &Client, refresh: &Refresh, t
     let (mut done, mut failed) = (Vec::new(), false);
     for (org, name) in farthing.store.orgs().await.map_err(|e| e.in_full())? {
         let work = async { said(&farthing.refresh(org, client, refresh).await.map_err(|e| e.to_string())?) };
-        match farthing.noted(org, REFRESH, time, Duration::from_secs(600), work).await {
+        match farthing.noted(org, REFRESH, time, TAKEN_OVER_AFTER, work).await {
             Ok(said) => done.push(format!("{name}: {said}")),
             Err(why) => {
                 failed = true;

@@ -7,11 +7,14 @@ use farthing::flow::archive::read::verify_with;
 use farthing::flow::focus::Wish as Focus;
 use farthing::flow::ingest::{Outcome, Prepared};
 use farthing::flow::publish::{CatalogFiles, Wish as Publish};
+use farthing::flow::reconcile::{Origin, Wish as Against};
 use farthing::flow::{Farthing, now, periods};
 use farthing::id::{EventNumber, Org};
 use farthing::ledger::seal::name_hash;
 use farthing::rating::HeldReason;
-use farthing::time::{Instant, Month};
+use farthing::reconcile::Asked;
+use farthing::reconcile::statement::Form;
+use farthing::time::{Instant, Month, Period};
 use farthing::usage::dialect::{Context, native};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, SqlitePool};
@@ -275,6 +278,11 @@ fn an_event_that_waited_when_its_month_was_taken_out_is_answered_by_itself() {
             let outcomes = case.commit(&[again]).await;
             assert!(why(&outcomes[0]).starts_with("id: this is event 21 already"), "{outcomes:?}");
         }
+        // What waits behind it is not hidden by it, however few are asked for.
+        let waiting = json!({"id": "waits", "occurred_at": "2026-02-06T00:00:00Z", "model": "nobody-knows"});
+        assert!(matches!(case.commit(&[waiting]).await[0], Outcome::Held { .. }));
+        let first = case.farthing.held(ORG, None, EventNumber(0), 1).await.unwrap();
+        assert_eq!(first.iter().map(|held| &*held.stored.event.id).collect::<Vec<_>>(), ["waits"]);
     });
 }
 
@@ -291,6 +299,51 @@ fn a_record_that_is_missing_among_others_is_answered_by_itself() {
         );
         assert_eq!(outcomes[1], Outcome::AlreadyPresent);
         assert_eq!(case.farthing.store.entries_of(ORG, EventNumber(5)).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_hole_in_the_book_charges_no_call_again_and_stops_nobody() {
+    block_on(async {
+        let case = Case::new().await;
+        let waits = json!({"id": "waits", "occurred_at": "2026-01-05T00:00:00Z", "model": "nobody-knows"});
+        let calls = json!({"id": "calls", "occurred_at": "2026-01-05T00:00:00Z", "provider_request_id": "gen-1"});
+        let outcomes = case.commit(&[waits.clone(), calls.clone()]).await;
+        assert!(matches!(outcomes[0], Outcome::Held { .. }), "{outcomes:?}");
+        case.unprotect().await;
+        // The records of both are gone, and what came before them is there.
+        case.pool.execute("DELETE FROM events WHERE record > 20").await.unwrap();
+        let before = case.farthing.store.head(ORG).await.unwrap();
+        let mut other = calls.clone();
+        other["source"] = json!("another");
+        let outcomes = case.commit(&[waits, other]).await;
+        let missing = "and it is missing in this database; `farthing verify` says more";
+        assert_eq!(why(&outcomes[0]), format!("id: this is event 21 already, {missing}"));
+        assert_eq!(why(&outcomes[1]), format!("provider_request_id: event 22 holds this call already, {missing}"));
+        assert_eq!(case.farthing.store.head(ORG).await.unwrap(), before);
+    });
+}
+
+#[test]
+fn days_whose_entries_were_taken_out_are_not_compared_with_what_is_left() {
+    block_on(async {
+        let case = Case::new().await;
+        case.go_on().await;
+        let statement = async |day: &str| {
+            let row = format!(
+                r#"{{"data":[{{"date":"{day} 00:00:00","model_permaslug":"a/b-20260101","usage":1,"requests":1,"prompt_tokens":5,"completion_tokens":0}}]}}"#
+            );
+            let day = Instant::parse_date_or_instant(day).unwrap();
+            let days = Period { from: day, until: Instant::from_micros(day.micros() + 86_400_000_000) };
+            let origin = Origin { form: Some(Form::Activity), days: Some(days), ..Origin::default() };
+            let kept = case.farthing.import_statement(ORG, &row, &origin).await.unwrap();
+            let wish = Against { statement: kept.statement, block: None, asked: Asked::default() };
+            case.farthing.reconcile(ORG, &wish).await.map(drop).map_err(|e| e.to_string())
+        };
+        let refused = statement("2026-01-05").await.unwrap_err();
+        assert!(refused.contains("was taken out of this database, so the days from 2026-01-05T00:00:00Z on"), "{refused}");
+        // Whatever is booked from now on is there.
+        assert_eq!(statement("2999-01-01").await, Ok(()));
     });
 }
 

@@ -233,7 +233,7 @@ impl Farthing {
             };
             let meeting = match (meeting, known.call_that_is_gone(whole_from)) {
                 (known @ Meeting::Known(_), _) | (known, None) => known,
-                (_, Some(call)) => Meeting::Known(Outcome::Rejected(call_is_gone(call))),
+                (_, Some(call)) => Meeting::Known(Outcome::Rejected(call_is_gone(call, whole_from))),
             };
             meetings.push((place, meeting));
         }
@@ -257,9 +257,11 @@ impl Farthing {
             let touches = [known.call, known.evidence_of(), meeting.event()];
             let moves = touches.into_iter().flatten().any(|event| moved.contains(&event));
             let waits = moves || call.is_some_and(|call| waiting.before(place).contains(&call));
-            let plan = match meeting {
-                Meeting::New | Meeting::Completes { .. } | Meeting::Conflicts { .. } if waits => Plan::Later,
-                meeting => scene.plan(place, meeting, known, of_group),
+            let plan = match (meeting, known.call_without_a_holder(&holders)) {
+                (Meeting::Known(outcome), _) => Plan::Known(outcome),
+                (_, Some(call)) => Plan::Known(Outcome::Rejected(call_is_gone(call, whole_from))),
+                _ if waits => Plan::Later,
+                (meeting, None) => scene.plan(place, meeting, known, of_group),
             };
             match (&plan, call) {
                 (Plan::Later, call) => waiting.calls.extend(call),
@@ -420,7 +422,10 @@ impl Farthing {
             }
             let hits: Vec<EventNumber> = hits.iter().map(|(event, _)| *event).collect();
             for held in write.held_among(org, &hits).await? {
-                stored.entry(held.event).or_default().held = true;
+                // What it says may be missing.
+                if let Some(stored) = stored.get_mut(&held.event) {
+                    stored.held = true;
+                }
             }
         }
         let mut known = Vec::with_capacity(firsts.len());
@@ -513,6 +518,12 @@ impl Known {
         let calls = [self.call, self.evidence_of()].into_iter().flatten();
         calls.filter(|call| Some(*call) != self.number).find(|call| call.0 < whole_from)
     }
+
+    /// The same where nothing was taken out before it: every event that is there says who holds its call.
+    fn call_without_a_holder(&self, holders: &HashMap<EventNumber, plan::Holder>) -> Option<EventNumber> {
+        let calls = [self.call, self.evidence_of()].into_iter().flatten();
+        calls.filter(|call| Some(*call) != self.number).find(|call| !holders.contains_key(call))
+    }
 }
 
 /// An id that was booked is never booked again, also where nothing tells any more whether the same was said.
@@ -524,10 +535,12 @@ fn missing(event: EventNumber, whole_from: i64) -> Rejected {
     Rejected::new("id", Problem::Contradiction(format!("this is event {event} already, and {why}")))
 }
 
-fn call_is_gone(call: EventNumber) -> Rejected {
-    let why =
-        format!("event {call} holds this call already, and its month was taken out of this database, so what was booked stands");
-    Rejected::new("provider_request_id", Problem::Contradiction(why))
+fn call_is_gone(call: EventNumber, whole_from: i64) -> Rejected {
+    let why = match call.0 < whole_from {
+        true => "its month was taken out of this database, so what was booked stands",
+        false => "it is missing in this database; `farthing verify` says more",
+    };
+    Rejected::new("provider_request_id", Problem::Contradiction(format!("event {call} holds this call already, and {why}")))
 }
 
 /// What is stored under an id, as far as it matters to what comes now.

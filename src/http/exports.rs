@@ -78,8 +78,8 @@ impl Taker {
 
     /// Says that this was all, or why it is not.
     pub async fn end(self, end: io::Result<()>) {
-        // An empty piece is the end.
-        let _ = self.to.send(end.map(|()| Bytes::new())).await;
+        // An empty piece is the end. Whoever does not take even that is not waited for.
+        let _ = tokio::time::timeout(self.pace.patience(), self.to.send(end.map(|()| Bytes::new()))).await;
     }
 }
 

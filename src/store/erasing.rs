@@ -6,6 +6,7 @@ use crate::id::{NameId, Org};
 use crate::store::names::NameKind;
 use crate::store::sql::{Columns, Either, on};
 use crate::store::{Doing, Store, StoreError, Write};
+use std::time::Duration;
 
 /// Where a text still is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,9 @@ impl Write {
     }
 }
 
+/// How often the log is tried to be emptied while others use it.
+const TIMES: usize = 20;
+
 impl Store {
     /// How many names of a book have no text any more.
     pub async fn erased_names(&self, org: Org) -> Result<i64, StoreError> {
@@ -115,8 +119,17 @@ impl Store {
     /// and the write-ahead log that still has them is emptied.
     pub async fn overwrite_erased(&self) -> Result<(), StoreError> {
         let Either::Sqlite(sqlite) = &*self.databases else { return Ok(()) };
-        let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&sqlite.writer).await;
-        checkpoint.map(drop).doing("empty the write-ahead log")
+        let doing = "empty the write-ahead log";
+        for _ in 0..TIMES {
+            let busy = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&sqlite.writer).await;
+            if busy.and_then(|busy| busy.int(0)).doing(doing)? == 0 {
+                return Ok(());
+            }
+            // Another checkpoint is on its way, or somebody still reads what lies in the log.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let why = "somebody reads from it all the time; erase the name once more when it is quiet".to_owned();
+        Err(StoreError::Database { doing, source: sqlx::Error::Protocol(why) })
     }
 
     /// Whether the writer's connection overwrites what it deletes with zeros.

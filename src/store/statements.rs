@@ -81,9 +81,10 @@ impl Store {
     }
 
     /// Notes that more is booked on the day of a statement, or was left open on it, so that what follows from it is to be done
-    /// again. One of which nothing was done yet stays so.
+    /// again, also on a day of which OpenRouter tells nothing more by then.
     pub async fn reopen_followed(&self, org: Org, statement: i64) -> Result<(), StoreError> {
-        let text = "UPDATE followed SET at = 0 WHERE org = $1 AND statement = $2";
+        let text = "INSERT INTO followed (org, statement, at) VALUES ($1, $2, 0)
+                    ON CONFLICT (org, statement) DO UPDATE SET at = excluded.at";
         on!(self.writer(), db => {
             sqlx::query(text).bind(org.0).bind(statement).execute(db).await.map(drop).doing("note what is to be compared again")
         })

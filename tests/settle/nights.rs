@@ -18,6 +18,10 @@ struct Billed {
     generations: Vec<(&'static str, u64, &'static str)>,
     known: BTreeSet<&'static str>,
     refused: Vec<(&'static str, u16)>,
+    /// What was bought and what was used, as the balance has it.
+    credits: (&'static str, &'static str),
+    /// By how much it may differ, where it is looked at.
+    tolerance: Option<Amount>,
 }
 
 impl Billed {
@@ -36,7 +40,10 @@ impl Billed {
                     answer(record(id, cost, &fields))
                 })
             }
-            _ => answer(r#"{"data":{"total_credits":0,"total_usage":0}}"#),
+            _ => {
+                let (bought, used) = self.credits;
+                answer(format!(r#"{{"data":{{"total_credits":{bought},"total_usage":{used}}}}}"#))
+            }
         }
     }
 
@@ -88,7 +95,7 @@ impl Nights {
 
     async fn night(&self, farthing: &Farthing, most: usize) -> Result<String, String> {
         let fetching = if most == 0 { Fetching::Never } else { Fetching::UpTo(most) };
-        let policy = Policy { asked: Asked::default(), fetching, true_ups: TrueUps::Always };
+        let policy = Policy { asked: Asked::default(), fetching, true_ups: TrueUps::Always, balance: self.books().tolerance };
         let done = farthing.reconcile_days(ORG, &books(&self.provider), &policy).await;
         done.map(|said| said.join("; ")).map_err(|why| why.to_string())
     }
@@ -331,5 +338,49 @@ fn of_several_days_one_whose_list_is_refused_keeps_no_other_and_nobody_is_asked_
         assert_eq!((fetched.posted, fetched.failed.len(), &fetched.stopped), (2, 1, &None), "{fetched}");
         assert!(fetched.failed[0].starts_with(&format!("the generations of {}: ", day(3))), "{fetched}");
         assert_eq!(findings(&compare(&farthing, run.kept.statement).await), ["missing_here 0.25"]);
+    });
+}
+
+#[test]
+fn a_night_looks_at_the_balance_and_tells_of_what_it_differs_by() {
+    block_on(async {
+        let database = TestDatabase::sqlite();
+        let farthing = open(&database).await;
+        let nights = Nights::of(&[]);
+        nights.books().tolerance = Some(money("0.5"));
+        let told = async || farthing.store.notices(ORG, Some("reconciliation.variance"), 10).await.unwrap();
+        let night = async |bought: &'static str, used: &'static str| {
+            nights.books().credits = (bought, used);
+            nights.night(&farthing, 0).await
+        };
+        let said = night("100", "7.5").await.unwrap();
+        assert!(said.ends_with("balance: the first look, beside which the next one is laid"), "{said}");
+
+        // A thousandth is booked and two were used, which is within the tolerance.
+        send(&farthing, &call("between", &now().to_string(), &json!({}))).await;
+        let said = night("100", "7.502").await.unwrap();
+        assert!(said.ends_with(": usage 0.001 here, 0.002 there; credits 0 here, 0 there; 0 variances"), "{said}");
+        assert_eq!(told().await.len(), 0);
+
+        // A night that cannot be told of it leaves it to the next one.
+        nights.books().refused = vec![("GET /api/v1/credits", 403)];
+        let said = night("110", "7.502").await.unwrap_err();
+        assert!(said.contains("the balance: "), "{said}");
+        nights.books().refused.clear();
+        farthing.fetch_balance(ORG, &books(&nights.provider)).await.unwrap();
+        let said = night("110", "7.502").await.unwrap();
+        assert!(said.ends_with(": usage 0 here, 0 there; credits 0 here, 10 there; 1 variances"), "{said}");
+        let notices = told().await;
+        let body: Value = serde_json::from_str(&notices[0].body).unwrap();
+        assert_eq!(notices.len(), 1, "{body}");
+        let variance = &body["variances"][0];
+        assert_eq!((&variance["class"], &variance["amount"]), (&json!("credits"), &json!("10")));
+
+        // Where nobody asked for it nobody looks.
+        let asked = nights.asked("GET /api/v1/credits");
+        nights.books().tolerance = None;
+        nights.night(&farthing, 0).await.unwrap();
+        assert_eq!(nights.asked("GET /api/v1/credits"), asked);
+        whole(&farthing).await;
     });
 }

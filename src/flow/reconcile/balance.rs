@@ -3,7 +3,8 @@
 //! words and posted nowhere, because a sum of everything names no call.
 
 use super::{Imported, PROVIDER, payable};
-use crate::flow::{Farthing, FlowError};
+use crate::flow::notices::Kind;
+use crate::flow::{Farthing, FlowError, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::{Amount, Currency};
 use crate::provider::openrouter::{Credits, Openrouter};
@@ -80,21 +81,58 @@ impl Farthing {
     /// The last two looks beside the book; nothing before there are two.
     pub async fn compare_balance(&self, org: Org) -> Result<Option<Balance>, FlowError> {
         let looks = self.looks(org).await?;
-        let [.., (first, earlier), (second, later)] = &looks[..] else { return Ok(None) };
+        let [.., first, second] = &looks[..] else { return Ok(None) };
+        self.compare_looks(org, first, second).await.map(Some)
+    }
+
+    /// Looks once more, beside the last look that a person was told of; tells what differs by more than this. A run that
+    /// breaks off leaves its look to the next one, so no time between two looks is passed over.
+    pub async fn look_at_balance(&self, org: Org, books: &Openrouter, tolerance: Amount) -> Result<String, FlowError> {
+        let newest = self.fetch_balance(org, books).await?.statement;
+        let (looks, followed) = (self.looks(org).await?, self.store.followed(org).await?);
+        let is_told = |number: &i64| followed.get(number).is_some_and(Option::is_some);
+        let Some(second) = looks.iter().find(|(number, _)| *number == newest) else {
+            return Err(FlowError::NotThere(format!("statement {newest} is no look at the balance")));
+        };
+        let earlier = || looks.iter().filter(|(number, _)| *number < newest);
+        let first = earlier().rev().find(|(number, _)| is_told(number)).or_else(|| earlier().next());
+        let said = match first {
+            None => "balance: the first look, beside which the next one is laid".to_owned(),
+            Some(first) => {
+                let balance = self.compare_looks(org, first, second).await?;
+                let variances = balance.variances(tolerance);
+                if !variances.is_empty() {
+                    let facts = json!({"provider": PROVIDER, "block": balance.block.0, "looks": balance.looks,
+                        "variances": variances});
+                    self.notice(org, Kind::Variance, &facts).await?;
+                }
+                balance.said(variances.len())
+            }
+        };
+        self.store.note_followed(org, newest, now()).await?;
+        Ok(said)
+    }
+
+    async fn compare_looks(
+        &self,
+        org: Org,
+        (first, earlier): &(i64, Stated),
+        (second, later): &(i64, Stated),
+    ) -> Result<Balance, FlowError> {
         let instant = |number: i64, stated: &Stated| {
             Instant::parse(&stated.from).map_err(|e| StoreError::damaged(format!("statement {number}"), e))
         };
         let between = Period { from: instant(*first, earlier)?, until: instant(*second, later)? };
         let (before, after) = (self.look(org, *first).await?, self.look(org, *second).await?);
         let (used, bought, block) = self.moved_between(org, between).await?;
-        Ok(Some(Balance {
+        Ok(Balance {
             between,
             looks: [*first, *second],
             block,
             usage: Sides { expected: used, observed: after.total_usage - before.total_usage },
             credits: Sides { expected: bought, observed: after.total_credits - before.total_credits },
             undated: self.undated(org, between).await?,
-        }))
+        })
     }
 
     async fn undated(&self, org: Org, between: Period) -> Result<Undated, FlowError> {
@@ -151,6 +189,14 @@ impl Farthing {
 }
 
 impl Balance {
+    fn said(&self, variances: usize) -> String {
+        let Balance { between, usage, credits, .. } = self;
+        format!(
+            "balance from {} until {}: usage {} here, {} there; credits {} here, {} there; {variances} variances",
+            between.from, between.until, usage.expected, usage.observed, credits.expected, credits.observed
+        )
+    }
+
     /// What differs by more than this, as variances of the level `balance`.
     pub fn variances(&self, tolerance: Amount) -> Vec<Value> {
         let sides = [("usage", self.usage, self.usage_cause().to_owned()), ("credits", self.credits, self.credits_cause())];

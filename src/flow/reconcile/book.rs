@@ -80,6 +80,11 @@ impl Farthing {
         stated: &Stated,
         statement: &Statement,
     ) -> Result<Against, FlowError> {
+        if let Some(since) = self.taken_out_until(org).await?.filter(|since| period.from < *since) {
+            let why =
+                format!("what was booked until {since} was taken out of this database, so the days from {} on", period.from);
+            return Err(FlowError::Refused(format!("{why} cannot be compared here; compare them where their entries are")));
+        }
         let catalog = self.published(org, until.version).await?.catalog;
         let mut gathered = Gathered::new(Spelling::of(&catalog, statement), Share::of(stated, statement));
         if let Some(share) = &gathered.share {
@@ -101,6 +106,13 @@ impl Farthing {
         }
         let Gathered { book, elsewhere, .. } = gathered;
         Ok(Against { book, before: before.map(|before| before.book), true_ups, elsewhere })
+    }
+
+    /// When the last block was sealed of which rows were taken out of this database: what was used before may be missing.
+    pub(super) async fn taken_out_until(&self, org: Org) -> Result<Option<Instant>, FlowError> {
+        let Some(block) = self.store.taken_out(org).await? else { return Ok(None) };
+        let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
+        Ok(found.first().map(|found| found.header.sealed_at))
     }
 
     async fn gather_calls(&self, org: Org, until: &Until, seen: Period, gathered: &mut Gathered<'_>) -> Result<(), FlowError> {

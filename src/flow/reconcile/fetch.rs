@@ -152,7 +152,13 @@ impl Farthing {
                 done.refused.push(format!("{}: {why}", day.to_utc().date_naive()));
                 continue;
             }
-            match self.fetch_for_day(org, books, day, allowed.less(&done)).await {
+            let allowed = allowed.less(&done);
+            if allowed.most == 0 {
+                // Nothing may be asked for, so its list need not be either.
+                done.left += 1;
+                continue;
+            }
+            match self.fetch_for_day(org, books, day, allowed).await {
                 Ok(of_day) => done.add(of_day),
                 Err(why) => done.failed.push(format!("the generations of {}: {why}", day.to_utc().date_naive())),
             }

@@ -45,6 +45,8 @@ pub struct Policy {
     pub asked: Asked,
     pub fetching: Fetching,
     pub true_ups: TrueUps,
+    /// Whether the balance is looked at, and by how much it may differ.
+    pub balance: Option<Amount>,
 }
 
 /// Days after which a day is looked at again: what lands late has landed, and it is about to be forgotten.
@@ -72,6 +74,13 @@ impl Farthing {
             match self.look_at_day(org, day, &mut night).await {
                 Ok(line) => said.push(line),
                 Err(why) => failed.push(format!("{day}: {why}")),
+            }
+        }
+        // After the days, so that what they brought is booked.
+        if let Some(tolerance) = policy.balance {
+            match self.look_at_balance(org, books, tolerance).await {
+                Ok(line) => said.push(line),
+                Err(why) => failed.push(format!("the balance: {why}")),
             }
         }
         let Night { mut fetched, .. } = night;
@@ -109,6 +118,9 @@ impl Farthing {
         });
         let is_open = |number: &i64| followed.get(number) == Some(&None);
         days.extend(newest.into_iter().filter(|(day, number)| *day < today && !told(day) && is_open(number)).map(|(day, _)| day));
+        // Days whose entries were taken out are compared where these are.
+        let since = self.taken_out_until(org).await?;
+        days.retain(|day| since.is_none_or(|since| day_of(*day).from >= since));
         Ok(days.into_iter().collect())
     }
 

@@ -115,12 +115,15 @@ async fn as_parquet(service: &Arc<Service>, org: Org, wish: Wish, version: Versi
     // If writing broke off, that is why reading did.
     let (place, file, scratch) = writing.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
     ended(reading).await?;
+    let length = file.metadata().map_err(|e| failed(e.to_string()))?.len();
     let (taker, body) = Pieces::body();
     tokio::spawn(async move {
         send(file, taker).await;
         drop((place, scratch));
     });
-    Ok(typed(body, "application/vnd.apache.parquet"))
+    let mut response = typed(body, "application/vnd.apache.parquet");
+    response.headers_mut().insert(axum::http::header::CONTENT_LENGTH, length.into());
+    Ok(response)
 }
 
 /// Sends a file piece by piece, so that memory does not hold it.
