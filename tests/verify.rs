@@ -364,6 +364,29 @@ fn an_erased_name_leaves_no_bytes_behind() {
     });
 }
 
+#[test]
+fn an_erased_name_leaves_no_bytes_behind_while_others_bring_the_log_into_the_file() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let (farthing, org) = book(&database).await;
+        let pool = sqlx::SqlitePool::connect(&database.url).await.unwrap();
+        let others = tokio::spawn(async move {
+            loop {
+                sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await.unwrap();
+            }
+        });
+        for number in 0..20 {
+            let name = format!("canary-person-{number}");
+            send(&farthing, org, &name.replace("person", "event"), &name).await;
+            farthing.erase_name(org, "user", &name).await.unwrap();
+            let files = std::fs::read_dir(database.directory()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+            let left: usize = files.map(|bytes| bytes.windows(13).filter(|window| window == b"canary-person").count()).sum();
+            assert_eq!(left, 0, "{name}");
+        }
+        others.abort();
+    });
+}
+
 async fn send(farthing: &Farthing, org: Org, id: &str, user: &str) {
     send_fields(farthing, org, id, &format!(r#""user":"{user}","team":"t""#)).await;
 }

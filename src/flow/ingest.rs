@@ -18,7 +18,7 @@ use crate::rating::{HeldReason, Rated, Rating, rate};
 use crate::store::{Conflict, Fault, Head, HeldEvent, OnceKey, StoreError, Suspect, Write};
 use crate::usage::UsageEvent;
 use crate::usage::reading::{Problem, Rejected};
-use plan::{Claimed, Plan, SAME_BUT_FOR_ITS_ID, Scene};
+use plan::{Claimed, Holder, Plan, SAME_BUT_FOR_ITS_ID, Scene};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -231,10 +231,6 @@ impl Farthing {
                     known.number.map_or(Meeting::New, |number| Meeting::Known(Outcome::Rejected(missing(number, whole_from))))
                 }
             };
-            let meeting = match (meeting, known.call_that_is_gone(whole_from)) {
-                (known @ Meeting::Known(_), _) | (known, None) => known,
-                (_, Some(call)) => Meeting::Known(Outcome::Rejected(call_is_gone(call, whole_from))),
-            };
             meetings.push((place, meeting));
         }
         let mut asked: Vec<EventNumber> = Vec::new();
@@ -244,6 +240,13 @@ impl Farthing {
             }
         }
         let holders = self.holders(write, booking.org(), asked).await?;
+        for ((_, meeting), known) in
+            meetings.iter_mut().zip(&known).filter(|((_, meeting), _)| !matches!(meeting, Meeting::Known(_)))
+        {
+            if let Some(call) = known.call_that_is_gone(whole_from, &holders) {
+                *meeting = Meeting::Known(Outcome::Rejected(call_is_gone(call, whole_from)));
+            }
+        }
         let mut plans: Vec<(usize, Plan)> = Vec::with_capacity(firsts.len());
         let mut claimed: HashMap<OnceKey, Claimed> = HashMap::new();
         let mut moved: HashSet<EventNumber> = HashSet::new();
@@ -257,11 +260,9 @@ impl Farthing {
             let touches = [known.call, known.evidence_of(), meeting.event()];
             let moves = touches.into_iter().flatten().any(|event| moved.contains(&event));
             let waits = moves || call.is_some_and(|call| waiting.before(place).contains(&call));
-            let plan = match (meeting, known.call_without_a_holder(&holders)) {
-                (Meeting::Known(outcome), _) => Plan::Known(outcome),
-                (_, Some(call)) => Plan::Known(Outcome::Rejected(call_is_gone(call, whole_from))),
-                _ if waits => Plan::Later,
-                (meeting, None) => scene.plan(place, meeting, known, of_group),
+            let plan = match meeting {
+                Meeting::New | Meeting::Completes { .. } | Meeting::Conflicts { .. } if waits => Plan::Later,
+                meeting => scene.plan(place, meeting, known, of_group),
             };
             match (&plan, call) {
                 (Plan::Later, call) => waiting.calls.extend(call),
@@ -513,34 +514,30 @@ impl Known {
         self.event.as_ref()?.standing().ok()?.about
     }
 
-    /// Who holds the call that it tells of, where that is another event whose month was taken out of this database.
-    fn call_that_is_gone(&self, whole_from: i64) -> Option<EventNumber> {
-        let calls = [self.call, self.evidence_of()].into_iter().flatten();
-        calls.filter(|call| Some(*call) != self.number).find(|call| call.0 < whole_from)
-    }
-
-    /// The same where nothing was taken out before it: every event that is there says who holds its call.
-    fn call_without_a_holder(&self, holders: &HashMap<EventNumber, plan::Holder>) -> Option<EventNumber> {
-        let calls = [self.call, self.evidence_of()].into_iter().flatten();
-        calls.filter(|call| Some(*call) != self.number).find(|call| !holders.contains_key(call))
+    /// Who holds the call that it tells of, where that is another event which is not in this database: its month was taken out,
+    /// or nothing is left that says who holds the call.
+    fn call_that_is_gone(&self, whole_from: i64, holders: &HashMap<EventNumber, Holder>) -> Option<EventNumber> {
+        let calls = [self.call, self.evidence_of()].into_iter().flatten().filter(|call| Some(*call) != self.number);
+        calls.into_iter().find(|call| call.0 < whole_from || !holders.contains_key(call))
     }
 }
 
 /// An id that was booked is never booked again, also where nothing tells any more whether the same was said.
 fn missing(event: EventNumber, whole_from: i64) -> Rejected {
-    let why = match event.0 < whole_from {
-        true => "its month was taken out of this database, so what was booked stands",
-        false => "it is missing in this database; `farthing verify` says more",
-    };
+    let why = why_it_is_gone(event, whole_from);
     Rejected::new("id", Problem::Contradiction(format!("this is event {event} already, and {why}")))
 }
 
 fn call_is_gone(call: EventNumber, whole_from: i64) -> Rejected {
-    let why = match call.0 < whole_from {
+    let why = why_it_is_gone(call, whole_from);
+    Rejected::new("provider_request_id", Problem::Contradiction(format!("event {call} holds this call already, and {why}")))
+}
+
+fn why_it_is_gone(event: EventNumber, whole_from: i64) -> &'static str {
+    match event.0 < whole_from {
         true => "its month was taken out of this database, so what was booked stands",
         false => "it is missing in this database; `farthing verify` says more",
-    };
-    Rejected::new("provider_request_id", Problem::Contradiction(format!("event {call} holds this call already, and {why}")))
+    }
 }
 
 /// What is stored under an id, as far as it matters to what comes now.

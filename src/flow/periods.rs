@@ -148,9 +148,8 @@ impl Farthing {
         if month >= head.first_open {
             return Ok(());
         }
-        let Some(block) = self.store.taken_out(org).await? else { return Ok(()) };
-        let there = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
-        let there = there.first().map_or(i64::MAX, |block| block.sequences.1);
+        let Some(gone) = self.store.last_taken_out(org).await? else { return Ok(()) };
+        let (block, there) = (gone.header.block, gone.sequences.1);
         let within = self.store.sequences_of_months(org, month, month).await?;
         let what = if within.0 < within.1 && within.0 < there {
             "entries that may count in it"

@@ -303,9 +303,7 @@ impl Farthing {
 
     /// The first entry of this database that can be copied: those before it were taken out.
     async fn first_to_copy(&self, org: Org) -> Result<i64, FlowError> {
-        let Some(block) = self.store.taken_out(org).await? else { return Ok(1) };
-        let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
-        Ok(found.first().map_or(1, |block| block.sequences.1))
+        Ok(self.store.last_taken_out(org).await?.map_or(1, |block| block.sequences.1))
     }
 
     /// When the first block was sealed of which everything is in this database, where rows of others were taken out.

@@ -4,7 +4,7 @@
 use crate::id::{BlockNumber, Org, Sequence};
 use crate::store::names::NAMES;
 use crate::store::sql::{Columns, Value, on};
-use crate::store::{Doing, Head, Store, StoreError, StoredName, Write};
+use crate::store::{Block, Doing, Head, Store, StoreError, StoredName, Write};
 use crate::time::Month;
 
 impl Store {
@@ -89,6 +89,12 @@ impl Store {
             let row = sqlx::query(text).bind(org.0).bind(first[0]).bind(first[1]).fetch_one(db).await.doing("read blocks")?;
             row.maybe_int(0).map(|block| block.map(BlockNumber)).doing("read blocks")
         })
+    }
+
+    /// The same block with what it covers: whatever comes after it is all there.
+    pub async fn last_taken_out(&self, org: Org) -> Result<Option<Block>, StoreError> {
+        let Some(block) = self.taken_out(org).await? else { return Ok(None) };
+        Ok(self.blocks_after(org, BlockNumber(block.0 - 1), 1).await?.pop())
     }
 
     /// The block that the first one of this database follows: none, or, of an excerpt, the one before it, which is there

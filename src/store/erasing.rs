@@ -6,7 +6,7 @@ use crate::id::{NameId, Org};
 use crate::store::names::NameKind;
 use crate::store::sql::{Columns, Either, on};
 use crate::store::{Doing, Store, StoreError, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where a text still is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,8 +64,8 @@ impl Write {
     }
 }
 
-/// How often the log is tried to be emptied while others use it.
-const TIMES: usize = 20;
+/// How long the log is tried to be emptied while others use it; nobody commits meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Store {
     /// How many names of a book have no text any more.
@@ -119,8 +119,8 @@ impl Store {
     /// and the write-ahead log that still has them is emptied.
     pub async fn overwrite_erased(&self) -> Result<(), StoreError> {
         let Either::Sqlite(sqlite) = &*self.databases else { return Ok(()) };
-        let doing = "empty the write-ahead log";
-        for _ in 0..TIMES {
+        let (doing, began) = ("empty the write-ahead log", Instant::now());
+        while began.elapsed() < PATIENCE {
             let busy = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&sqlite.writer).await;
             if busy.and_then(|busy| busy.int(0)).doing(doing)? == 0 {
                 return Ok(());

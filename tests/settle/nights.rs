@@ -384,3 +384,22 @@ fn a_night_looks_at_the_balance_and_tells_of_what_it_differs_by() {
         whole(&farthing).await;
     });
 }
+
+#[test]
+fn a_day_that_was_never_done_and_is_told_of_no_more_is_settled_when_more_is_booked_on_it() {
+    block_on(async {
+        let database = TestDatabase::sqlite();
+        let farthing = opened(&database).await;
+        let nights = Nights::of(&[("old", 40, "0.5")]);
+        let text = nights.books().activity(&day(40));
+        let days = Period { from: midnight(40), until: midnight(39) };
+        let origin = Origin { form: Some(Form::Activity), days: Some(days), ..Origin::default() };
+        let statement = farthing.import_statement(ORG, &text, &origin).await.unwrap().statement;
+        let line = format!("{}: statement 0.5, book ", day(40));
+        assert!(!nights.night(&farthing, 0).await.unwrap().contains(&line), "nobody asked for it");
+        farthing.store.reopen_followed(ORG, statement).await.unwrap();
+        assert!(nights.night(&farthing, 0).await.unwrap().contains(&line));
+        assert!(!nights.night(&farthing, 0).await.unwrap().contains(&line), "it is done");
+        assert_eq!(balances(&farthing, ["payable:openrouter"]).await, ["-0.5"]);
+    });
+}

@@ -110,9 +110,7 @@ impl Farthing {
 
     /// When the last block was sealed of which rows were taken out of this database: what was used before may be missing.
     pub(super) async fn taken_out_until(&self, org: Org) -> Result<Option<Instant>, FlowError> {
-        let Some(block) = self.store.taken_out(org).await? else { return Ok(None) };
-        let found = self.store.blocks_after(org, BlockNumber(block.0 - 1), 1).await?;
-        Ok(found.first().map(|found| found.header.sealed_at))
+        Ok(self.store.last_taken_out(org).await?.map(|block| block.header.sealed_at))
     }
 
     async fn gather_calls(&self, org: Org, until: &Until, seen: Period, gathered: &mut Gathered<'_>) -> Result<(), FlowError> {
