@@ -30,6 +30,15 @@ impl Values {
         self.len() == 0
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        match self {
+            Values::Numbers(numbers) => numbers.reserve_exact(more),
+            Values::Integers(integers) | Values::Instants(integers) => integers.reserve_exact(more),
+            Values::Some(integers) => integers.reserve_exact(more),
+        }
+    }
+
     /// Adds more of the same kind at the end.
     pub fn append(&mut self, more: Values) {
         match (self, more) {

@@ -7,7 +7,7 @@
 mod read;
 mod write;
 
-use crate::flow::{Farthing, FlowError, in_background};
+use crate::flow::{Farthing, FlowError, broke_off, in_background};
 use crate::id::{BlockNumber, Org};
 use crate::ledger::seal::BlockHash;
 use crate::segment::{Fault, SegmentError};
@@ -244,6 +244,36 @@ fn limbs(of: &str) -> [String; 3] {
     LIMBS.map(|limb| if of.is_empty() { limb.to_owned() } else { format!("{of}_{limb}") })
 }
 
+/// A segment on its way to the disk.
+struct Writing {
+    until: i64,
+    entries: u64,
+    /// What it takes the place of.
+    replaced: Vec<Arc<Segment>>,
+    task: tokio::task::JoinHandle<Result<(), String>>,
+}
+
+impl Writing {
+    fn begin(
+        copy: Copy,
+        directory: PathBuf,
+        range: (i64, i64),
+        last: (BlockNumber, BlockHash),
+        replaced: Vec<Arc<Segment>>,
+    ) -> Writing {
+        let entries = copy.entries.rows() as u64;
+        let task = tokio::task::spawn_blocking(move || copy.write(&directory, range, last));
+        Writing { until: range.1, entries, replaced, task }
+    }
+
+    /// How many entries it has once it is there, and what is needed no more.
+    async fn end(self) -> Result<(u64, Vec<Arc<Segment>>), FlowError> {
+        let written = self.task.await.map_err(broke_off)?;
+        written.map_err(|why| FlowError::Refused(format!("cannot write a segment: {why}")))?;
+        Ok((self.entries, self.replaced))
+    }
+}
+
 impl Farthing {
     /// The segments that hold nothing from a sequence on, in their order.
     pub async fn segments_until(&self, org: Org, until: i64) -> Result<Vec<Arc<Segment>>, FlowError> {
@@ -287,17 +317,39 @@ impl Farthing {
         })
         .await?;
         let first = self.first_to_copy(org).await?;
+        let mut writing: Option<Writing> = None;
         loop {
-            let head = self.store.head(org).await?;
+            let head = self.store.head(org).await?.next_sequence.0;
             let listed = self.segments_until(org, i64::MAX).await?;
-            let there = (first, head.next_sequence.0);
-            let Some((from, until, replaced)) = next(&segments.plan, &listed, there) else { return Ok(copied) };
-            let Some((block, hash, until)) = self.store.block_that_ends(org, from, until).await? else { return Ok(copied) };
-            let written = self.write_segment(&segments, org, (from, until), (block, hash)).await?;
-            self.forget_segments(replaced.into_iter().filter(|segment| segment.manifest.until <= until).collect()).await?;
-            copied.segments += 1;
-            copied.entries += written;
-            progress(until, head.next_sequence.0);
+            // While one is written the next one is read.
+            let there = (writing.as_ref().map_or(first, |writing| writing.until), head);
+            let next = match next(&segments.plan, &listed, there) {
+                None => None,
+                Some((from, until, replaced)) => {
+                    let ends = self.store.block_that_ends(org, from, until).await?;
+                    ends.map(|(block, hash, until)| (from, until, (block, hash), replaced))
+                }
+            };
+            let read = match next {
+                None => None,
+                Some((from, until, last, replaced)) => {
+                    Some((Copy::read(&self.store, org, from, until).await?, (from, until), last, replaced))
+                }
+            };
+            if let Some(written) = writing.take() {
+                let until = written.until;
+                let (entries, replaced) = written.end().await?;
+                self.forget_segments(replaced).await?;
+                copied.segments += 1;
+                copied.entries += entries;
+                progress(until, head);
+            } else if read.is_none() {
+                return Ok(copied);
+            }
+            if let Some((copy, range, last, mut replaced)) = read {
+                replaced.retain(|segment| segment.manifest.until <= range.1);
+                writing = Some(Writing::begin(copy, segments.directory(org), range, last, replaced));
+            }
         }
     }
 
@@ -327,21 +379,6 @@ impl Farthing {
     pub async fn rebuild_segments(&self, org: Org, progress: impl FnMut(i64, i64)) -> Result<Copied, FlowError> {
         self.drop_segments(org).await?;
         self.copy_to_segments(org, progress).await
-    }
-
-    async fn write_segment(
-        &self,
-        segments: &Segments,
-        org: Org,
-        (from, until): (i64, i64),
-        (block, hash): (BlockNumber, BlockHash),
-    ) -> Result<u64, FlowError> {
-        let copy = Copy::read(&self.store, org, from, until).await?;
-        let directory = segments.directory(org);
-        let entries = copy.entries.rows();
-        let made = in_background(move || copy.write(&directory, (from, until), (block, hash))).await?;
-        made.map_err(|why| FlowError::Refused(format!("cannot write a segment: {why}")))?;
-        Ok(entries as u64)
     }
 }
 

@@ -33,6 +33,15 @@ pub enum Column<T> {
     Each(Vec<T>),
 }
 
+impl<T: Copy> Column<T> {
+    fn at(&self, row: usize) -> T {
+        match self {
+            Column::Same(value) => *value,
+            Column::Each(values) => values[row],
+        }
+    }
+}
+
 impl<T> Default for Column<T> {
     fn default() -> Column<T> {
         Column::Each(Vec::new())
@@ -94,22 +103,91 @@ struct Level {
 }
 
 impl Level {
-    fn divide(&mut self, groups: &mut [u32], number: impl Fn(usize) -> u32) {
-        // Entries lie in the order of their owners and models, so many have the group of the one before.
-        let mut last = (NONE, 0, NONE);
-        for (row, group) in groups.iter_mut().enumerate().filter(|(_, group)| **group != NONE) {
-            let number = number(row);
-            if (last.0, last.1) != (*group, number) {
-                let next = self.made_of.len() as u32;
-                let known = *self.known.entry((*group, number)).or_insert(next);
-                if known == next {
-                    self.made_of.push((*group, number));
-                }
-                last = (*group, number, known);
+    fn group(&mut self, before: u32, number: u32) -> u32 {
+        let next = self.made_of.len() as u32;
+        let known = *self.known.entry((before, number)).or_insert(next);
+        if known == next {
+            self.made_of.push((before, number));
+        }
+        known
+    }
+
+    /// Divides the groups of the level before, of which there are so many.
+    fn divide(&mut self, groups: Column<u32>, before: usize, numbers: Numbers<'_>) -> Column<u32> {
+        match (groups, numbers) {
+            (Column::Same(NONE), _) => Column::Same(NONE),
+            (Column::Same(group), Numbers::Same(number)) => Column::Same(self.group(group, number)),
+            (Column::Same(group), Numbers::Each(numbers)) => {
+                let mut groups = vec![0; numbers.len()];
+                self.divide_each(&mut groups, 1, numbers, |level, _, number| level.group(group, number));
+                Column::Each(groups)
             }
-            *group = last.2;
+            (Column::Each(mut groups), Numbers::Same(number)) => {
+                let mut known = vec![NONE; before];
+                for group in groups.iter_mut().filter(|group| **group != NONE) {
+                    let place = *group as usize;
+                    if known[place] == NONE {
+                        known[place] = self.group(*group, number);
+                    }
+                    *group = known[place];
+                }
+                Column::Each(groups)
+            }
+            (Column::Each(mut groups), Numbers::Each(numbers)) => {
+                self.divide_each(&mut groups, before, numbers, Level::group);
+                Column::Each(groups)
+            }
         }
     }
+
+    /// What is known of a number and a group lies in a table of its own, as long as that is not much larger than what is
+    /// divided: few numbers come together in one stretch, and looking them up in all that is known takes longer.
+    fn divide_each(
+        &mut self,
+        groups: &mut [u32],
+        before: usize,
+        numbers: &[u32],
+        group_of: impl Fn(&mut Level, u32, u32) -> u32,
+    ) {
+        let most = 4 * groups.len() + 1_024;
+        let (least, last) = numbers.iter().fold((u32::MAX, 0), |(least, last), number| (least.min(*number), last.max(*number)));
+        let width = (last as usize + 1).saturating_sub(least as usize);
+        let mut places: Vec<u32> = vec![NONE; if width <= most { width } else { 0 }];
+        let mut known: Vec<u32> = Vec::new();
+        // What has no place there often has the group of the one before: entries lie in the order of their owners and models.
+        let mut last = (NONE, 0, NONE);
+        for (group, number) in groups.iter_mut().zip(numbers).filter(|(group, _)| **group != NONE) {
+            let place = places.get_mut((number - least) as usize);
+            let first = match place {
+                Some(first) if *first != NONE => *first as usize,
+                Some(first) if known.len() + before <= most => {
+                    let end = known.len();
+                    known.resize(end + before, NONE);
+                    *first = end as u32;
+                    end
+                }
+                _ => {
+                    if (last.0, last.1) != (*group, *number) {
+                        last = (*group, *number, group_of(self, *group, *number));
+                    }
+                    *group = last.2;
+                    continue;
+                }
+            };
+            let place = first + *group as usize;
+            if known[place] == NONE {
+                known[place] = group_of(self, *group, *number);
+            }
+            *group = known[place];
+        }
+    }
+}
+
+/// What stands for the values of a dimension.
+#[derive(Clone, Copy)]
+enum Numbers<'s> {
+    Same(u32),
+    Each(&'s [u32]),
 }
 
 impl Fold {
@@ -134,36 +212,56 @@ impl Fold {
 
     /// Adds what lies from one instant on and before another.
     pub fn add(&mut self, stretch: &Stretch, side: Side, from: i64, until: i64) -> Result<(), TooLarge> {
-        let (rows, within) = (stretch.rows, |at: &i64| if (from..until).contains(at) { 0 } else { NONE });
-        let times: Vec<Option<Vec<u32>>> =
-            self.folded.iter().map(|dimension| self.clock.column(dimension, &stretch.at, rows)).collect();
-        let column = |place: usize| times[place].as_deref().unwrap_or_else(|| &stretch.numbers[place]);
-        let mut groups: Vec<u32> = match &stretch.at {
-            Column::Same(at) => vec![within(at); rows],
-            Column::Each(at) => at.iter().map(within).collect(),
+        let within = |at: &i64| if (from..until).contains(at) { 0 } else { NONE };
+        let times: Vec<Option<Column<u32>>> =
+            self.folded.iter().map(|dimension| self.clock.column(dimension, &stretch.at)).collect();
+        let numbers = |place: usize| match &times[place] {
+            Some(Column::Same(number)) => Numbers::Same(*number),
+            Some(Column::Each(numbers)) => Numbers::Each(numbers),
+            None => Numbers::Each(&stretch.numbers[place]),
+        };
+        let mut groups: Column<u32> = match &stretch.at {
+            Column::Same(at) => Column::Same(within(at)),
+            Column::Each(at) => Column::Each(at.iter().map(within).collect()),
         };
         for (place, keep) in &self.keeps {
-            let column = column(*place);
-            let mut passes: HashMap<u32, bool> = HashMap::new();
-            for (group, number) in groups.iter_mut().zip(column) {
-                let passes = *passes.entry(*number).or_insert_with(|| match keep {
-                    Keep::Numbers(numbers) => numbers.contains(number),
-                    Keep::Labels(labels) => labels.contains(&self.clock.label(&self.folded[*place], *number)),
-                });
-                *group = if passes { *group } else { NONE };
-            }
+            let lets_through = |number: &u32| match keep {
+                Keep::Numbers(numbers) => numbers.contains(number),
+                Keep::Labels(labels) => labels.contains(&self.clock.label(&self.folded[*place], *number)),
+            };
+            groups = match numbers(*place) {
+                Numbers::Same(number) => {
+                    if lets_through(&number) {
+                        groups
+                    } else {
+                        Column::Same(NONE)
+                    }
+                }
+                Numbers::Each(numbers) => {
+                    let mut passes: HashMap<u32, bool> = HashMap::new();
+                    let mut passes = |number: &u32| *passes.entry(*number).or_insert_with(|| lets_through(number));
+                    let kept = (0..).zip(numbers).map(|(row, number)| if passes(number) { groups.at(row) } else { NONE });
+                    Column::Each(kept.collect())
+                }
+            };
         }
         let (currencies, levels) = self.levels.split_first_mut().expect("currencies are always there");
-        match &stretch.currencies {
-            Column::Same(currency) => currencies.divide(&mut groups, |_| currency.number()),
-            Column::Each(each) => currencies.divide(&mut groups, |row| each[row].number()),
-        }
+        let letters: Vec<u32>;
+        let of_currencies = match &stretch.currencies {
+            Column::Same(currency) => Numbers::Same(currency.number()),
+            Column::Each(each) => {
+                letters = each.iter().map(|currency| currency.number()).collect();
+                Numbers::Each(&letters)
+            }
+        };
+        groups = currencies.divide(groups, 1, of_currencies);
+        let mut before = currencies.made_of.len();
         for (place, level) in levels.iter_mut().enumerate() {
-            let column = column(place);
-            level.divide(&mut groups, |row| column[row]);
+            groups = level.divide(groups, before, numbers(place));
+            before = level.made_of.len();
         }
 
-        let count = self.levels.last().expect("currencies are always there").made_of.len();
+        let count = before;
         for (sums, adding) in self.sums[side as usize].iter_mut().zip(&stretch.addends) {
             sums.resize(count, 0);
             match adding {
@@ -179,9 +277,9 @@ impl Fold {
             }
         }
         if let Some(users) = self.users.as_mut().filter(|_| side == Side::Asked) {
-            let of_groups = groups.iter().zip(stretch.users.iter().zip(&stretch.calls));
-            for (group, (user, calls)) in of_groups.filter(|(group, _)| **group != NONE) {
-                let known = users.entry((*group, *user)).or_default();
+            let of_groups = stretch.users.iter().zip(&stretch.calls).enumerate().map(|(row, used)| (groups.at(row), used));
+            for (group, (user, calls)) in of_groups.filter(|(group, _)| *group != NONE) {
+                let known = users.entry((group, *user)).or_default();
                 *known = known.saturating_add(*calls);
             }
         }
@@ -239,21 +337,29 @@ impl Fold {
     }
 }
 
-fn sum(sums: &mut [i128], groups: &[u32], adding: impl Iterator<Item = i128>) -> Result<(), TooLarge> {
-    // Of rows that follow each other in one group the sum is looked up once.
-    let mut run = (NONE, 0_i128);
-    let mut add_run = |(group, amount): (u32, i128)| {
-        let Some(sum) = sums.get_mut(group as usize) else { return Ok(()) };
-        *sum = sum.checked_add(amount).ok_or(TooLarge)?;
-        Ok(())
+fn sum(sums: &mut [i128], groups: &Column<u32>, adding: impl Iterator<Item = i128>) -> Result<(), TooLarge> {
+    let mut is_too_large = false;
+    let mut add = |sum: &mut i128, amount: i128| {
+        let (added, overflows) = sum.overflowing_add(amount);
+        *sum = added;
+        is_too_large |= overflows;
     };
-    for (group, adding) in groups.iter().zip(adding).filter(|(group, _)| **group != NONE) {
-        if *group != run.0 {
-            add_run(std::mem::replace(&mut run, (*group, 0)))?;
+    match groups {
+        Column::Same(group) => {
+            if let Some(sum) = sums.get_mut(*group as usize) {
+                adding.for_each(|amount| add(sum, amount));
+            }
         }
-        run.1 = run.1.checked_add(adding).ok_or(TooLarge)?;
+        // What is of no group has no sum.
+        Column::Each(groups) => {
+            for (group, amount) in groups.iter().zip(adding) {
+                if let Some(sum) = sums.get_mut(*group as usize) {
+                    add(sum, amount);
+                }
+            }
+        }
     }
-    add_run(run)
+    if is_too_large { Err(TooLarge) } else { Ok(()) }
 }
 
 /// What groups are called in one dimension.
@@ -340,7 +446,7 @@ impl Clock {
     }
 
     /// Where each begins, as a number; nothing for a dimension that is not of the clock.
-    fn column(&mut self, dimension: &Dimension, at: &Column<i64>, rows: usize) -> Option<Vec<u32>> {
+    fn column(&mut self, dimension: &Dimension, at: &Column<i64>) -> Option<Column<u32>> {
         let unit = match dimension {
             Dimension::Hour => 0,
             Dimension::Day => 1,
@@ -353,19 +459,19 @@ impl Clock {
             *self.known.entry((unit, quarter)).or_insert_with(begins)
         };
         let at = match at {
-            Column::Same(at) => return Some(vec![number(at.div_euclid(QUARTER)); rows]),
+            Column::Same(at) => return Some(Column::Same(number(at.div_euclid(QUARTER)))),
             Column::Each(at) => at,
         };
         let quarters = || at.iter().map(|at| at.div_euclid(QUARTER));
         let ends = at.iter().min().zip(at.iter().max());
         let (first, last) = ends.map_or((0, 0), |(first, last)| (first.div_euclid(QUARTER), last.div_euclid(QUARTER)));
         if last - first >= MOST_QUARTERS {
-            return Some(quarters().map(number).collect());
+            return Some(Column::Each(quarters().map(number).collect()));
         }
         // Owner by owner the same days come again and again, so what is known of them lies in their order.
         let mut known: Vec<Option<u32>> = vec![None; (last - first) as usize + 1];
         let number = |quarter: i64| *known[(quarter - first) as usize].get_or_insert_with(|| number(quarter));
-        Some(quarters().map(number).collect())
+        Some(Column::Each(quarters().map(number).collect()))
     }
 
     /// As people read it: `2026-02-03T10:00+01:00`, `2026-02-03`, `2026-W06`, `2026-02`.
@@ -420,6 +526,9 @@ fn begin_of_hour(at: &DateTime<Tz>) -> i64 {
 mod tests {
     use super::*;
     use crate::time::Instant;
+    use std::collections::BTreeMap;
+
+    const DAY: i64 = 86_400_000_000;
 
     fn by(dimension: Dimension, zone: Tz, at: &[&str]) -> Vec<String> {
         let query = Arc::new(Query { by: vec![dimension], zone, ..Query::default() });
@@ -444,6 +553,98 @@ mod tests {
             format!("{text} {}", groups.sum(Addend::Calls, Side::Asked, group))
         };
         order.into_iter().map(said).collect()
+    }
+
+    /// Whatever is known beforehand of a column, whether its numbers lie close together or far apart, in groups that are few or
+    /// many: each row is added to the group of its values.
+    #[test]
+    fn rows_are_added_to_the_group_of_their_values() {
+        let mut random = 7_u64;
+        let mut below = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % bound
+        };
+        let by = vec![Dimension::User, Dimension::Model, Dimension::Day];
+        let query = Arc::new(Query { by, ..Query::default() });
+        for round in 0..60 {
+            let mut fold = Fold::new(query.clone(), Vec::new());
+            let mut expected: BTreeMap<(u32, u32, i64, u32), (i128, i128)> = BTreeMap::new();
+            for _ in 0..3 {
+                let rows = 1 + below(3_000) as usize;
+                let (users, spread) = (1 + below(400), [1, 1 << 20, u64::from(u32::MAX) / 400][round % 3]);
+                let mut column =
+                    |kinds: u64, spread: u64| (0..rows).map(|_| (below(kinds) * spread) as u32).collect::<Vec<u32>>();
+                let numbers = vec![column(users, spread), column(1 + round as u64 % 40, 1), Vec::new()];
+                let micro: Vec<i64> = (0..rows).map(|_| below(1 << 30) as i64 - (1 << 29)).collect();
+                let femto: Vec<u32> = (0..rows).map(|_| below(1_000_000_000) as u32).collect();
+                let yocto: Vec<u32> = (0..rows).map(|_| below(1_000_000_000) as u32).collect();
+                let days: Vec<i64> = (0..rows).map(|_| below(5) as i64).collect();
+                let currencies: Vec<Currency> =
+                    (0..rows).map(|_| if below(9) > 0 { Currency::USD } else { "EUR".parse().unwrap() }).collect();
+                let (same_day, same_currency) = (below(2) == 0, below(2) == 0);
+                let day = |row: usize| if same_day { days[0] } else { days[row] };
+                let currency = |row: usize| if same_currency { currencies[0] } else { currencies[row] };
+                // The first day is not asked for.
+                for row in (0..rows).filter(|row| day(*row) > 0) {
+                    let key = (numbers[0][row], numbers[1][row], day(row), currency(row).number());
+                    let sum = expected.entry(key).or_default();
+                    sum.0 += i128::from(micro[row]) * 10_i128.pow(18)
+                        + i128::from(femto[row]) * 10_i128.pow(9)
+                        + i128::from(yocto[row]);
+                    sum.1 += 1;
+                }
+                let stretch = Stretch {
+                    rows,
+                    at: if same_day {
+                        Column::Same(days[0] * DAY)
+                    } else {
+                        Column::Each(days.iter().map(|day| day * DAY).collect())
+                    },
+                    currencies: if same_currency { Column::Same(currencies[0]) } else { Column::Each(currencies.clone()) },
+                    numbers: numbers.clone(),
+                    addends: vec![Adding::Limbs { micro, femto, yocto }, Adding::Count(vec![1; rows])],
+                    ..Stretch::default()
+                };
+                fold.add(&stretch, Side::Asked, DAY, i64::MAX).unwrap();
+            }
+            let groups = fold.finish(|_, number| Ok::<_, TooLarge>(Some(number.to_string()))).unwrap();
+            let text = |place: usize, group: usize| {
+                let values = &groups.values[place];
+                values.texts[values.of_groups[group] as usize].clone().unwrap()
+            };
+            let found: BTreeMap<(u32, u32, i64, u32), (i128, i128)> = (0..groups.currencies.len())
+                .map(|group| {
+                    let day = text(2, group)["1970-01-0".len()..].parse::<i64>().unwrap() - 1;
+                    let key = (
+                        text(0, group).parse().unwrap(),
+                        text(1, group).parse().unwrap(),
+                        day,
+                        groups.currencies[group].number(),
+                    );
+                    let sum = |addend| groups.sum(addend, Side::Asked, group as u32);
+                    (key, (sum(Addend::Amount), sum(Addend::Calls)))
+                })
+                .collect();
+            assert_eq!(found, expected, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_no_column_can_show_is_no_sum() {
+        let query = Arc::new(Query { by: vec![Dimension::User], ..Query::default() });
+        for numbers in [vec![1, 1], vec![1, 2]] {
+            let is_one_group = numbers == [1, 1];
+            let mut fold = Fold::new(query.clone(), Vec::new());
+            let stretch = Stretch {
+                rows: 2,
+                at: Column::Same(0),
+                currencies: Column::Same(Currency::USD),
+                numbers: vec![numbers],
+                addends: vec![Adding::Money(vec![i128::MAX, 1]), Adding::Count(vec![1, 1])],
+                ..Stretch::default()
+            };
+            assert_eq!(fold.add(&stretch, Side::Asked, i64::MIN, i64::MAX).is_err(), is_one_group);
+        }
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Copy {
             copy.add(&booked, false)?;
             let meters: Vec<Booked> = booked.iter().flat_map(Booked::meters).collect();
             copy.add(&meters, true)?;
+            if place == from {
+                let pages = (until - from) as usize / PAGE as usize + 1;
+                copy.entries.make_room(pages);
+                copy.meters.make_room(pages);
+            }
         }
         Ok(copy)
     }
@@ -169,6 +174,14 @@ fn temporary(directory: &Path, name: &str) -> PathBuf {
 impl Rows {
     pub fn rows(&self) -> usize {
         self.order.len()
+    }
+
+    /// For so many pages in all, of which the first is there: columns that grow are copied again and again.
+    fn make_room(&mut self, pages: usize) {
+        let more = self.rows() * pages.saturating_sub(1);
+        let more = more + more / 16;
+        self.order.reserve_exact(more);
+        self.columns.iter_mut().for_each(|(_, values)| values.reserve(more));
     }
 
     /// By hour, owner and product, and then as they were booked: that is how they are compressed and read best.
