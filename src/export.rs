@@ -13,13 +13,12 @@ pub mod scheduled;
 use crate::catalog::resolution::Layer;
 use crate::export::accounting::{Journal, Manner, Program};
 use crate::export::cells::{Csv, Ndjson};
-use crate::id::{BlockNumber, EventNumber, NameId, OwnerId, ProductId, Sequence, Version};
+use crate::id::{BlockNumber, EventIds, EventNumber, NameId, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::seal::Dimensions;
 use crate::ledger::{Chart, Entry, EntryKind};
 use crate::money::{Amount, Currency};
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One entry, with nothing in it that is not a number.
@@ -264,19 +263,18 @@ pub struct Texts {
     names: Vec<Option<Arc<str>>>,
     owners: Vec<Option<Dimensions>>,
     products: Vec<Option<Dimensions>>,
-    /// Of the events of some rows only: nearly every row has another.
-    event_ids: HashMap<EventNumber, String>,
+    /// Of the events of some rows only.
+    event_ids: EventIds,
 }
 
 impl Texts {
     /// The ids of the events of the rows that come next; those of the rows before are forgotten.
-    pub fn learn_event_ids(&mut self, ids: impl IntoIterator<Item = (EventNumber, String)>) {
-        self.event_ids.clear();
-        self.event_ids.extend(ids);
+    pub fn learn_event_ids(&mut self, ids: EventIds) {
+        self.event_ids = ids;
     }
 
     pub fn event_id(&self, event: EventNumber) -> Option<&str> {
-        self.event_ids.get(&event).map(String::as_str)
+        self.event_ids.get(event)
     }
 
     pub fn learn_name(&mut self, name: NameId, text: &str) {

@@ -41,3 +41,30 @@ ids! {
     /// An interned combination of what can be bought: provider, model, variant and so on.
     ProductId
 }
+
+/// What some events were called by whoever sent them. Nearly every one has another id, so they lie in one text.
+#[derive(Clone, Debug, Default)]
+pub struct EventIds {
+    text: String,
+    /// The events in their order, and where the id of each ends.
+    ends: Vec<(i64, usize)>,
+}
+
+impl EventIds {
+    pub fn of<'t>(ids: impl Iterator<Item = (i64, &'t str)>) -> EventIds {
+        let mut ids: Vec<(i64, &str)> = ids.collect();
+        ids.sort_unstable();
+        let mut found = EventIds { text: String::new(), ends: Vec::with_capacity(ids.len()) };
+        for (event, id) in ids {
+            found.text.push_str(id);
+            found.ends.push((event, found.text.len()));
+        }
+        found
+    }
+
+    pub fn get(&self, event: EventNumber) -> Option<&str> {
+        let place = self.ends.binary_search_by_key(&event.0, |(event, _)| *event).ok()?;
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        Some(&self.text[start..self.ends[place].1])
+    }
+}

@@ -76,7 +76,7 @@ impl Book {
         for number in first..first + count as i64 {
             let random = &mut self.random;
             let mut event = json!({
-                "id": format!("e{number}"), "source": random.pick(&["one", "+two"]), "provider": "acme",
+                "id": format!("{}e{number}{}", random.pick(&["", "=", "\"", "é"]), random.pick(&["", ", x", "\\", "😀"])), "source": random.pick(&["one", "+two"]), "provider": "acme",
                 "occurred_at": format!("2026-03-{:02}T{:02}:00:00.{:06}Z", 1 + random.below(28), random.below(24), random.below(1_000_000)),
                 "model": random.pick(&["a", "@b,c"]), "outcome": random.pick(&["succeeded", "failed", "cache_hit"]),
                 "usage": {"input": 1 + random.below(1 << 40), "output": 1 + random.below(1 << 20)},
@@ -313,6 +313,23 @@ fn a_range_is_of_the_clock_that_was_asked_and_its_parts_are_the_whole() {
     });
 }
 
+/// Texts of which some are of every row's own, some of few, and some missing.
+#[cfg(feature = "polars")]
+const TEXTS: [&str; 6] = ["event_id", "user", "team", "app", "model", "source"];
+
+#[cfg(feature = "polars")]
+fn texts_of_row(row: &BTreeMap<String, String>) -> [Option<String>; TEXTS.len()] {
+    TEXTS.map(|name| row.get(name).cloned())
+}
+
+#[cfg(feature = "polars")]
+fn texts_of(parquet: &[u8]) -> Vec<[Option<String>; TEXTS.len()]> {
+    use polars::prelude::{ParquetReader, SerReader};
+    let frame = ParquetReader::new(std::io::Cursor::new(parquet)).finish().unwrap();
+    let columns = TEXTS.map(|name| frame.column(name).unwrap().str().unwrap().clone());
+    (0..frame.height()).map(|row| columns.each_ref().map(|column| column.get(row).map(str::to_owned))).collect()
+}
+
 /// Whatever is asked, and also where a copy was damaged.
 #[cfg(feature = "polars")]
 #[test]
@@ -344,6 +361,12 @@ fn from_the_copies_in_columns_an_export_is_the_same_to_the_byte() {
                     assert_eq!(from_rows, from_copies, "{kind:?} {question:?}");
                     assert!(from_rows.lines().count() > 20);
                 }
+            }
+            for from in [&book, &copied] {
+                let mut notation = farthing::flow::export::PARQUET.unwrap()();
+                let parquet = from.export_with(&mut *notation, &questions[1]).await;
+                let rows = read_ndjson(&from.export(Format::Ndjson, Manner::default(), &questions[1]).await);
+                assert_eq!(texts_of(&parquet), rows.iter().map(texts_of_row).collect::<Vec<_>>(), "{kind:?}");
             }
             let entries = std::fs::read_dir(directory.join("1")).unwrap().map(|file| file.unwrap().path());
             let mut entries: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with("entries.parquet")).collect();

@@ -8,7 +8,7 @@ use crate::export::{MakeParquet, Row, Sealed, Texts};
 use crate::flow::report::all_are_there;
 use crate::flow::segments::{Segment, SegmentRows, Segments};
 use crate::flow::{Farthing, FlowError, broke_off};
-use crate::id::{BlockNumber, EventNumber, NameId, Org, OwnerId, ProductId, Sequence};
+use crate::id::{BlockNumber, EventIds, NameId, Org, OwnerId, ProductId, Sequence};
 use crate::ledger::seal::BlockHash;
 use crate::ledger::{Chart, Entry};
 use crate::report::Clock;
@@ -66,8 +66,8 @@ pub struct Rows {
     /// What is still to be read, and what is being read.
     pieces: VecDeque<Piece>,
     ahead: VecDeque<(Piece, JoinHandle<Result<Read, StoreError>>)>,
-    /// A segment of which not all was handed on.
-    segment: Option<Box<SegmentRows>>,
+    /// The next page of a segment of which not all was handed on.
+    segment: Option<JoinHandle<Result<Page, StoreError>>>,
     next: i64,
     until: i64,
 }
@@ -81,14 +81,14 @@ enum Piece {
 }
 
 enum Read {
-    Entries(Vec<Entry>, Vec<Span>, Ids),
+    Entries(Vec<Entry>, Vec<Span>, EventIds),
     Segment(Box<SegmentRows>),
     /// The segment is not what it was.
     Damaged(SegmentError),
 }
 
-/// What events were called by whoever sent them.
-type Ids = Vec<(EventNumber, String)>;
+/// Rows of a segment, what their events were called, and the segment.
+struct Page(Vec<Row>, EventIds, Box<SegmentRows>);
 
 fn pages(from: i64, until: i64) -> impl Iterator<Item = Piece> {
     (from..until).step_by(PAGE as usize).map(move |place| Piece::Entries(place, until.min(place + PAGE)))
@@ -180,8 +180,7 @@ impl Rows {
                 Piece::Entries(from, until) => tokio::spawn(async move {
                     let (entries, spans) = tokio::join!(store.entries_at_once(org, from, until), store.spans(org, from, until));
                     let entries = entries?;
-                    let events: Vec<EventNumber> = entries.iter().filter_map(|entry| entry.event).collect();
-                    let ids = store.ids_of_events(org, &events).await?;
+                    let ids = store.ids_of_events(org, entries.iter().filter_map(|entry| entry.event)).await?;
                     Ok(Read::Entries(entries, spans?, ids))
                 }),
                 Piece::Segment(segment) => tokio::task::spawn_blocking(move || {
@@ -195,21 +194,19 @@ impl Rows {
     /// The next rows, of which there may be none on a page; nothing when all were read.
     pub async fn next(&mut self) -> Result<Option<Vec<Row>>, FlowError> {
         loop {
-            if let Some(segment) = &mut self.segment {
-                let rows = segment.page(PAGE as usize);
+            if let Some(page) = self.segment.take() {
+                let Page(rows, ids, segment) = page.await.map_err(broke_off)??;
                 if let Some(last) = rows.last() {
                     self.next = last.sequence.0 + 1;
-                    let events: Vec<EventNumber> = rows.iter().filter_map(|row| row.event).collect();
-                    let ids = self.store.ids_of_events(self.org, &events).await?;
+                    self.segment = Some(self.page_of(segment));
                     return self.known(rows, ids).await.map(Some);
                 }
-                self.segment = None;
             }
             let Some((piece, reading)) = self.ahead.pop_front() else { return Ok(None) };
             let read = reading.await.map_err(broke_off)??;
             self.read_ahead();
             match (read, piece) {
-                (Read::Segment(rows), _) => self.segment = Some(rows),
+                (Read::Segment(segment), _) => self.segment = Some(self.page_of(segment)),
                 (Read::Entries(entries, spans, ids), Piece::Entries(from, until)) => {
                     all_are_there(entries.len(), from, until)?;
                     self.next = until;
@@ -225,6 +222,16 @@ impl Rows {
                 _ => {}
             }
         }
+    }
+
+    /// The next page of a segment, made while the one before is written.
+    fn page_of(&self, mut segment: Box<SegmentRows>) -> JoinHandle<Result<Page, StoreError>> {
+        let (store, org) = (self.store.clone(), self.org);
+        tokio::spawn(async move {
+            let rows = segment.page(PAGE as usize);
+            let ids = store.ids_of_events(org, rows.iter().filter_map(|row| row.event)).await?;
+            Ok(Page(rows, ids, segment))
+        })
     }
 
     /// The book holds what a segment should; what was being read after it waits.
@@ -252,7 +259,7 @@ impl Rows {
     }
 
     /// Those that are wanted, with all that their numbers stand for.
-    async fn known(&mut self, mut rows: Vec<Row>, ids: Ids) -> Result<Vec<Row>, FlowError> {
+    async fn known(&mut self, mut rows: Vec<Row>, ids: EventIds) -> Result<Vec<Row>, FlowError> {
         self.learn(&rows).await?;
         self.texts.learn_event_ids(ids);
         rows.retain(|row| self.is_wanted(row));

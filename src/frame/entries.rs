@@ -17,8 +17,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Large enough for readers to skip and to scan, small enough to be kept.
-const ROW_GROUP: usize = 250_000;
+/// Large enough for readers to skip and to scan, and about what they make themselves; small enough to be kept.
+const ROW_GROUP: usize = 125_000;
 
 pub fn notation() -> Box<dyn Notation> {
     Box::new(Parquet { columns: Columns::new(), writer: None, written: Buffer::default() })
@@ -104,8 +104,8 @@ struct Columns {
     height: usize,
     /// The column that is told next.
     place: usize,
-    /// What the event of the row is called that is told.
-    event_id: Option<Box<str>>,
+    /// What the events of the rows are called.
+    event_ids: Joined,
 }
 
 enum Column {
@@ -114,7 +114,7 @@ enum Column {
     Instant(&'static str, Vec<i64>),
     Flag(&'static str, Vec<bool>),
     Word(&'static str, Words),
-    Text(&'static str, Vec<Option<Box<str>>>),
+    EventId(&'static str),
     Name(&'static str, Numbers),
     Owner(Numbers),
     Product(Numbers),
@@ -160,6 +160,25 @@ impl Words {
             self.words.len() - 1
         });
         self.rows.push(place as IdxSize);
+    }
+}
+
+/// Texts of which hardly one is like another, one after the other.
+#[derive(Default)]
+struct Joined {
+    text: String,
+    /// Where each ends; nothing where a row has none.
+    ends: Vec<Option<usize>>,
+}
+
+impl Joined {
+    fn push(&mut self, text: Option<&str>) {
+        self.text.push_str(text.unwrap_or_default());
+        self.ends.push(text.map(|_| self.text.len()));
+    }
+
+    fn all(&self) -> impl Iterator<Item = Option<&str>> {
+        self.ends.iter().scan(0, |start, end| Some(end.map(|end| &self.text[std::mem::replace(start, end)..end])))
     }
 }
 
@@ -209,7 +228,7 @@ fn text(texts: &Texts, name: i64) -> Option<&str> {
 
 impl Columns {
     fn new() -> Columns {
-        let mut new = Columns { columns: Vec::new(), height: 0, place: 0, event_id: None };
+        let mut new = Columns { columns: Vec::new(), height: 0, place: 0, event_ids: Joined::default() };
         for (name, kind) in columns() {
             let column = match kind {
                 ColumnKind::Integer => Column::Integer(name, Sparse::default()),
@@ -217,7 +236,7 @@ impl Columns {
                 ColumnKind::Instant => Column::Instant(name, Vec::new()),
                 ColumnKind::Flag => Column::Flag(name, Vec::new()),
                 ColumnKind::Word => Column::Word(name, Words::default()),
-                ColumnKind::Text => Column::Text(name, Vec::new()),
+                ColumnKind::Text => Column::EventId(name),
                 ColumnKind::Name if name == OWNER[0] => Column::Owner(Numbers::default()),
                 ColumnKind::Name if name == PRODUCT[0] => Column::Product(Numbers::default()),
                 ColumnKind::Name if OWNER.contains(&name) || PRODUCT.contains(&name) => continue,
@@ -230,7 +249,7 @@ impl Columns {
 
     fn add(&mut self, row: &Row, texts: &Texts) {
         self.place = 0;
-        self.event_id = row.event.and_then(|event| texts.event_id(event)).map(Box::from);
+        self.event_ids.push(row.event.and_then(|event| texts.event_id(event)));
         row.tell(self);
         self.height += 1;
     }
@@ -238,7 +257,8 @@ impl Columns {
     /// The rows as a frame; afterwards there are none.
     fn take(&mut self, texts: &Texts) -> PolarsResult<DataFrame> {
         let mut taken = Vec::new();
-        for column in std::mem::replace(self, Columns::new()).columns {
+        let Columns { columns, event_ids, .. } = std::mem::replace(self, Columns::new());
+        for column in columns {
             match column {
                 Column::Integer(name, values) => taken.push(match values.all() {
                     Ok(values) => PolarsColumn::new(name.into(), values),
@@ -260,9 +280,9 @@ impl Columns {
                     let words: Vec<&str> = words.iter().map(|word| &**word).collect();
                     taken.push(PolarsColumn::new(name.into(), words).take_slice(&rows)?);
                 }
-                Column::Text(name, values) => {
-                    let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
-                    taken.push(PolarsColumn::new(name.into(), values));
+                Column::EventId(name) => {
+                    let texts: Vec<Option<&str>> = event_ids.all().collect();
+                    taken.push(PolarsColumn::new(name.into(), texts));
                 }
                 Column::Name(name, numbers) => taken.push(numbers.column(name, |number| text(texts, number))?),
                 Column::Owner(numbers) => {
@@ -315,10 +335,7 @@ impl Cells for Columns {
     }
 
     fn event_id(&mut self, _: &'static str, _: Option<EventNumber>) {
-        let id = self.event_id.take();
-        if let Column::Text(_, values) = self.next() {
-            values.push(id);
-        }
+        self.next();
     }
 
     fn name(&mut self, _: &'static str, name: Option<NameId>) {

@@ -10,7 +10,8 @@ use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
 use crate::store::months::SEALED_IN;
 use crate::store::sql::{
-    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text,
+    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, packed, packed_in, reference, rows_in, small,
+    text,
 };
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
@@ -123,7 +124,13 @@ impl Store {
     pub async fn entries_of_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
         let text = of_events();
-        let mut found = rows_in!(self.reader(), db => db, text, org, &numbers, entry, "read entries").await?;
+        let mut found = match self.reader() {
+            Either::Sqlite(db) => {
+                let which = "entries e WHERE e.org = $1 AND e.event IN (..)";
+                packed_in(db, (&packed_entry(), which), org, &numbers, entry).await.doing("read entries")?
+            }
+            reader => rows_in!(reader, db => db, text, org, &numbers, entry, "read entries").await?,
+        };
         found.sort_by_key(|entry| entry.sequence);
         Ok(found)
     }
@@ -188,20 +195,35 @@ impl Store {
                        AND occurred_at >= $5 AND occurred_at < $6 AND kind = 1 AND event IS NOT NULL
                      ORDER BY sequence
                      LIMIT $7";
-        let page: Vec<(i64, i64)> = on!(self.reader(), db => {
-            let rows = sqlx::query(text)
-                .bind(org.0)
-                .bind(filter.after.map_or(0, |after| after.0))
-                .bind(from)
-                .bind(until)
-                .bind(filter.from.map_or(i64::MIN, Instant::micros))
-                .bind(filter.until.map_or(i64::MAX, Instant::micros))
-                .bind(limit)
-                .fetch_all(db)
-                .await
-                .doing("read entries")?;
-            rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?))).collect::<Result<_, sqlx::Error>>().doing("read entries")?
-        });
+        macro_rules! rows {
+            ($db:expr, $text:expr) => {
+                sqlx::query($text)
+                    .bind(org.0)
+                    .bind(filter.after.map_or(0, |after| after.0))
+                    .bind(from)
+                    .bind(until)
+                    .bind(filter.from.map_or(i64::MIN, Instant::micros))
+                    .bind(filter.until.map_or(i64::MAX, Instant::micros))
+                    .bind(limit)
+                    .fetch_all($db)
+                    .await
+                    .doing("read entries")?
+            };
+        }
+        let mut page: Vec<(i64, i64)> = match self.reader() {
+            Either::Sqlite(db) => {
+                let text = format!("SELECT json_group_array(json_array(sequence, event)) FROM ({text})");
+                let rows = rows!(db, AssertSqlSafe(text));
+                let packed = rows.first().map_or(Ok(String::new()), |row| row.text(0)).doing("read entries")?;
+                serde_json::from_str(&packed).map_err(|e| sqlx::Error::Decode(e.into())).doing("read entries")?
+            }
+            Either::Postgres(db) => {
+                let rows = rows!(db, text);
+                let pairs = rows.iter().map(|row| Ok((row.int(0)?, row.int(1)?)));
+                pairs.collect::<Result<_, sqlx::Error>>().doing("read entries")?
+            }
+        };
+        page.sort_unstable();
         let Some((last, _)) = page.last() else { return Ok(None) };
         let last = Sequence(*last);
         let mut events: Vec<EventNumber> = page.into_iter().map(|(_, event)| EventNumber(event)).collect();
@@ -328,10 +350,8 @@ impl Store {
 impl Store {
     /// The same for whoever reads all of a book.
     pub async fn entries_at_once(&self, org: Org, from: i64, until: i64) -> Result<Vec<Entry>, StoreError> {
-        // Handing a row from SQLite's thread to ours costs more than reading it, so they come by the hundreds.
         let Either::Sqlite(db) = self.reader() else { return self.entries_between(org, from, until).await };
-        let columns = ENTRY.trim_start_matches("SELECT ").replace("e.items", "hex(e.items)");
-        let query = sqlx::query(AssertSqlSafe(packed(&columns))).bind(org.0).bind(from).bind(until);
+        let query = sqlx::query(AssertSqlSafe(packed(&packed_entry(), "entries", "sequence"))).bind(org.0).bind(from).bind(until);
         let mut entries: Vec<Entry> = Vec::with_capacity((until - from) as usize);
         for row in query.fetch_all(db).await.doing("read entries")? {
             let packed = JsonRow::unpack(&row.text(0).doing("read entries")?).doing("read entries")?;
@@ -402,10 +422,10 @@ impl Store {
         let columns: Vec<&str> = ALWAYS.into_iter().chain(more).collect();
         let range = "FROM entries WHERE org = $1 AND sequence >= $2 AND sequence < $3";
         match self.reader() {
-            // Handing a row from SQLite's thread to ours costs more than reading it, so they come by the hundreds.
             Either::Sqlite(db) => {
                 let columns = columns.join(", ").replace("items", "hex(items)");
-                let query = sqlx::query(AssertSqlSafe(packed(&columns))).bind(org.0).bind(from).bind(until);
+                let query =
+                    sqlx::query(AssertSqlSafe(packed(&columns, "entries", "sequence"))).bind(org.0).bind(from).bind(until);
                 let mut lines = Vec::new();
                 for row in query.fetch_all(db).await.doing("read entries")? {
                     let packed = JsonRow::unpack(&row.text(0).doing("read entries")?).doing("read entries")?;
@@ -426,14 +446,9 @@ impl Store {
     }
 }
 
-/// Entries from one sequence up to another on SQLite, five hundred of them in a row. Each row is a range of its own, because
-/// grouping by a number that no index knows would sort them first.
-fn packed(columns: &str) -> String {
-    format!(
-        "WITH RECURSIVE ranges(first) AS (SELECT $2 UNION ALL SELECT first + 500 FROM ranges WHERE first + 500 < $3)
-         SELECT (SELECT json_group_array(json_array({columns})) FROM entries e
-                  WHERE e.org = $1 AND e.sequence >= first AND e.sequence < MIN(first + 500, $3)) FROM ranges"
-    )
+/// The columns of an entry as SQLite packs them.
+fn packed_entry() -> String {
+    ENTRY.trim_start_matches("SELECT ").replace("e.items", "hex(e.items)")
 }
 
 /// What is read of every entry.

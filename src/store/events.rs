@@ -1,14 +1,19 @@
 //! Recorded events. A record is written once; new content for the same event is another record with a higher revision.
 
-use crate::id::{EventNumber, NameId, Org};
+use crate::id::{EventIds, EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::months::SEALED_IN;
 use crate::store::names::Names;
-use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text};
+use crate::store::sql::{
+    Columns, Either, Table, Value, big, bytes, exactly, int, narrow, on, packed, packed_in, reference, rows_in, small, text,
+};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Month;
 use crate::usage::record::Record;
 use crate::usage::{UsageEvent, reading};
+use serde::Deserialize;
+use sqlx::AssertSqlSafe;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A recorded event with its dimensions read back.
@@ -139,20 +144,33 @@ impl Store {
     }
 
     /// What these events were called by whoever sent them; what was decided has an id as well.
-    pub async fn ids_of_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<(EventNumber, String)>, StoreError> {
-        let mut numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+    pub async fn ids_of_events(&self, org: Org, events: impl IntoIterator<Item = EventNumber>) -> Result<EventIds, StoreError> {
+        let mut numbers: Vec<i64> = events.into_iter().map(|event| event.0).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let (Some(first), Some(last)) = (numbers.first().copied(), numbers.last().copied()) else { return Ok(Vec::new()) };
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(EventIds::default()) };
         // Events that were booked one after the other mostly have numbers one after the other.
         if last - first >= 2 * numbers.len() as i64 {
-            return rows_in!(self.reader(), db => db, IDS, org, &numbers, called, "read the ids of events").await;
+            let read = rows_in!(self.reader(), db => db, IDS, org, &numbers, called, "read the ids of events").await?;
+            return Ok(EventIds::of(read.iter().map(|(event, id)| (*event, id.as_str()))));
         }
-        on!(self.reader(), db => {
-            let query = sqlx::query(IDS_BETWEEN).bind(org.0).bind(first).bind(last + 1);
-            let rows = query.fetch_all(db).await.doing("read the ids of events")?;
-            rows.iter().map(called).collect::<Result<_, sqlx::Error>>().doing("read the ids of events")
-        })
+        match self.reader() {
+            Either::Sqlite(db) => {
+                let text = packed("record, id", "events", "record");
+                let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(first).bind(last + 1);
+                let rows = query.fetch_all(db).await.doing("read the ids of events")?;
+                let pages = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>().doing("read the ids of events")?;
+                let read = pages.iter().map(|page| serde_json::from_str::<Vec<Called>>(page)).collect::<Result<Vec<_>, _>>();
+                let read = read.map_err(|e| sqlx::Error::Decode(e.into())).doing("read the ids of events")?;
+                Ok(EventIds::of(read.iter().flatten().map(|Called(event, id)| (*event, &**id))))
+            }
+            Either::Postgres(db) => {
+                let rows = sqlx::query(IDS_BETWEEN).bind(org.0).bind(first).bind(last + 1).fetch_all(db).await;
+                let read = rows.and_then(|rows| rows.iter().map(called).collect::<Result<Vec<_>, _>>());
+                let read = read.doing("read the ids of events")?;
+                Ok(EventIds::of(read.iter().map(|(event, id)| (*event, id.as_str()))))
+            }
+        }
     }
 
     /// All revisions of one event, the first one first.
@@ -164,7 +182,14 @@ impl Store {
     }
 
     async fn events(&self, org: Org, which: &str, numbers: &[i64]) -> Result<Vec<EventRow>, StoreError> {
-        rows_in!(self.reader(), db => db, which, org, numbers, event_row, "read events").await
+        match self.reader() {
+            Either::Sqlite(db) => {
+                let columns = "record, event, revision, state, about, source, id, hex(content), hex(body)";
+                let which = which.split_once(" FROM ").map_or(which, |(_, which)| which);
+                packed_in(db, (columns, which), org, numbers, event_row).await.doing("read events")
+            }
+            reader => rows_in!(reader, db => db, which, org, numbers, event_row, "read events").await,
+        }
     }
 
     /// What each of these events is booked on now: its newest revision that is not a contradiction, or the better word of another
@@ -255,8 +280,12 @@ fn stored_event(row: EventRow, record: Record, names: &Names) -> Result<StoredEv
     Ok(StoredEvent { row, event })
 }
 
-fn called(row: &impl Columns) -> Result<(EventNumber, String), sqlx::Error> {
-    Ok((EventNumber(row.int(0)?), row.text(1)?))
+/// An event and its id, as SQLite packs them.
+#[derive(Deserialize)]
+struct Called<'a>(i64, #[serde(borrow)] Cow<'a, str>);
+
+fn called(row: &impl Columns) -> Result<(i64, String), sqlx::Error> {
+    Ok((row.int(0)?, row.text(1)?))
 }
 
 fn event_row(row: &impl Columns) -> Result<EventRow, sqlx::Error> {
