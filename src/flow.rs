@@ -242,6 +242,42 @@ impl Farthing {
     }
 }
 
+/// A page of what can be shown. What was sent may have gone with its month, and then others take its place: a short page is
+/// the last one.
+pub(crate) struct Filling<K, T> {
+    /// Where the next ones are to be looked for.
+    pub after: K,
+    limit: usize,
+    shown: Vec<T>,
+    /// How many are to be looked for; nothing once it is full, or nothing is left.
+    pub room: Option<i64>,
+}
+
+impl<K: Copy, T> Filling<K, T> {
+    pub fn after(after: K, limit: i64) -> Filling<K, T> {
+        Filling { after, limit: limit.max(0) as usize, shown: Vec::new(), room: Some(limit).filter(|limit| *limit > 0) }
+    }
+
+    /// Adds what was found, each with its key and nothing where it cannot be shown.
+    pub fn add(&mut self, found: Vec<(K, Option<T>)>) {
+        let is_over = self.room.is_none_or(|room| (found.len() as i64) < room);
+        for (key, shown) in found {
+            if self.shown.len() == self.limit {
+                break;
+            }
+            self.after = key;
+            self.shown.extend(shown);
+        }
+        // Where much is gone, little would be found at a time.
+        let more = (self.limit - self.shown.len()).max(100) as i64;
+        self.room = (!is_over && self.shown.len() < self.limit).then_some(more);
+    }
+
+    pub fn shown(self) -> Vec<T> {
+        self.shown
+    }
+}
+
 /// Does what keeps a processor busy for a while where nobody waits for one.
 async fn in_background<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, FlowError> {
     tokio::task::spawn_blocking(work).await.map_err(broke_off)

@@ -318,11 +318,14 @@ async fn tell(farthing: Arc<Farthing>, webhook: Webhook) {
     }
 }
 
+/// How often it is asked whether another process works before the work is given up: a database that is restarted is there by then.
+const LOOKS_IN_VAIN: u32 = 40;
+
 /// How long a process that died keeps others from its work.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(10);
 
 /// Does a long work unless another process does. One that dies over it is taken over; one that comes to its end did it. A
-/// database that cannot say whether another does it is no other process: the work is then not done, and this says so.
+/// database that cannot say at first whether another does it is no other process: the work is then not done, and this says so.
 pub async fn alone(farthing: &Farthing, job: &str, work: impl Future<Output = Result<String, String>>) -> Result<String, String> {
     let look = TAKEN_OVER_AFTER / 4;
     let unknown = |error: StoreError| format!("whether another process does it is not known: {}", error.in_full());
@@ -330,12 +333,23 @@ pub async fn alone(farthing: &Farthing, job: &str, work: impl Future<Output = Re
     if !is_ours {
         tracing::info!(job, "another process does it");
     }
+    let mut in_vain = 0;
     while !is_ours {
         tokio::time::sleep(look).await;
-        if farthing.store.has_ended(job).await.map_err(unknown)? {
-            return Ok("another process did it".to_owned());
+        // A database that is away for a while may be what the other one ends over.
+        let looked = async {
+            let has_ended = farthing.store.has_ended(job).await?;
+            Ok::<_, StoreError>((has_ended, !has_ended && take_lease(farthing, job, TAKEN_OVER_AFTER).await?))
+        };
+        match looked.await {
+            Ok((true, _)) => return Ok("another process did it".to_owned()),
+            Ok((_, taken)) => (is_ours, in_vain) = (taken, 0),
+            Err(error) if in_vain >= LOOKS_IN_VAIN => return Err(unknown(error)),
+            Err(error) => {
+                in_vain += 1;
+                tracing::warn!(job, "{}; it is asked for again", unknown(error));
+            }
         }
-        is_ours = take_lease(farthing, job, TAKEN_OVER_AFTER).await.map_err(unknown)?;
     }
     let renewed = async {
         loop {

@@ -172,6 +172,52 @@ fn a_statement_is_kept_once_and_a_later_one_takes_its_place_beside_it() {
 }
 
 #[test]
+fn what_the_provider_says_again_after_it_said_something_else_counts_and_an_old_file_does_not() {
+    both(async |database| {
+        let farthing = open(database).await;
+        send(&farthing, &call("a", NOON, &json!({}))).await;
+        let [first, other] = ["0.005", "0.003"].map(|cost| export(&[("a", THEIR_NOON, cost, 1_000, json!({}))]));
+        let mut numbers = Vec::new();
+        for (text, is_new) in
+            [(&first, true), (&first, false), (&other, true), (&first, true), (&first, false), (&other, true), (&first, true)]
+        {
+            let said = Origin { asked: "a question".to_owned(), said_at: Some(now()), ..Origin::default() };
+            let imported = farthing.import_statement(ORG, text, &said).await.unwrap();
+            assert_eq!(imported.was_there, !is_new);
+            let newest = farthing.statements(ORG).await.unwrap().pop().unwrap();
+            assert_eq!((imported.statement, &imported.stated), (newest.0, &newest.1), "the newest word is what was said last");
+            numbers.push(imported.statement);
+        }
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        let done = farthing.true_up(ORG, &compare(&farthing, numbers[6]).await, None, "ann").await.unwrap();
+        assert_eq!(done.posted, 1, "what is said again is settled");
+
+        let file = farthing.import_statement(ORG, &other, &Origin::default()).await.unwrap();
+        assert_eq!((file.was_there, file.statement, file.superseded_by), (true, numbers[2], Some(numbers[6])));
+        // Nor does an answer that was asked for before the one that counts, whenever it comes.
+        let late = Origin { said_at: Some(farthing::time::Instant::parse("2026-02-04T00:00:00Z").unwrap()), ..Origin::default() };
+        let late = farthing.import_statement(ORG, &other, &late).await.unwrap();
+        assert_eq!((late.was_there, late.statement, late.superseded_by), (true, numbers[2], Some(numbers[6])));
+        assert_eq!(farthing.statements(ORG).await.unwrap().len(), 5);
+
+        // What a person imported of the day is not undone by the same answer again.
+        let of_day = format!(
+            r#"{{"data":[{{"date":"{} 00:00:00","model_permaslug":"a/b-20260101","usage":0.3,"requests":1}}]}}"#,
+            &NOON[..10]
+        );
+        let asked = async || {
+            let said = Origin { said_at: Some(now()), ..Origin::default() };
+            farthing.import_statement(ORG, &of_day, &said).await.unwrap()
+        };
+        let answer = asked().await;
+        let file = import(&farthing, &export(&[("a", THEIR_NOON, "0.3", 1_000, json!({}))])).await;
+        let again = asked().await;
+        assert_eq!((again.was_there, again.statement, again.superseded_by), (true, answer.statement, Some(file)));
+        whole(&farthing).await;
+    });
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_refused_with_its_line_and_column_and_nothing_is_kept() {
     block_on(async {
         let database = TestDatabase::sqlite();

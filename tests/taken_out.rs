@@ -3,6 +3,7 @@
 
 use crate::support::database::{TestDatabase, block_on};
 use farthing::catalog::source::own;
+use farthing::flow::adjust::Wish as Adjust;
 use farthing::flow::archive::read::verify_with;
 use farthing::flow::focus::Wish as Focus;
 use farthing::flow::ingest::{Outcome, Prepared};
@@ -10,11 +11,15 @@ use farthing::flow::publish::{CatalogFiles, Wish as Publish};
 use farthing::flow::reconcile::{Origin, Wish as Against};
 use farthing::flow::{Farthing, now, periods};
 use farthing::id::{EventNumber, Org};
+use farthing::ledger::Account;
+use farthing::ledger::decision::{About, Adjustment};
 use farthing::ledger::seal::name_hash;
+use farthing::money::{Amount, Currency};
 use farthing::rating::HeldReason;
 use farthing::reconcile::Asked;
 use farthing::reconcile::statement::Form;
 use farthing::time::{Instant, Month, Period};
+use farthing::usage::Text;
 use farthing::usage::dialect::{Context, native};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, SqlitePool};
@@ -368,6 +373,61 @@ fn a_conflict_is_not_accepted_over_what_was_taken_out() {
         let head = case.farthing.store.head(ORG).await.unwrap();
         let refused = case.farthing.accept_conflict(ORG, second, "ann").await.unwrap_err().to_string();
         assert!(refused.starts_with("what was booked for event 5 was taken out of this database"), "{refused}");
+        assert_eq!(case.farthing.store.head(ORG).await.unwrap(), head);
+    });
+}
+
+#[test]
+fn what_was_taken_out_hides_no_conflict_or_suspect_behind_it() {
+    block_on(async {
+        let case = Case::new().await;
+        // Of each month: another meaning of an id, and the same call under another id.
+        let tell = async |sent: &Value| {
+            let (mut other, mut alike) = (sent.clone(), sent.clone());
+            other["usage"] = json!({"input": 7, "output": 0});
+            alike["id"] = json!(format!("{} again", sent["id"].as_str().unwrap()));
+            let outcomes = case.commit(&[sent.clone(), other, alike]).await;
+            assert!(matches!(outcomes[1], Outcome::Conflict { .. }), "{outcomes:?}");
+            assert!(matches!(outcomes[2], Outcome::Posted { .. }), "{outcomes:?}");
+        };
+        tell(&january(4)).await;
+        case.go_on().await;
+        let february = json!({"id": "f", "occurred_at": "2026-02-06T00:00:00Z", "provider_request_id": "call-f"});
+        tell(&february).await;
+        for limit in [1, 2, 100] {
+            let conflicts = case.farthing.conflicts(ORG, true, 0, limit).await.unwrap();
+            assert_eq!(conflicts.iter().map(|found| &*found.standing.event.id).collect::<Vec<_>>(), ["f"]);
+            let suspects = case.farthing.suspects(ORG, true, 0, limit).await.unwrap();
+            let pairs: Vec<_> = suspects.iter().map(|found| (&*found.event.event.id, &*found.about.event.id)).collect();
+            assert_eq!(pairs, [("f again", "f")]);
+        }
+        assert_eq!(case.farthing.store.open_conflicts(ORG).await.unwrap(), 2);
+    });
+}
+
+#[test]
+fn an_adjustment_that_is_sent_again_after_its_month_was_taken_out_is_booked_no_second_time() {
+    block_on(async {
+        let case = Case::new().await;
+        let text = |text: &str| Text::new(text).unwrap();
+        let adjustment = Adjustment {
+            id: text("fee"),
+            amount: Amount::parse("1.5").unwrap(),
+            currency: Currency::USD,
+            debit: Account::parse("cost:-/-").unwrap(),
+            credit: Account::parse("payable:acme").unwrap(),
+            reason: text("a fee"),
+            author: text("ann"),
+            occurred_at: Instant::parse("2026-01-07T00:00:00Z").unwrap(),
+            about: About::default(),
+        };
+        let wish = Adjust { adjustment, with_time: true };
+        assert!(!case.farthing.adjust(ORG, &wish).await.unwrap().was_there);
+        assert!(case.farthing.adjust(ORG, &wish).await.unwrap().was_there);
+        case.go_on().await;
+        let head = case.farthing.store.head(ORG).await.unwrap();
+        let refused = case.farthing.adjust(ORG, &wish).await.unwrap_err().to_string();
+        assert!(refused.starts_with("adjustment fee is booked already, and what it says was taken out"), "{refused}");
         assert_eq!(case.farthing.store.head(ORG).await.unwrap(), head);
     });
 }

@@ -4,6 +4,7 @@
 mod again;
 mod large;
 mod load;
+mod provider;
 mod reports;
 mod sample;
 mod wire;
@@ -134,6 +135,9 @@ impl Run<'_> {
         }
         if cfg!(feature = "polars") && (self.wants("report") || self.wants("segments") || self.wants("export")) {
             self.reports().await?;
+        }
+        if self.wants("reconcile") {
+            self.provider().await?;
         }
         // It takes minutes, so it has to be asked for.
         if self.bench.only.contains("rerate") {
@@ -515,6 +519,32 @@ fn read_events(sample: &mut Sample, count: usize) -> Vec<crate::usage::UsageEven
     (0..count).map(read).collect()
 }
 
+/// How long a command of this program takes, in seconds, and how much memory at most, in MB. It ends with this code.
+fn process(arguments: &[&str], code: i32) -> Result<(f64, f64), Failure> {
+    let program = std::env::current_exe().map_err(io)?;
+    let started = Instant::now();
+    let mut process = Command::new(program).args(arguments).stdout(Stdio::null()).spawn().map_err(io)?;
+    let status = format!("/proc/{}/status", process.id());
+    let mut most: f64 = 0.0;
+    loop {
+        let ended = process.try_wait().map_err(io)?;
+        if let Some(ended) = ended {
+            let took = started.elapsed().as_secs_f64();
+            let as_expected = ended.code() == Some(code);
+            return if as_expected { Ok((took, most)) } else { Err(io(format!("{} ended with {ended}", arguments.join(" ")))) };
+        }
+        most = most.max(megabytes(&status, "VmHWM:"));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a process says of its memory.
+fn megabytes(status: &str, name: &str) -> f64 {
+    let text = std::fs::read_to_string(status).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1024.0
+}
+
 /// This program serving a database, as a process of its own.
 struct Service {
     process: Child,
@@ -576,9 +606,7 @@ impl Service {
     }
 
     fn megabytes(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
-        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) / 1024.0
+        megabytes(&format!("/proc/{}/status", self.process.id()), "VmRSS:")
     }
 
     fn stop(&mut self) -> Outcome {

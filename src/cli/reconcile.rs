@@ -175,10 +175,13 @@ impl Import {
 
     async fn statement(&self, farthing: &Farthing, org: Org, text: &str, form: Option<Form>) -> Outcome {
         let asked = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let origin = Origin { form, account: self.account.clone(), asked, days: None };
+        let origin = Origin { form, account: self.account.clone(), asked, days: None, said_at: None };
         let imported = farthing.import_statement(org, text, &origin).await?;
         let how = if imported.was_there { "was there already" } else { "is kept" };
         println!("statement {} {how}: {}", imported.statement, in_words(&imported.stated));
+        if let Some(newer) = imported.superseded_by {
+            println!("statement {newer} is a later word on the same days and stays the one that counts");
+        }
         Ok(())
     }
 

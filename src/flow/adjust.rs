@@ -25,6 +25,17 @@ pub struct Wish {
 
 impl Farthing {
     pub async fn adjust(&self, org: Org, wish: &Wish) -> Result<Adjusted, FlowError> {
+        self.adjust_once(org, wish).await?.ok_or_else(|| {
+            FlowError::Conflict(format!(
+                "adjustment {} is booked already, and what it says was taken out of this database with its month; nothing is booked \
+                 again, take another id for a further one",
+                wish.adjustment.id
+            ))
+        })
+    }
+
+    /// Nothing where it was booked and what it says was taken out of this database with its month.
+    pub(crate) async fn adjust_once(&self, org: Org, wish: &Wish) -> Result<Option<Adjusted>, FlowError> {
         let Wish { adjustment, with_time } = wish;
         adjustment.check().map_err(|wrong| FlowError::Refused(format!("{}: {}", wrong.field, wrong.why)))?;
         let key = self.store.decision_key(org, what_was_decided(State::Adjusted), &adjustment.id);
@@ -48,7 +59,10 @@ impl Farthing {
         .await;
         drop(books);
         let (was_there, number) = result?;
-        let standing = self.adjustment(org, number).await?;
+        let standing = match self.adjustment(org, number).await {
+            Err(FlowError::NotThere(_)) if was_there => return Ok(None),
+            standing => standing?,
+        };
         let differs = standing.differs(adjustment, *with_time);
         if was_there && !differs.is_empty() {
             return Err(FlowError::Conflict(format!(
@@ -57,7 +71,8 @@ impl Farthing {
                 differs.join(", ")
             )));
         }
-        Ok(Adjusted { was_there, adjustment: standing, entries: self.store.entries_of(org, number).await? })
+        let entries = self.store.entries_of(org, number).await?;
+        Ok(Some(Adjusted { was_there, adjustment: standing, entries }))
     }
 
     async fn adjustment(&self, org: Org, number: EventNumber) -> Result<Adjustment, FlowError> {

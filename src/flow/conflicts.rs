@@ -2,7 +2,7 @@
 //! dismisses it.
 
 use crate::flow::booking::Booking;
-use crate::flow::{Farthing, FlowError, now};
+use crate::flow::{Farthing, Filling, FlowError, now};
 use crate::id::{EventNumber, Org};
 use crate::ledger::seal::{State, decides};
 use crate::ledger::{Entry, EntryKind, book_again};
@@ -25,21 +25,24 @@ impl Farthing {
         after: i64,
         limit: i64,
     ) -> Result<Vec<ConflictWithEvents>, FlowError> {
-        let mut found = Vec::new();
-        for conflict in self.store.conflicts(org, open_only, after, limit).await? {
-            found.push(self.with_events(org, conflict).await?);
+        let mut page = Filling::after(after, limit);
+        while let Some(room) = page.room {
+            let mut found = Vec::new();
+            for conflict in self.store.conflicts(org, open_only, page.after, room).await? {
+                found.push((conflict.conflict, self.with_events(org, conflict).await?));
+            }
+            page.add(found);
         }
-        Ok(found)
+        Ok(page.shown())
     }
 
-    async fn with_events(&self, org: Org, conflict: Conflict) -> Result<ConflictWithEvents, FlowError> {
+    /// Nothing where one of them went with its month.
+    async fn with_events(&self, org: Org, conflict: Conflict) -> Result<Option<ConflictWithEvents>, FlowError> {
         let revisions = self.store.revisions_of(org, conflict.event).await?;
         let standing = revisions.iter().rev().find(|stored| stored.row.state.stands()).cloned();
         let contradicting = revisions.into_iter().find(|stored| stored.row.record == conflict.conflict);
-        match (standing, contradicting) {
-            (Some(standing), Some(contradicting)) => Ok(ConflictWithEvents { conflict, standing, contradicting }),
-            _ => Err(FlowError::NotThere(format!("the events of conflict {} are not there", conflict.conflict))),
-        }
+        let both = standing.zip(contradicting);
+        Ok(both.map(|(standing, contradicting)| ConflictWithEvents { conflict, standing, contradicting }))
     }
 
     /// Books the event again with the contradicting content: a reversal of what stands and a new charge, in one block.
@@ -51,7 +54,8 @@ impl Farthing {
             let head = write.lock_heads(&[org]).await?.remove(0);
             let conflict = self.open_conflict(org, number).await?;
             let event = conflict.event;
-            let accepted = self.with_events(org, conflict).await?.contradicting;
+            let gone = || FlowError::NotThere(format!("the events of conflict {number} are not there"));
+            let accepted = self.with_events(org, conflict).await?.ok_or_else(gone)?.contradicting;
             let in_force = self.load_version(org, head.version).await?;
             let revisions = write.revisions(org, &[event]).await?;
             let revises = Some((event, revisions.last().map_or(0, |row| row.revision) + 1));

@@ -2,7 +2,7 @@
 
 use crate::flow::booking::Booking;
 use crate::flow::ingest::{NotCommitted, post};
-use crate::flow::{Farthing, FlowError, now};
+use crate::flow::{Farthing, Filling, FlowError, now};
 use crate::id::{EventNumber, Org};
 use crate::rating::{HeldReason, Rating, rate};
 use crate::store::{Fault, HeldEvent, StoredEvent};
@@ -33,21 +33,16 @@ impl Farthing {
         after: EventNumber,
         limit: i64,
     ) -> Result<Vec<HeldWithEvent>, FlowError> {
-        let (mut all, mut after) = (Vec::new(), after);
-        loop {
-            let asked = limit - all.len() as i64;
-            let held = self.store.held(org, reason, after, asked).await?;
-            let is_last = (held.len() as i64) < asked;
-            after = held.last().map_or(after, |last| last.event);
+        let mut page = Filling::after(after, limit);
+        while let Some(room) = page.room {
+            let held = self.store.held(org, reason, page.after, room).await?;
             let records: Vec<i64> = held.iter().map(|held| held.record).collect();
             let stored = self.store.events_by_record(org, &records).await?;
             let find = |held: &HeldEvent| stored.iter().find(|stored| stored.row.record == held.record).cloned();
-            // What was sent may have gone with its month. Others take its place, so that a short page is the last one.
-            all.extend(held.into_iter().filter_map(|held| Some(HeldWithEvent { stored: find(&held)?, held })));
-            if is_last || all.len() as i64 >= limit {
-                return Ok(all);
-            }
+            let shown = held.into_iter().map(|held| (held.event, find(&held).map(|stored| HeldWithEvent { held, stored })));
+            page.add(shown.collect());
         }
+        Ok(page.shown())
     }
 
     /// Rates held events again and posts those that have a price now. Running it twice posts nothing twice.

@@ -23,7 +23,7 @@ use crate::reconcile::compare::{CannotCompare, Class, Comparison, Said, Tally, T
 use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, analytics, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
 use crate::store::{Reconciliation, StoreError};
-use crate::time::Period;
+use crate::time::{Instant, Period};
 pub use fetch::Fetched;
 use serde_json::{Value, json};
 pub use true_up::TruedUp;
@@ -36,6 +36,8 @@ pub const PROVIDER: &str = "openrouter";
 pub struct Imported {
     pub statement: i64,
     pub was_there: bool,
+    /// What took its place since.
+    pub superseded_by: Option<i64>,
     pub stated: Stated,
 }
 
@@ -49,6 +51,8 @@ pub struct Origin {
     pub asked: String,
     /// The days it is about, where its lines alone do not say: a day without usage has no lines.
     pub days: Option<Period>,
+    /// When the provider said it, where it was asked. A file may be an old one.
+    pub said_at: Option<Instant>,
 }
 
 /// What is to be compared.
@@ -81,8 +85,8 @@ const MOST: i64 = 1_000_000;
 
 impl Farthing {
     pub async fn import_statement(&self, org: Org, text: &str, origin: &Origin) -> Result<Imported, FlowError> {
-        let (owned, form, account) = (text.to_owned(), origin.form, origin.account.clone());
-        let read = in_background(move || read(&owned, form, account.as_deref())).await?;
+        // Where it is: a statement may be too large to be there twice.
+        let read = tokio::task::block_in_place(|| read(text, origin.form, origin.account.as_deref()));
         let statement = read.map_err(FlowError::Refused)?;
         let days = origin.days.or_else(|| statement.days());
         let Some(days) = days else {
@@ -99,31 +103,49 @@ impl Farthing {
             amount: statement.total().to_string(),
             currency: statement.currency.to_string(),
             asked: origin.asked.clone(),
-            received_at: now().to_string(),
+            received_at: origin.said_at.unwrap_or_else(now).to_string(),
         };
-        self.keep_statement(org, stated, text).await
+        drop(statement);
+        self.keep_statement(org, stated, text, origin.said_at).await
     }
 
-    /// Keeps what was received, once.
-    async fn keep_statement(&self, org: Org, stated: Stated, text: &str) -> Result<Imported, FlowError> {
+    /// Keeps what was received, once; and once more where the provider says again what it had taken back.
+    async fn keep_statement(
+        &self,
+        org: Org,
+        stated: Stated,
+        text: &str,
+        said_at: Option<Instant>,
+    ) -> Result<Imported, FlowError> {
         // The same bytes may be the answer for two days on which nothing was used.
-        let id = format!("{}/{}/{}/{}", stated.account, stated.from, stated.until, stated.statement);
-        let key = self.store.decision_key(org, what_was_decided(State::Stated), &id);
+        let mut id = format!("{}/{}/{}/{}", stated.account, stated.from, stated.until, stated.statement);
+        let mut key = self.store.decision_key(org, what_was_decided(State::Stated), &id);
         let mut books = self.books.lock().await;
         let cache = books.entry(org).or_default();
         let mut write = self.store.begin().await?;
         let head = write.lock_heads(&[org]).await?.remove(0);
         if let Some(known) = write.find_once(org, &[key]).await?[0] {
-            drop(write);
-            let stated = self.stated(org, known).await?;
-            return Ok(Imported { statement: known, was_there: true, stated });
+            let words = self.words_of(org, &stated).await?;
+            // It took back only what it said in the same form: an export of a day's generations is no other answer.
+            let said = words.iter().rfind(|(_, other)| other.form == stated.form);
+            let (number, last) = said.ok_or_else(|| taken_out(known))?;
+            let is_same = last.statement == stated.statement;
+            let is_later = Instant::parse(&last.received_at).is_ok_and(|last| said_at.is_some_and(|said| said > last));
+            if *number == known || is_same || !is_later {
+                let same = if is_same { *number } else { known };
+                let kept = words.iter().find(|(number, _)| *number == same).ok_or_else(|| taken_out(known))?;
+                let superseded_by = words.last().map(|(number, _)| *number).filter(|newest| *newest > same);
+                return Ok(Imported { statement: same, was_there: true, superseded_by, stated: kept.1.clone() });
+            }
+            id = format!("{id}/{number}");
+            key = self.store.decision_key(org, what_was_decided(State::Stated), &id);
         }
         let in_force = self.load_version(org, head.version).await?;
         let mut booking = Booking::new(head, in_force, cache);
         let number = booking.decide(&mut write, State::Stated, &id, canonical(&stated), key).await?;
         write.insert_statement(org, number.0, text).await?;
         booking.commit(write, &self.store).await?;
-        Ok(Imported { statement: number.0, was_there: false, stated })
+        Ok(Imported { statement: number.0, was_there: false, superseded_by: None, stated })
     }
 
     /// What a statement says of itself.
@@ -138,6 +160,13 @@ impl Farthing {
     /// earlier one, and both stay.
     pub async fn statements(&self, org: Org) -> Result<Vec<(i64, Stated)>, FlowError> {
         self.statements_after(org, 0, MOST).await
+    }
+
+    /// What takes the place of what, where this statement has or would have its place; the newest last.
+    async fn words_of(&self, org: Org, stated: &Stated) -> Result<Vec<(i64, Stated)>, FlowError> {
+        let mut words = self.statements(org).await?;
+        words.retain(|(_, other)| other.place() == stated.place());
+        Ok(words)
     }
 
     /// A page of them.
@@ -221,6 +250,13 @@ impl Reconciliation {
     fn asked(&self) -> Result<Asked, StoreError> {
         serde_json::from_str(&self.asked).map_err(|e| StoreError::damaged(format!("reconciliation {}", self.run), e))
     }
+}
+
+fn taken_out(statement: i64) -> FlowError {
+    FlowError::Conflict(format!(
+        "the same was imported as statement {statement}, which was taken out of this database with its month; compare its days where \
+         their entries are"
+    ))
 }
 
 /// The account of what the provider is owed.

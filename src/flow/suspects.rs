@@ -3,7 +3,7 @@
 
 use crate::flow::booking::Booking;
 use crate::flow::conflicts::{must_be_there, standing, undecided};
-use crate::flow::{Farthing, FlowError, now};
+use crate::flow::{Farthing, Filling, FlowError, now};
 use crate::id::{EventNumber, Org};
 use crate::ledger::book_again;
 use crate::store::{BookedEntry, Decision, StoredEvent, Suspect};
@@ -18,17 +18,20 @@ pub struct SuspectWithEvents {
 
 impl Farthing {
     pub async fn suspects(&self, org: Org, open_only: bool, after: i64, limit: i64) -> Result<Vec<SuspectWithEvents>, FlowError> {
-        let mut found = Vec::new();
-        for suspect in self.store.suspects(org, open_only, after, limit).await? {
-            let mut events = self.store.standing_events(org, &[suspect.event, suspect.about]).await?.into_iter();
-            let mut take = |number| events.find(|stored| stored.row.event == number);
-            // They come by number, and whatever looks like another comes after it.
-            let (about, event) = (take(suspect.about), take(suspect.event));
-            if let Some((event, about)) = event.zip(about) {
-                found.push(SuspectWithEvents { suspect, event, about });
+        let mut page = Filling::after(after, limit);
+        while let Some(room) = page.room {
+            let mut found = Vec::new();
+            for suspect in self.store.suspects(org, open_only, page.after, room).await? {
+                let mut events = self.store.standing_events(org, &[suspect.event, suspect.about]).await?.into_iter();
+                let mut take = |number| events.find(|stored| stored.row.event == number);
+                // They come by number, and whatever looks like another comes after it.
+                let (about, event) = (take(suspect.about), take(suspect.event));
+                let shown = event.zip(about).map(|(event, about)| SuspectWithEvents { suspect: suspect.clone(), event, about });
+                found.push((suspect.event.0, shown));
             }
+            page.add(found);
         }
-        Ok(found)
+        Ok(page.shown())
     }
 
     /// It is the same call: what the suspect was charged is reversed, and the book shows that it was.

@@ -25,6 +25,8 @@ use serde_json::Value;
 #[derive(Serialize)]
 pub struct StatementBody {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<String>,
     #[serde(flatten)]
     stated: Stated,
 }
@@ -73,6 +75,7 @@ pub async fn import(
         account: parameters.take("account"),
         asked: parameters.take("name").unwrap_or_else(|| format!("sent by {}", caller.key)),
         days: None,
+        said_at: None,
     };
     parameters.nothing_else()?;
     let body = read_text(&service, &headers, body).await?;
@@ -85,7 +88,8 @@ pub async fn import(
         other => other.into(),
     })?;
     let status = if imported.was_there { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(StatementBody { id: imported.statement.to_string(), stated: imported.stated })))
+    let superseded_by = imported.superseded_by.map(|newer| newer.to_string());
+    Ok((status, Json(StatementBody { id: imported.statement.to_string(), superseded_by, stated: imported.stated })))
 }
 
 pub async fn statements(
@@ -98,7 +102,7 @@ pub async fn statements(
     let (after, limit) = (parameters.cursor()?, parameters.limit()?);
     parameters.nothing_else()?;
     let statements = service.farthing.statements_after(caller.org, after, limit).await?;
-    let body = |(number, stated): (i64, Stated)| StatementBody { id: number.to_string(), stated };
+    let body = |(number, stated): (i64, Stated)| StatementBody { id: number.to_string(), superseded_by: None, stated };
     let items: Vec<StatementBody> = statements.into_iter().map(body).collect();
     let next = next_page(&items, limit, |item| item.id.clone());
     Ok(Json(Page { items, next }))
@@ -107,7 +111,7 @@ pub async fn statements(
 pub async fn statement(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<StatementBody>, Problem> {
     let caller = known.may_everywhere(Scope::Read)?;
     let stated = service.farthing.stated(caller.org, number(&id, "statement")?).await?;
-    Ok(Json(StatementBody { id, stated }))
+    Ok(Json(StatementBody { id, superseded_by: None, stated }))
 }
 
 pub async fn create(State(service): App, known: Known, headers: HeaderMap, body: Body) -> Result<Json<RunBody>, Problem> {

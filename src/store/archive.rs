@@ -123,28 +123,20 @@ impl Write {
     /// The first record of which everything is in this database: rows of those before it were taken out. It is 1 where nothing
     /// was. The head is the one that this transaction holds.
     pub async fn whole_from(&mut self, head: &Head) -> Result<i64, StoreError> {
-        let org = head.org;
-        let record = match self.lowest("SELECT MIN(record) FROM events WHERE org = $1", org).await? {
-            Some(record) => record,
+        let text = "SELECT (SELECT MIN(record) FROM events WHERE org = $1), (SELECT MIN(sequence) FROM entries WHERE org = $1),
+                           (SELECT record_from FROM blocks
+                             WHERE org = $1 AND sequence_until > (SELECT MIN(sequence) FROM entries WHERE org = $1)
+                             ORDER BY sequence_until, block LIMIT 1)";
+        let lowest = on!(self.db().await?, db => {
+            let row = sqlx::query(text).bind(head.org.0).fetch_one(&mut *db).await.doing("look for the ends")?;
+            (0..3).map(|place| row.maybe_int(place)).collect::<Result<Vec<_>, _>>().doing("look for the ends")
+        })?;
+        let record = lowest[0].unwrap_or(head.next_record);
+        Ok(match lowest[1] {
+            Some(1) => record,
+            None if head.next_sequence.0 == 1 => record,
             None => head.next_record,
-        };
-        let sequence = match self.lowest("SELECT MIN(sequence) FROM entries WHERE org = $1", org).await? {
-            Some(1) => return Ok(record),
-            Some(sequence) => sequence,
-            None if head.next_sequence.0 == 1 => return Ok(record),
-            None => return Ok(head.next_record),
-        };
-        let text = "SELECT record_from FROM blocks WHERE org = $1 AND sequence_until > $2 ORDER BY sequence_until, block LIMIT 1";
-        on!(self.db().await?, db => {
-            let row = sqlx::query(text).bind(org.0).bind(sequence).fetch_one(&mut *db).await.doing("read blocks")?;
-            row.int(0).map(|first| first.max(record)).doing("read blocks")
-        })
-    }
-
-    async fn lowest(&mut self, text: &'static str, org: Org) -> Result<Option<i64>, StoreError> {
-        on!(self.db().await?, db => {
-            let row = sqlx::query(text).bind(org.0).fetch_one(&mut *db).await.doing("look for the ends")?;
-            row.maybe_int(0).doing("look for the ends")
+            Some(_) => lowest[2].map_or(record, |of_block| of_block.max(record)),
         })
     }
 

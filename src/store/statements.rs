@@ -4,7 +4,12 @@ use crate::id::{BlockNumber, Org};
 use crate::store::sql::{Columns, on};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Instant;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{Read, Write as _};
 
 /// A comparison of the book with a statement. The statement, the block and what was asked beside decide everything else.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +42,7 @@ impl Write {
     pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &str) -> Result<(), StoreError> {
         let text = "INSERT INTO statements (org, statement, body) VALUES ($1, $2, $3)";
         on!(self.db().await?, db => {
-            let query = sqlx::query(text).bind(org.0).bind(statement).bind(body.as_bytes());
+            let query = sqlx::query(text).bind(org.0).bind(statement).bind(packed(body));
             query.execute(&mut *db).await.map(drop).doing("write a statement")
         })
     }
@@ -48,7 +53,8 @@ impl Store {
         let text = "SELECT body FROM statements WHERE org = $1 AND statement = $2";
         on!(self.reader(), db => {
             let row = sqlx::query(text).bind(org.0).bind(statement).fetch_optional(db).await.doing("read a statement")?;
-            row.map(|row| row.blob(0)).transpose().doing("read a statement")
+            let body = row.map(|row| row.blob(0)).transpose().doing("read a statement")?;
+            body.map(unpacked).transpose().map_err(|why| StoreError::damaged(format!("statement {statement}"), why))
         })
     }
 
@@ -76,6 +82,20 @@ impl Store {
                     ON CONFLICT (org, statement) DO UPDATE SET at = excluded.at";
         on!(self.writer(), db => {
             let query = sqlx::query(text).bind(org.0).bind(statement).bind(at.micros());
+            query.execute(db).await.map(drop).doing("note what was compared")
+        })
+    }
+
+    /// Notes that what follows from a statement is being done since then.
+    pub async fn begin_following(&self, org: Org, statement: i64, began: Instant) -> Result<(), StoreError> {
+        self.note_followed(org, statement, Instant::from_micros(-began.micros())).await
+    }
+
+    /// Notes that it is done, unless more was booked meanwhile.
+    pub async fn end_following(&self, org: Org, statement: i64, began: Instant) -> Result<(), StoreError> {
+        let text = "UPDATE followed SET at = $3 WHERE org = $1 AND statement = $2 AND at = -$3";
+        on!(self.writer(), db => {
+            let query = sqlx::query(text).bind(org.0).bind(statement).bind(began.micros());
             query.execute(db).await.map(drop).doing("note what was compared")
         })
     }
@@ -139,6 +159,35 @@ impl Store {
     }
 }
 
+/// A body of this many bytes is kept packed: a statement of a million lines would be in memory several times over otherwise.
+const LARGE: usize = 1 << 20;
+/// How a packed one begins; no statement does. The hash of all of it is at its end, so that none of its bytes can be another.
+const PACKED: &[u8] = b"\0zlib\n";
+
+fn packed(body: &str) -> Cow<'_, [u8]> {
+    if body.len() < LARGE {
+        return Cow::Borrowed(body.as_bytes());
+    }
+    let mut to = ZlibEncoder::new(PACKED.to_vec(), Compression::fast());
+    let mut packed = to.write_all(body.as_bytes()).and_then(|()| to.finish()).expect("memory takes what is written to it");
+    let hash = blake3::hash(&packed);
+    packed.extend_from_slice(hash.as_bytes());
+    Cow::Owned(packed)
+}
+
+fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, String> {
+    if !body.starts_with(PACKED) {
+        return Ok(body);
+    }
+    let (packed, hash) = body.split_last_chunk::<32>().ok_or("its end is missing")?;
+    if blake3::hash(packed) != *hash {
+        return Err("it is not what was written".to_owned());
+    }
+    let mut text = Vec::new();
+    ZlibDecoder::new(&packed[PACKED.len()..]).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
 fn followed(row: &impl Columns) -> Result<(i64, Option<Instant>), sqlx::Error> {
     Ok((row.int(0)?, Some(row.int(1)?).filter(|at| *at > 0).map(Instant::from_micros)))
 }
@@ -163,4 +212,26 @@ fn reconciliation(row: &impl Columns) -> Result<Reconciliation, sqlx::Error> {
         summary: row.text(4)?,
         made_at: Instant::from_micros(row.int(5)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_body_is_packed_and_no_byte_of_it_can_be_another() {
+        let small = "date,usage\n2026-02-03,0.5\n";
+        assert_eq!(&*packed(small), small.as_bytes());
+        let large: String = (0..100_000).map(|line| format!("2026-02-03,{line},0.5\n")).collect();
+        let kept = packed(&large).into_owned();
+        assert!(kept.len() < large.len() / 3, "{} of {}", kept.len(), large.len());
+        assert_eq!(unpacked(kept.clone()).unwrap(), large.as_bytes());
+        let whole = kept.len();
+        for place in (0..PACKED.len() + 8).chain((PACKED.len()..whole).step_by(997)).chain(whole - 40..whole) {
+            let mut other = kept.clone();
+            other[place] ^= 1;
+            assert_ne!(unpacked(other).ok().as_deref(), Some(large.as_bytes()), "byte {place}");
+        }
+        assert!(unpacked(kept[..whole - 1].to_vec()).is_err());
+    }
 }

@@ -359,6 +359,29 @@ fn a_true_up_that_was_posted_already_goes_back_and_who_made_the_call_bears_it() 
 }
 
 #[test]
+fn what_was_trued_up_by_its_generation_goes_back_to_whoever_bore_it_when_its_day_is_settled() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        let by_generation = import(&farthing, &export(&rows(&[("lost", "0.25")]))).await;
+        farthing.true_up(ORG, &compare(&farthing, by_generation).await, None, "ann").await.unwrap();
+        send(&farthing, &call("lost", NOON, &json!({"user": "bo", "team": null}))).await;
+        let of_day = format!(
+            r#"{{"data":[{{"date":"{} 00:00:00","model_permaslug":"a/b-20260101","usage":0.3,"requests":1,"prompt_tokens":1000,"completion_tokens":0}}]}}"#,
+            &NOON[..10]
+        );
+        let of_day = import(&farthing, &of_day).await;
+        let done = farthing.true_up(ORG, &compare(&farthing, of_day).await, None, "ann").await.unwrap();
+        assert_eq!((done.posted, done.were_there, done.left), (1, 0, 0));
+        let mut borne = Vec::new();
+        for account in ["cost:-/-", "cost:-/bo", "payable:openrouter"] {
+            borne.push(balance(&farthing, account).await);
+        }
+        assert_eq!(borne, ["0", "0.3", "-0.3"]);
+        whole(&farthing).await;
+    });
+}
+
+#[test]
 fn fetches_late_events_corrections_and_true_ups_in_any_order_end_at_the_settled_amount() {
     for seed in 0..12 {
         let database = TestDatabase::new(if seed % 4 == 0 { Kind::Postgres } else { Kind::Sqlite });

@@ -1,7 +1,7 @@
 //! Booking a large book again: everything is charged under one price, another one is published, and all of it is corrected. A
 //! first run is killed on its way; the second one finishes, and its speed and its memory are what is told.
 
-use super::{Failure, Outcome, Run, io};
+use super::{Failure, Outcome, Run, io, megabytes};
 use crate::catalog::source::own;
 use crate::flow::Farthing;
 use crate::flow::publish::{Note, Wish as Publish};
@@ -47,7 +47,7 @@ impl Run<'_> {
         }
         self.figure(&format!("{kind}: rerate: corrected by a run that was killed"), before as f64, "events", None);
         self.figure(&format!("{kind}: rerate: the run after it"), rerated.changed as f64 / seconds, "events/s", None);
-        self.figure(&format!("{kind}: rerate: memory at its highest"), peak_megabytes(), "MB", None);
+        self.figure(&format!("{kind}: rerate: memory at its highest"), megabytes("/proc/self/status", "VmHWM:"), "MB", None);
         let started = Instant::now();
         let nothing = again(&farthing, org, events).await?;
         let name = format!("{kind}: rerate: a run that finds all as it should be");
@@ -92,10 +92,4 @@ async fn again(farthing: &Farthing, org: Org, events: u64) -> Result<Rerated, Fa
 /// From now on the highest point of memory is counted anew, where the kernel lets a process say so.
 fn forget_the_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-fn peak_megabytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1024.0
 }

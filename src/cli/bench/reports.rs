@@ -2,7 +2,7 @@
 //! questions take that people ask most, beside DuckDB on the same files where a Python that has it is named, and how much
 //! memory all of it takes.
 
-use super::{Outcome, Run, Sample, io};
+use super::{Outcome, Run, Sample, io, process};
 use crate::cli::Failure;
 use crate::flow::Farthing;
 use crate::flow::ingest::Prepared;
@@ -13,8 +13,8 @@ use crate::report::{Dimension, Measure, Query};
 use crate::store::StoreOptions;
 use crate::time::Instant as Moment;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 /// Days that the usage is spread over.
 const DAYS: u64 = 45;
@@ -37,10 +37,18 @@ impl Run<'_> {
         };
         let book = self.book(&database).await?;
         self.spread(&book, events, 0).await?;
-        self.copying(&book).await?;
-        self.questions(&book).await?;
-        self.exports(&book)?;
-        self.a_tenth(&book).await?;
+        if self.wants("segments") {
+            self.copying(&book).await?;
+        } else {
+            book.farthing.copy_to_segments(book.org, |_, _| {}).await?;
+        }
+        if self.wants("report") {
+            self.questions(&book).await?;
+            self.a_tenth(&book).await?;
+        }
+        if self.wants("export") {
+            self.exports(&book)?;
+        }
         book.farthing.store.close().await;
         Ok(())
     }
@@ -87,7 +95,7 @@ impl Run<'_> {
         let copied = book.farthing.rebuild_segments(book.org, |_, _| {}).await?;
         let rate = copied.entries as f64 / started.elapsed().as_secs_f64();
         self.figure("segments: all of the book copied", rate, "entries/s", Some(ceiling));
-        let memory = memory_of(&["--database", &book.url, "rebuild", "segments"])?;
+        let (_, memory) = process(&["--database", &book.url, "rebuild", "segments"], 0)?;
         self.figure("segments: memory of a process that copies them all", memory, "MB", None);
         let tail = book.farthing.tail(book.org).await?;
         self.figure("segments: entries that are in none", tail as f64, "entries", None);
@@ -105,7 +113,7 @@ impl Run<'_> {
             let query = Query { by, show: vec![Measure::Amount, Measure::Calls], ..Query::default() };
             let (took, rows) = self.ask(book, &query).await?;
             self.figure(&format!("report: by {name}, {rows} rows"), took, "ms", None);
-            let memory = memory_of(&["--database", &book.url, "report", "spend", "--by", &name.replace(" x ", ",")])?;
+            let (_, memory) = process(&["--database", &book.url, "report", "spend", "--by", &name.replace(" x ", ",")], 0)?;
             self.figure(&format!("report: memory of a process that tells it by {name}"), memory, "MB", None);
             if let Some(duckdb) = self.duckdb(book, in_sql)? {
                 self.figure(&format!("report: DuckDB by {name}, on the same files"), duckdb, "ms", None);
@@ -126,10 +134,9 @@ impl Run<'_> {
     fn exports(&mut self, book: &Book) -> Outcome {
         for (format, file) in [("csv", "entries.csv"), ("parquet", "entries.parquet")] {
             let path = self.directory.join(file);
-            let started = Instant::now();
             let to = path.to_string_lossy();
-            let memory = memory_of(&["--database", &book.url, "export", "entries", "--format", format, "-o", &to])?;
-            let took = started.elapsed().as_secs_f64();
+            let export = ["--database", &book.url, "export", "entries", "--format", format, "-o", &to];
+            let (took, memory) = process(&export, 0)?;
             let manifest = std::fs::read(format!("{to}.manifest.json")).map_err(io)?;
             let manifest: serde_json::Value = serde_json::from_slice(&manifest).map_err(io)?;
             let rows = manifest["rows"].as_u64().unwrap_or_default();
@@ -217,19 +224,4 @@ fn files(directory: &Path, end: &str) -> Result<Vec<PathBuf>, Failure> {
     }
     found.retain(|path| path.to_string_lossy().ends_with(end));
     Ok(found)
-}
-
-/// The most memory that a command of this program takes, in MB.
-fn memory_of(arguments: &[&str]) -> Result<f64, Failure> {
-    let program = std::env::current_exe().map_err(io)?;
-    let mut process = Command::new(program).args(arguments).stdout(Stdio::null()).spawn().map_err(io)?;
-    let status = format!("/proc/{}/status", process.id());
-    let mut most: f64 = 0.0;
-    while process.try_wait().map_err(io)?.is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-        most = most.max(line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0.0) / 1024.0);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(most)
 }

@@ -6,7 +6,7 @@ use super::true_up::is_true_up;
 use super::{MOST, PROVIDER, payable};
 use crate::catalog::Catalog;
 use crate::flow::conflicts::standing;
-use crate::flow::{Farthing, FlowError};
+use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, EventNumber, Org, Sequence, Version};
 use crate::ledger::decision::{About, Adjustment};
 use crate::ledger::seal::State;
@@ -15,13 +15,14 @@ use crate::money::Amount;
 use crate::reconcile::Stated;
 use crate::reconcile::compare::{Book, Booked};
 use crate::reconcile::statement::{Flags, Statement, Tokens};
-use crate::store::{EntryFilter, Names, StoreError, StoredEvent};
+use crate::store::{EntryFilter, Names, Store, StoreError, StoredEvent};
 use crate::time::{Instant, Period};
 use crate::usage::{Meter, Outcome, Text, Usage};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-/// Events that are read at once.
+/// Events that are read at once, and how many such pages ahead.
 const PAGE: i64 = 2_000;
+const PAGES_AHEAD: usize = 3;
 /// How much of the book around the days is looked at, to tell what is missing from what is on another day.
 const AROUND: i64 = 2 * 86_400_000_000;
 
@@ -52,6 +53,41 @@ struct Adjusted {
     corrected: Option<EventNumber>,
     record: EventNumber,
     own: Sequence,
+}
+
+/// Charges after one entry and up to another.
+struct Calls {
+    after: Option<Sequence>,
+    last: Sequence,
+}
+
+/// Events that were charged, what stands of them, and what its accounts are called.
+struct Charged {
+    entries: HashMap<EventNumber, Vec<Entry>>,
+    names: Names,
+    events: Vec<StoredEvent>,
+}
+
+/// Reads what was charged before an entry and told before a record.
+async fn charged(
+    store: Store,
+    org: Org,
+    events: Vec<EventNumber>,
+    sequence: Sequence,
+    record: i64,
+) -> Result<Charged, StoreError> {
+    let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
+    for entry in store.entries_of_events(org, &events).await? {
+        if let Some(event) = entry.event.filter(|_| entry.sequence < sequence) {
+            entries.entry(event).or_default().push(entry);
+        }
+    }
+    entries.values_mut().for_each(|entries| *entries = standing(entries));
+    let accounts: Vec<_> = entries.values().flatten().flat_map(|entry| [entry.posting.debit(), entry.posting.credit()]).collect();
+    let mut names = Names::default();
+    names.learn(&store, org, &[], &[], &accounts).await?;
+    let events = store.standing_events_before(org, &events, record).await?;
+    Ok(Charged { entries, names, events })
 }
 
 impl Farthing {
@@ -91,8 +127,10 @@ impl Farthing {
             gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
         }
         let seen = seen(period, statement);
-        self.gather_calls(org, until, seen, &mut gathered).await?;
         let adjusted = self.adjusted(org, until, seen).await?;
+        gathered.calls_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.adjustment.about.call.clone()).collect();
+        gathered.events_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.corrected).collect();
+        self.gather_calls(org, until, seen, &mut gathered).await?;
         let any = adjusted.iter().any(|adjusted| is_true_up(&adjusted.adjustment));
         let mut before = any.then(|| gathered.clone());
         let mut true_ups = 0;
@@ -117,20 +155,23 @@ impl Farthing {
         let Period { from, until: end } = seen;
         let mut filter =
             EntryFilter { from: Some(from), until: Some(end), before: Some(until.sequence), ..EntryFilter::default() };
-        while let Some((events, last)) = self.store.charged_events(org, &filter, PAGE).await? {
-            let after = filter.after.replace(last);
-            let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
-            for entry in self.store.entries_of_events(org, &events).await? {
-                if let Some(event) = entry.event.filter(|_| entry.sequence < until.sequence) {
-                    entries.entry(event).or_default().push(entry);
+        let (mut ahead, mut is_over) = (VecDeque::new(), false);
+        loop {
+            while !is_over && ahead.len() < PAGES_AHEAD {
+                match self.store.charged_events(org, &filter, PAGE).await? {
+                    None => is_over = true,
+                    Some((events, last)) => {
+                        let page = Calls { after: filter.after.replace(last), last };
+                        ahead.push_back((
+                            page,
+                            tokio::spawn(charged(self.store.clone(), org, events, until.sequence, until.record)),
+                        ));
+                    }
                 }
             }
-            entries.values_mut().for_each(|entries| *entries = standing(entries));
-            let accounts: Vec<_> =
-                entries.values().flatten().flat_map(|entry| [entry.posting.debit(), entry.posting.credit()]).collect();
-            let mut names = Names::default();
-            names.learn(&self.store, org, &[], &[], &accounts).await?;
-            for stored in self.store.standing_events_before(org, &events, until.record).await? {
+            let Some((Calls { after, last }, charged)) = ahead.pop_front() else { return Ok(()) };
+            let Charged { mut entries, names, events } = charged.await.map_err(broke_off)??;
+            for stored in events {
                 let Some(standing) = entries.remove(&stored.row.event).filter(|standing| !standing.is_empty()) else { continue };
                 // An event is met with each of its charges; it counts where it stands.
                 let first = standing[0].sequence;
@@ -139,7 +180,6 @@ impl Farthing {
                 }
             }
         }
-        Ok(())
     }
 
     /// What was adjusted of what the provider is owed, in order.
@@ -148,9 +188,7 @@ impl Farthing {
         owed.retain(|(_, adjustment)| seen.holds(adjustment.occurred_at) && owed_by(adjustment).is_some());
         let mut adjusted = Vec::with_capacity(owed.len());
         for page in owed.chunks(PAGE as usize) {
-            let about: Vec<Sequence> = page.iter().filter_map(|(_, adjustment)| adjustment.about.entry).collect();
-            let about = self.store.entries_numbered(org, &about).await?;
-            let event_of: HashMap<_, _> = about.iter().filter_map(|entry| Some((entry.sequence, entry.event?))).collect();
+            let event_of = self.events_adjusted(org, page).await?;
             let records: Vec<EventNumber> = page.iter().map(|(record, _)| *record).collect();
             let mut own_of: HashMap<EventNumber, Sequence> = HashMap::with_capacity(page.len());
             for entry in self.store.entries_of_events(org, &records).await? {
@@ -165,6 +203,17 @@ impl Farthing {
             }));
         }
         Ok(adjusted)
+    }
+
+    /// The events of the entries that adjustments are about.
+    pub(super) async fn events_adjusted(
+        &self,
+        org: Org,
+        adjusted: &[(EventNumber, Adjustment)],
+    ) -> Result<HashMap<Sequence, EventNumber>, FlowError> {
+        let about: Vec<Sequence> = adjusted.iter().filter_map(|(_, adjustment)| adjustment.about.entry).collect();
+        let entries = self.store.entries_numbered(org, &about).await?;
+        Ok(entries.iter().filter_map(|entry| Some((entry.sequence, entry.event?))).collect())
     }
 
     /// All adjustments of the book up to there, and where they are recorded.
@@ -264,8 +313,10 @@ struct Gathered<'c> {
     /// Nothing where the statement is of all keys.
     share: Option<Share<'c>>,
     elsewhere: Vec<Sequence>,
-    /// The place of a call by its generation, and by its event.
-    by_call: HashMap<String, usize>,
+    /// What adjustments are about, and the places of these calls by their generations and by their events.
+    calls_adjusted: HashSet<Text>,
+    events_adjusted: HashSet<EventNumber>,
+    by_call: HashMap<Text, usize>,
     by_event: HashMap<EventNumber, usize>,
 }
 
@@ -276,6 +327,8 @@ impl<'c> Gathered<'c> {
             spelling,
             share,
             elsewhere: Vec::new(),
+            calls_adjusted: HashSet::new(),
+            events_adjusted: HashSet::new(),
             by_call: HashMap::new(),
             by_event: HashMap::new(),
         }
@@ -316,9 +369,11 @@ impl<'c> Gathered<'c> {
             .with(Flags::COUNTS_UNTOLD, !matches!(event.usage, Usage::Counted(_)));
         let book = &mut self.book;
         let product = &event.product;
-        self.by_event.insert(stored.row.event, book.calls.len());
-        if let Some(generation) = generation {
-            self.by_call.insert(generation.to_string(), book.calls.len());
+        if self.events_adjusted.contains(&stored.row.event) {
+            self.by_event.insert(stored.row.event, book.calls.len());
+        }
+        if let Some(generation) = generation.filter(|generation| self.calls_adjusted.contains(*generation)) {
+            self.by_call.insert(generation.clone(), book.calls.len());
         }
         book.calls.push(Booked {
             sequence: first.sequence,
@@ -343,7 +398,7 @@ impl<'c> Gathered<'c> {
     /// of what it was added to, if it is of this book's share.
     fn adjustment(&mut self, adjusted: &Adjusted) -> Option<usize> {
         let Adjusted { adjustment, amount, corrected, record, own } = adjusted;
-        let by_call = adjustment.about.call.as_ref().and_then(|call| self.by_call.get(&**call));
+        let by_call = adjustment.about.call.as_ref().and_then(|call| self.by_call.get(call));
         let place = corrected.and_then(|event| self.by_event.get(&event)).or(by_call).copied();
         let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(None, adjustment.about.call.as_ref()));
         if place.is_none() && is_elsewhere {
@@ -358,7 +413,7 @@ impl<'c> Gathered<'c> {
         let About { model, served_by, call, .. } = &adjustment.about;
         let model = model.as_deref().map(|model| self.spelling.of_model(model));
         if let Some(call) = call {
-            self.by_call.insert(call.to_string(), book.calls.len());
+            self.by_call.insert(call.clone(), book.calls.len());
         }
         book.calls.push(Booked {
             sequence: *own,

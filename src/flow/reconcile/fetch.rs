@@ -190,8 +190,9 @@ impl Farthing {
     async fn keep_list(&self, org: Org, day: Instant, received: &[Received]) -> Result<Imported, FlowError> {
         let texts: Vec<&str> = received.iter().map(|received| received.text.as_str()).collect();
         let asked = received.first().map(|received| format!("{} {day}", received.asked));
-        let days = Some(from_day(day));
-        let origin = Origin { form: Some(Form::Analytics), account: None, asked: asked.unwrap_or_default(), days };
+        let said_at = received.first().map(|received| received.fetched_at);
+        let (form, days) = (Some(Form::Analytics), Some(from_day(day)));
+        let origin = Origin { form, account: None, asked: asked.unwrap_or_default(), days, said_at };
         self.import_statement(org, &analytics::joined(&texts), &origin).await
     }
 
@@ -385,6 +386,8 @@ impl Farthing {
         let unowned: Vec<bool> = events.iter().map(|(_, event)| is_unowned(event)).collect();
         let (asked_for, events): (Vec<&Wanted>, Vec<UsageEvent>) = events.into_iter().unzip();
         let taken = self.commit_fetched(org, events).await?;
+        // A night may have come to the end of one of these days in between, without what was booked just now.
+        self.reopen_days(org, &days).await?;
         for ((wanted, taken), unowned) in asked_for.into_iter().zip(taken).zip(unowned) {
             notes.push((wanted, done.count(wanted, taken.outcome, unowned)));
         }

@@ -37,9 +37,9 @@ impl Farthing {
             wishes.push(wish(row, &id, author).map_err(|why| FlowError::Refused(format!("line {}: {why}", row.line)))?);
         }
         for wish in wishes.into_iter().flatten() {
-            let adjusted = self.adjust(org, &wish).await?;
-            bought.posted += u64::from(!adjusted.was_there);
-            bought.were_there += u64::from(adjusted.was_there);
+            let is_new = self.adjust_once(org, &wish).await?.is_some_and(|adjusted| !adjusted.was_there);
+            bought.posted += u64::from(is_new);
+            bought.were_there += u64::from(!is_new);
         }
         let currencies: BTreeSet<Currency> = purchases.rows.iter().map(|row| row.currency).collect();
         for currency in currencies {

@@ -130,7 +130,8 @@ impl Farthing {
         let [received] = &answered.received[..] else {
             return Err(FlowError::Refused(format!("{day}: more than one answer came for one question")));
         };
-        let origin = Origin { form: Some(Form::Activity), account: None, asked: received.asked.clone(), days: Some(day_of(day)) };
+        let (form, days) = (Some(Form::Activity), Some(day_of(day)));
+        let origin = Origin { form, account: None, asked: received.asked.clone(), days, said_at: Some(received.fetched_at) };
         self.import_statement(org, &received.text, &origin).await
     }
 
@@ -160,6 +161,7 @@ impl Farthing {
     async fn follow(&self, org: Org, day: NaiveDate, night: &mut Night<'_>) -> Result<String, FlowError> {
         let words = self.words_on_day(org, day).await?;
         let newest = words.last().ok_or_else(|| FlowError::NotThere(format!("no statement tells of {day}")))?;
+        self.begin_following(org, &words, night).await?;
         let wish = Wish { statement: *newest, block: None, asked: night.policy.asked.clone() };
         let mut run = self.reconcile(org, &wish).await?;
         let mut is_open = false;
@@ -167,6 +169,8 @@ impl Farthing {
             let asked = night.fetched.asked;
             is_open = self.fetch_tonight(org, &run, night).await;
             if night.fetched.asked > asked {
+                // What was booked by this is among what is compared now.
+                self.begin_following(org, &words, night).await?;
                 run = self.reconcile(org, &wish).await?;
             }
         }
@@ -182,7 +186,7 @@ impl Farthing {
         for statement in &words {
             match is_open {
                 true => self.store.reopen_followed(org, *statement).await?,
-                false => self.store.note_followed(org, *statement, night.began).await?,
+                false => self.store.end_following(org, *statement, night.began).await?,
             }
         }
         let comparison = &run.comparison;
@@ -190,6 +194,14 @@ impl Farthing {
             "{day}: statement {}, book {}, {outside} variances, {} true-ups, run {}",
             comparison.statement_total, comparison.book_total, trued_up.posted, run.kept.run
         ))
+    }
+
+    /// Before the book is compared: what is booked from now on leaves the day open.
+    async fn begin_following(&self, org: Org, words: &[i64], night: &Night<'_>) -> Result<(), FlowError> {
+        for statement in words {
+            self.store.begin_following(org, *statement, night.began).await?;
+        }
+        Ok(())
     }
 
     /// Fetches what a day is missing and nobody asked for yet; says whether some of that is left to another night. What is

@@ -7,18 +7,17 @@ use super::{PROVIDER, Reconciled, Wish, payable};
 use crate::flow::adjust::Wish as Adjust;
 use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError};
-use crate::id::{EventNumber, Org};
+use crate::id::{EventNumber, Org, Sequence};
 use crate::ledger::decision::{About, Adjustment};
 use crate::ledger::{self, Account, COST, Entry};
 use crate::money::{Amount, Currency};
 use crate::rating::Party;
-use crate::reconcile::Stated;
 use crate::reconcile::compare::{Class, Variance};
 use crate::reconcile::statement::Grain;
 use crate::store::Names;
 use crate::time::Instant;
 use crate::usage::{OwnerDimension, Text};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What was done about a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,12 +47,8 @@ impl Farthing {
         let wish = Wish { statement: run.kept.statement, block: Some(until.block), asked: run.kept.asked()? };
         let newer = if until.block == run.kept.block { None } else { Some(self.reconcile(org, &wish).await?) };
         let run = newer.as_ref().unwrap_or(run);
-        let mut earlier: HashMap<String, Earlier> = HashMap::new();
-        for (_, adjustment) in self.adjusted_until(org, &until).await? {
-            if let Some((line, _)) = adjustment.id.strip_prefix(TRUE_UP).and_then(|rest| rest.rsplit_once('/')) {
-                earlier.entry(line.to_owned()).or_default().learn(&adjustment);
-            }
-        }
+        let adjusted = self.adjusted_until(org, &until).await?;
+        let earlier = Earlier::of(adjusted.clone(), &self.events_adjusted(org, &adjusted).await?);
         let mut done = TruedUp::default();
         for variance in run.comparison.outside(&run.tolerance) {
             let about = about(run, variance);
@@ -84,8 +79,7 @@ impl Farthing {
 
     /// What an older statement says is not what is settled any more.
     async fn refuse_superseded(&self, org: Org, run: &Reconciled) -> Result<(), FlowError> {
-        let is_newer = |(number, other): &(i64, Stated)| *number > run.kept.statement && other.place() == run.stated.place();
-        match self.statements(org).await?.iter().rfind(|statement| is_newer(statement)) {
+        match self.words_of(org, &run.stated).await?.last().filter(|(newest, _)| *newest > run.kept.statement) {
             None => Ok(()),
             Some((newer, _)) => Err(FlowError::Refused(format!(
                 "statement: {newer} took the place of {}; compare the book with that one and true up to it",
@@ -98,8 +92,8 @@ impl Farthing {
     async fn post_in_order(&self, org: Org, adjustments: Vec<Adjustment>) -> Result<u64, FlowError> {
         let mut new = 0;
         for adjustment in adjustments {
-            let adjusted = self.adjust(org, &Adjust { adjustment, with_time: true }).await?;
-            new += u64::from(!adjusted.was_there);
+            let adjusted = self.adjust_once(org, &Adjust { adjustment, with_time: true }).await?;
+            new += u64::from(adjusted.is_some_and(|adjusted| !adjusted.was_there));
         }
         Ok(new)
     }
@@ -111,7 +105,7 @@ impl Farthing {
         variance: &Variance,
         about: About,
         author: &str,
-        earlier: &HashMap<String, Earlier>,
+        earlier: &Earlier,
     ) -> Result<Vec<Adjustment>, FlowError> {
         let entry = match about.entry {
             Some(entry) => self.store.entries_between(org, entry.0, entry.0 + 1).await?.into_iter().next(),
@@ -119,15 +113,19 @@ impl Farthing {
         };
         let rules = self.newest(org).await?.catalog;
         let bearer = self.bearer(org, entry.as_ref(), rules.rules().cost()).await?;
-        let line = line_of(&about, entry.and_then(|entry| entry.event), variance);
-        let nothing = Earlier::default();
-        let earlier = earlier.get(&line).unwrap_or(&nothing);
+        let event = entry.and_then(|entry| entry.event);
+        let call = match (&about.call, event) {
+            (None, Some(event)) => self.call_of(org, event, earlier).await?,
+            (call, _) => call.clone(),
+        };
+        let lines = earlier.lines(&about, call, event, variance);
+        let (line, toward) = (&lines[0], earlier.toward(&lines));
         let reason = format!("{}: {}; reconciliation {}", variance.class.name(), variance.cause.in_words(), run.kept.run);
         let text = |text: &str| Text::new(text).ok_or_else(|| FlowError::Refused(format!("`{text}` is no text")));
         let made = |(place, (account, amount)): (usize, (Account, Amount))| {
             let (debit, credit) = if amount.is_negative() { (payable(), account) } else { (account, payable()) };
             Ok(Adjustment {
-                id: text(&format!("{TRUE_UP}{line}/{}", earlier.posted + 1 + place as u32))?,
+                id: text(&format!("{TRUE_UP}{line}/{}", toward.posted + 1 + place as u32))?,
                 amount: amount.abs(),
                 currency: Currency::USD,
                 debit,
@@ -138,7 +136,19 @@ impl Farthing {
                 about: about.clone(),
             })
         };
-        earlier.and_now(bearer, variance.amount(), rules.rules().cost()).into_iter().enumerate().map(made).collect()
+        toward.and_now(bearer, variance.amount(), rules.rules().cost()).into_iter().enumerate().map(made).collect()
+    }
+
+    /// The generation that an event or an adjustment is about. Of two events that name the same one it is of the one that holds
+    /// it.
+    async fn call_of(&self, org: Org, event: EventNumber, earlier: &Earlier) -> Result<Option<Text>, FlowError> {
+        if let Some(call) = earlier.calls.get(&event) {
+            return Ok(Some(call.clone()));
+        }
+        let stored = self.store.standing_events(org, &[event]).await?;
+        let Some(call) = stored.into_iter().next().and_then(|stored| stored.event.provider_request_id) else { return Ok(None) };
+        let holder = self.store.once_all(org, &[self.store.call_key(org, PROVIDER, &call)]).await?;
+        Ok(Some(call).filter(|_| holder.first() == Some(&Some(event.0))))
     }
 
     /// The account of whoever bears a call, as the rules in force make accounts; nobody's where it is of no single call, or
@@ -157,14 +167,67 @@ impl Farthing {
     }
 }
 
-/// What was posted toward a line before: how often, and who bears how much of it.
+/// What was adjusted before.
 #[derive(Default)]
 struct Earlier {
+    by_line: HashMap<String, Toward>,
+    /// The generations that adjustments are about, by where these are recorded and by the events whose amounts they correct.
+    calls: HashMap<EventNumber, Text>,
+    of_calls: HashMap<Text, Vec<EventNumber>>,
+}
+
+/// What was posted toward a line: how often, and who bears how much of it.
+#[derive(Clone, Default)]
+struct Toward {
     posted: u32,
     borne: BTreeMap<Account, Amount>,
 }
 
 impl Earlier {
+    fn of(adjusted: Vec<(EventNumber, Adjustment)>, event_of: &HashMap<Sequence, EventNumber>) -> Earlier {
+        let mut earlier = Earlier::default();
+        for (record, adjustment) in adjusted {
+            if let Some((line, _)) = adjustment.id.strip_prefix(TRUE_UP).and_then(|rest| rest.rsplit_once('/')) {
+                earlier.by_line.entry(line.to_owned()).or_default().learn(&adjustment);
+            }
+            let About { call, entry, .. } = adjustment.about;
+            let Some(call) = call else { continue };
+            for event in entry.and_then(|entry| event_of.get(&entry).copied()).into_iter().chain([record]) {
+                if earlier.calls.insert(event, call.clone()).is_none() {
+                    earlier.of_calls.entry(call.clone()).or_default().push(event);
+                }
+            }
+        }
+        earlier
+    }
+
+    /// What true-ups are numbered by, first: corrections of a call leave it the same. A call is known by its generation, also
+    /// where a statement of days names none; by an event, or by what was adjusted in its place, it was while nobody had told of
+    /// the generation.
+    fn lines(&self, about: &About, call: Option<Text>, event: Option<EventNumber>, variance: &Variance) -> Vec<String> {
+        let About { model, served_by, .. } = about;
+        let mut lines: Vec<String> = call.iter().map(|call| format!("{PROVIDER} call {call}")).collect();
+        let known = call.and_then(|call| self.of_calls.get(&call)).into_iter().flatten().copied();
+        let events: BTreeSet<EventNumber> = event.into_iter().chain(known).collect();
+        lines.extend(events.into_iter().map(|event| format!("{PROVIDER} event {event}")));
+        if lines.is_empty() {
+            lines.push(format!("{PROVIDER} day {} {model:?} {served_by:?}", variance.day));
+        }
+        lines.iter().map(|line| blake3::hash(line.as_bytes()).to_hex()[..32].to_owned()).collect()
+    }
+
+    /// What all of these lines came to, numbered as the first of them is.
+    fn toward(&self, lines: &[String]) -> Toward {
+        let mut found = lines.iter().map(|line| self.by_line.get(line).cloned().unwrap_or_default());
+        let mut toward = found.next().unwrap_or_default();
+        for (account, amount) in found.flat_map(|other| other.borne) {
+            *toward.borne.entry(account).or_default() += amount;
+        }
+        toward
+    }
+}
+
+impl Toward {
     fn learn(&mut self, adjustment: &Adjustment) {
         let Adjustment { debit, credit, amount, .. } = adjustment;
         self.posted += 1;
@@ -196,17 +259,6 @@ fn about(run: &Reconciled, variance: &Variance) -> About {
         call: line.filter(|_| lines.len() == 1).and_then(|line| run.statement.id_of(line)).and_then(Text::new),
         entry: entries.first().copied().filter(|_| is_of_one),
     }
-}
-
-/// What true-ups are numbered by; corrections of a call leave it the same.
-fn line_of(about: &About, event: Option<EventNumber>, variance: &Variance) -> String {
-    let About { model, served_by, call, .. } = about;
-    let line = match (call, event) {
-        (Some(call), _) => format!("{PROVIDER} call {call}"),
-        (None, Some(event)) => format!("{PROVIDER} event {event}"),
-        (None, None) => format!("{PROVIDER} day {} {model:?} {served_by:?}", variance.day),
-    };
-    blake3::hash(line.as_bytes()).to_hex()[..32].to_owned()
 }
 
 impl Reconciled {
