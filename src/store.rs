@@ -535,12 +535,15 @@ mod tests {
         migrations(SQLITE).run(&pool).await.unwrap();
         let texts = [&events::LOOKED_UP[..], &waiting::LOOKED_UP].concat().into_iter().map(str::to_owned);
         for text in texts.chain(names::looked_up()).chain([entries::of_events()]) {
-            for list in sql::LISTS {
-                let text = text.replace("(..)", &format!("({})", sql::in_list(2, list)));
+            let lists = sql::LISTS.map(|list| text.replace("(..)", &format!("({})", sql::in_list(2, list))));
+            for text in lists.into_iter().chain([sql::from_json(&text)]) {
                 let plan: Vec<(i64, i64, i64, String)> =
                     sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&pool).await.unwrap();
                 assert!(!plan.is_empty());
-                for (.., step) in plan {
+                let of_the_list = |step: &str| {
+                    ["LIST SUBQUERY", "SCAN json_each", "CREATE BLOOM FILTER"].iter().any(|begin| step.starts_with(begin))
+                };
+                for (.., step) in plan.into_iter().filter(|(.., step)| !of_the_list(step)) {
                     assert!(step.starts_with("SEARCH") && step.contains("(org=? AND "), "{text}\nis done by {step}");
                 }
             }

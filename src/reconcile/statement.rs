@@ -257,6 +257,12 @@ struct Draft {
 }
 
 impl Draft {
+    /// With room for the lines of a text: a list that grows is in memory twice. No line has less than a hundred bytes.
+    fn of(text: &str) -> Draft {
+        let lines = text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100);
+        Draft { lines: Vec::with_capacity(lines), ..Draft::default() }
+    }
+
     fn add(&mut self, line: Line) -> Result<(), Unreadable> {
         let too_large = || Unreadable::Whole("the lines add up to more than a book holds; look for a wrong unit".to_owned());
         let sizes = [line.amount, line.tools, line.upstream].map(Amount::abs);

@@ -5,7 +5,8 @@ use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::months::SEALED_IN;
 use crate::store::names::Names;
 use crate::store::sql::{
-    Columns, Either, Table, Value, big, bytes, exactly, int, narrow, on, packed, packed_in, reference, rows_in, small, text,
+    Columns, Either, Table, Value, big, bytes, columns_of, exactly, int, narrow, on, packed, packed_in, reference, rows_in,
+    small, text,
 };
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Month;
@@ -29,6 +30,8 @@ macro_rules! events {
     };
 }
 
+/// The columns of an event as SQLite packs them.
+const PACKED_EVENT: &str = "record, event, revision, state, about, source, id, hex(content), hex(body)";
 const RECORDS: &str = events!("record IN (..)");
 const REVISIONS: &str = events!("event IN (..) AND revision > 0");
 const CLAIMS: &str = events!("event IN (..) AND revision > 0 AND state <> 4");
@@ -184,9 +187,7 @@ impl Store {
     async fn events(&self, org: Org, which: &str, numbers: &[i64]) -> Result<Vec<EventRow>, StoreError> {
         match self.reader() {
             Either::Sqlite(db) => {
-                let columns = "record, event, revision, state, about, source, id, hex(content), hex(body)";
-                let which = which.split_once(" FROM ").map_or(which, |(_, which)| which);
-                packed_in(db, (columns, which), org, numbers, event_row).await.doing("read events")
+                packed_in(db, (PACKED_EVENT, columns_of(which).1), org, numbers, event_row).await.doing("read events")
             }
             reader => rows_in!(reader, db => db, which, org, numbers, event_row, "read events").await,
         }

@@ -207,7 +207,10 @@ const fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Rows of SQLite with numbers from lists, as many of them in a row of JSON as a list is long.
+/// Numbers of which the rows are read at once, where they come packed.
+const PACKED_AT_ONCE: usize = 1_000;
+
+/// Rows of SQLite that have one of these numbers, packed into JSON: a statement for a thousand of them.
 pub(crate) async fn packed_in<T>(
     db: &sqlx::SqlitePool,
     (columns, which): (&str, &str),
@@ -215,17 +218,27 @@ pub(crate) async fn packed_in<T>(
     numbers: &[i64],
     read: impl Fn(&JsonRow) -> Result<T, sqlx::Error>,
 ) -> Result<Vec<T>, sqlx::Error> {
+    let text = from_json(&format!("SELECT json_group_array(json_array({columns})) FROM {which}"));
+    let text: std::sync::Arc<str> = text.into();
     let mut found = Vec::with_capacity(numbers.len());
-    for list in lists(numbers) {
-        let which = which.replace("(..)", &format!("({})", in_list(2, list.len())));
-        let text = format!("SELECT json_group_array(json_array({columns})) FROM {which}");
-        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(org.0);
-        let row = list.iter().fold(query, |query, number| query.bind(*number)).fetch_one(db).await?;
+    for some in numbers.chunks(PACKED_AT_ONCE) {
+        let some = serde_json::to_string(some).expect("numbers are always JSON");
+        let row = sqlx::query(sqlx::AssertSqlSafe(text.clone())).bind(org.0).bind(some).fetch_one(db).await?;
         for row in JsonRow::unpack(&row.text(0)?)? {
             found.push(read(&row)?);
         }
     }
     Ok(found)
+}
+
+/// The columns of a statement, and what is behind its FROM.
+pub(crate) fn columns_of(text: &str) -> (&str, &str) {
+    text.trim_start_matches("SELECT ").split_once(" FROM ").expect("a statement reads columns from a table")
+}
+
+/// A statement with a list of parameters, made to take them from one parameter of JSON.
+pub(crate) fn from_json(text: &str) -> String {
+    text.replace("(..)", "(SELECT value FROM json_each($2))")
 }
 
 /// A value to insert; the kind is known even where there is none.

@@ -161,14 +161,17 @@ impl Store {
 
 /// A body of this many bytes is kept packed: a statement of a million lines would be in memory several times over otherwise.
 const LARGE: usize = 1 << 20;
-/// How a packed one begins; no statement does. The hash of all of it is at its end, so that none of its bytes can be another.
+/// How a packed one begins; no statement does. Its length follows, and the hash of all of that is at its end, so that none of its
+/// bytes can be another.
 const PACKED: &[u8] = b"\0zlib\n";
 
 fn packed(body: &str) -> Cow<'_, [u8]> {
     if body.len() < LARGE {
         return Cow::Borrowed(body.as_bytes());
     }
-    let mut to = ZlibEncoder::new(PACKED.to_vec(), Compression::fast());
+    let mut begin = PACKED.to_vec();
+    begin.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    let mut to = ZlibEncoder::new(begin, Compression::fast());
     let mut packed = to.write_all(body.as_bytes()).and_then(|()| to.finish()).expect("memory takes what is written to it");
     let hash = blake3::hash(&packed);
     packed.extend_from_slice(hash.as_bytes());
@@ -183,8 +186,10 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, String> {
     if blake3::hash(packed) != *hash {
         return Err("it is not what was written".to_owned());
     }
-    let mut text = Vec::new();
-    ZlibDecoder::new(&packed[PACKED.len()..]).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    let (length, packed) = packed[PACKED.len()..].split_first_chunk::<8>().ok_or("its beginning is missing")?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|e| e.to_string())?;
+    let mut text = vec![0; length];
+    ZlibDecoder::new(packed).read_exact(&mut text).map_err(|e| e.to_string())?;
     Ok(text)
 }
 

@@ -21,7 +21,7 @@ use crate::usage::{Meter, Outcome, Text, Usage};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Events that are read at once, and how many such pages ahead.
-const PAGE: i64 = 2_000;
+const PAGE: i64 = 4_000;
 const PAGES_AHEAD: usize = 3;
 /// How much of the book around the days is looked at, to tell what is missing from what is on another day.
 const AROUND: i64 = 2 * 86_400_000_000;
@@ -126,6 +126,8 @@ impl Farthing {
         if let Some(share) = &gathered.share {
             gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
         }
+        // About as many as there are lines, where each is of one.
+        gathered.book.calls.reserve_exact(if statement.form.is_by_generation() { statement.lines.len() } else { 0 });
         let seen = seen(period, statement);
         let adjusted = self.adjusted(org, until, seen).await?;
         gathered.calls_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.adjustment.about.call.clone()).collect();

@@ -42,7 +42,7 @@ pub fn read(text: &str) -> Result<Statement, Unreadable> {
     let mut table = Table::new(text)?;
     let columns = Columns::find(&table)?;
     let unread = table.unread(&COLUMNS);
-    let mut draft = Draft::default();
+    let mut draft = Draft::of(text);
     while table.advance()? {
         let line = columns.line(&table, &mut draft)?;
         draft.add(line)?;
