@@ -283,7 +283,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
     let readers = SqlitePoolOptions::new()
         .max_connections(options.connections)
         .connect_with(
-            sqlite.pragma("cache_size", "-16384").pragma("query_only", "on").thread_name(|n| format!("sqlite-reader-{n}")),
+            sqlite.pragma("cache_size", "-8192").pragma("query_only", "on").thread_name(|n| format!("sqlite-reader-{n}")),
         )
         .await
         .doing("open the database")?;

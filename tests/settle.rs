@@ -21,6 +21,7 @@ use farthing::flow::{Farthing, now, periods, rerate};
 use farthing::id::{BlockNumber, Org};
 use farthing::money::{Amount, Currency};
 use farthing::reconcile::Asked;
+use farthing::reconcile::compare::Class;
 use farthing::report::{Cell, Dimension, Measure, Query};
 use farthing::usage::dialect::{Context, native};
 use serde_json::{Value, json};
@@ -167,6 +168,30 @@ fn a_statement_is_kept_once_and_a_later_one_takes_its_place_beside_it() {
             said,
             format!("statement: {newer} took the place of {number}; compare the book with that one and true up to it")
         );
+        whole(&farthing).await;
+    });
+}
+
+#[test]
+fn a_statement_of_more_than_a_megabyte_says_the_same() {
+    both(async |database| {
+        let farthing = open(database).await;
+        send(&farthing, &call("00007", NOON, &json!({"reported": {"by": "provider", "amount": "0.000007"}}))).await;
+        let (lines, filler) = (6_000, "x".repeat(120));
+        let ids: Vec<(String, String)> = (1..=lines).map(|number| (format!("{number:05}"), format!("0.{number:06}"))).collect();
+        let rows: Vec<_> = ids
+            .iter()
+            .map(|(id, cost)| (id.as_str(), THEIR_NOON, cost.as_str(), 1_000, json!({"api_key_name": filler})))
+            .collect();
+        let text = export(&rows);
+        assert!(text.len() > 1 << 20, "{} bytes", text.len());
+        let number = import(&farthing, &text).await;
+        let run = compare(&farthing, number).await;
+        assert_eq!(run.comparison.statement_total, money("18.003"), "the sum of 1 to 6000 millionths");
+        let missing = run.comparison.of(Class::MissingHere);
+        assert_eq!((missing.count, missing.amount), (lines - 1, money("18.002993")));
+        let again = farthing.import_statement(ORG, &text, &Origin::default()).await.unwrap();
+        assert!(again.was_there && again.statement == number);
         whole(&farthing).await;
     });
 }

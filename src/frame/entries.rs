@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 /// Large enough for readers to skip and to scan, and about what they make themselves; small enough to be kept.
-const ROW_GROUP: usize = 125_000;
+const ROW_GROUP: usize = 100_000;
 
 pub fn notation() -> Box<dyn Notation> {
     Box::new(Parquet { columns: Columns::new(), writer: None, written: Buffer::default() })

@@ -338,12 +338,22 @@ impl Writing {
     }
 
     fn flush(&mut self) -> Result<(), ExportError> {
-        self.hash.update(&self.buffer);
-        self.bytes += self.buffer.len() as u64;
-        match &mut self.to {
-            To::File(file, partial) => file.write_all(&self.buffer).named("write", partial)?,
-            To::Writer(writer) => writer.write_all(&self.buffer).named("write to", &self.path)?,
+        let Writing { to, path, buffer, hash, .. } = self;
+        let mut write = || match to {
+            To::File(file, partial) => file.write_all(buffer).named("write", partial),
+            To::Writer(writer) => writer.write_all(buffer).named("write to", path),
+        };
+        if buffer.len() < BUFFER {
+            hash.update(&*buffer);
+            write()?;
+        } else {
+            // Hashing takes about as long as copying to the disk's cache.
+            std::thread::scope(|scope| {
+                scope.spawn(|| hash.update(&*buffer));
+                write()
+            })?;
         }
+        self.bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
