@@ -41,6 +41,7 @@ pub use once::OnceKey;
 pub use pulled::{OceansTable, Place, PulledRow};
 pub use rejected::RejectedBody;
 pub use runs::{Claim, JobRun, RunState};
+pub(crate) use statements::packed as packed_statement;
 pub use statements::{Reconciliation, Sought};
 pub use waiting::{Conflict, Decision, HeldEvent, Suspect};
 pub use write::Write;

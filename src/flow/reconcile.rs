@@ -22,7 +22,7 @@ use crate::money::Amount;
 use crate::reconcile::compare::{CannotCompare, Class, Comparison, Said, Tally, Tolerance, Variance, compare};
 use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, analytics, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
-use crate::store::{Reconciliation, StoreError};
+use crate::store::{Reconciliation, StoreError, packed_statement};
 use crate::time::{Instant, Period};
 pub use fetch::Fetched;
 use serde_json::{Value, json};
@@ -106,7 +106,8 @@ impl Farthing {
             received_at: origin.said_at.unwrap_or_else(now).to_string(),
         };
         drop(statement);
-        self.keep_statement(org, stated, text, origin.said_at).await
+        let body = tokio::task::block_in_place(|| packed_statement(text));
+        self.keep_statement(org, stated, &body, origin.said_at).await
     }
 
     /// Keeps what was received, once; and once more where the provider says again what it had taken back.
@@ -114,7 +115,7 @@ impl Farthing {
         &self,
         org: Org,
         stated: Stated,
-        text: &str,
+        body: &[u8],
         said_at: Option<Instant>,
     ) -> Result<Imported, FlowError> {
         // The same bytes may be the answer for two days on which nothing was used.
@@ -143,7 +144,7 @@ impl Farthing {
         let in_force = self.load_version(org, head.version).await?;
         let mut booking = Booking::new(head, in_force, cache);
         let number = booking.decide(&mut write, State::Stated, &id, canonical(&stated), key).await?;
-        write.insert_statement(org, number.0, text).await?;
+        write.insert_statement(org, number.0, body).await?;
         booking.commit(write, &self.store).await?;
         Ok(Imported { statement: number.0, was_there: false, superseded_by: None, stated })
     }

@@ -207,10 +207,10 @@ const fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Numbers of which the rows are read at once, where they come packed.
-const PACKED_AT_ONCE: usize = 1_000;
+/// Numbers of which the rows are read at once, where they come packed. An event may have some ten thousand bytes.
+const PACKED_AT_ONCE: usize = 250;
 
-/// Rows of SQLite that have one of these numbers, packed into JSON: a statement for a thousand of them.
+/// Rows of SQLite that have one of these numbers, packed into JSON: a statement for hundreds of them.
 pub(crate) async fn packed_in<T>(
     db: &sqlx::SqlitePool,
     (columns, which): (&str, &str),

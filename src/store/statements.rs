@@ -39,10 +39,11 @@ pub struct Sought {
 }
 
 impl Write {
-    pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &str) -> Result<(), StoreError> {
+    /// The body as [`packed`] made it.
+    pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &[u8]) -> Result<(), StoreError> {
         let text = "INSERT INTO statements (org, statement, body) VALUES ($1, $2, $3)";
         on!(self.db().await?, db => {
-            let query = sqlx::query(text).bind(org.0).bind(statement).bind(packed(body));
+            let query = sqlx::query(text).bind(org.0).bind(statement).bind(body);
             query.execute(&mut *db).await.map(drop).doing("write a statement")
         })
     }
@@ -161,11 +162,14 @@ impl Store {
 
 /// A body of this many bytes is kept packed: a statement of a million lines would be in memory several times over otherwise.
 const LARGE: usize = 1 << 20;
+/// So many bytes at most become one.
+const MOST_PACKED: usize = 1_040;
 /// How a packed one begins; no statement does. Its length follows, and the hash of all of that is at its end, so that none of its
 /// bytes can be another.
 const PACKED: &[u8] = b"\0zlib\n";
 
-fn packed(body: &str) -> Cow<'_, [u8]> {
+/// A body as it is kept.
+pub(crate) fn packed(body: &str) -> Cow<'_, [u8]> {
     if body.len() < LARGE {
         return Cow::Borrowed(body.as_bytes());
     }
@@ -188,6 +192,9 @@ fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, String> {
     }
     let (length, packed) = packed[PACKED.len()..].split_first_chunk::<8>().ok_or("its beginning is missing")?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|e| e.to_string())?;
+    if length / MOST_PACKED > packed.len() {
+        return Err("it cannot be as long as it says".to_owned());
+    }
     let mut text = vec![0; length];
     ZlibDecoder::new(packed).read_exact(&mut text).map_err(|e| e.to_string())?;
     Ok(text)

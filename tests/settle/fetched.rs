@@ -382,6 +382,33 @@ fn what_was_trued_up_by_its_generation_goes_back_to_whoever_bore_it_when_its_day
 }
 
 #[test]
+fn what_was_guessed_to_be_a_call_goes_back_to_whoever_bore_it_when_the_call_is_told_of() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        let reported = |id: &str, fields: Value| {
+            let mut event = call(id, NOON, &json!({"team": null, "reported": {"by": "provider", "amount": "0.2"}}));
+            event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            event
+        };
+        send(&farthing, &reported("nameless", json!({"user": null, "provider_request_id": null}))).await;
+        let statement = import(&farthing, &export(&rows(&[("known", "0.25")]))).await;
+        let run = compare(&farthing, statement).await;
+        assert_eq!(run.comparison.guesses.len(), 1);
+        farthing.true_up(ORG, &run, None, "ann").await.unwrap();
+        assert_eq!(balance(&farthing, "cost:-/-").await, "0.25");
+        send(&farthing, &reported("known", json!({"user": "bo"}))).await;
+        farthing.true_up(ORG, &compare(&farthing, statement).await, None, "ann").await.unwrap();
+        assert_eq!(findings(&compare(&farthing, statement).await), [""; 0]);
+        let mut borne = Vec::new();
+        for account in ["cost:-/-", "cost:-/bo", "payable:openrouter"] {
+            borne.push(balance(&farthing, account).await);
+        }
+        assert_eq!(borne, ["0", "0.25", "-0.25"]);
+        whole(&farthing).await;
+    });
+}
+
+#[test]
 fn fetches_late_events_corrections_and_true_ups_in_any_order_end_at_the_settled_amount() {
     for seed in 0..12 {
         let database = TestDatabase::new(if seed % 4 == 0 { Kind::Postgres } else { Kind::Sqlite });

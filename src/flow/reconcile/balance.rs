@@ -68,7 +68,7 @@ impl Farthing {
             asked: received.asked.clone(),
             received_at: at,
         };
-        self.keep_statement(org, stated, &received.text, Some(received.fetched_at)).await
+        self.keep_statement(org, stated, received.text.as_bytes(), Some(received.fetched_at)).await
     }
 
     /// All looks at the balance, the last one last.

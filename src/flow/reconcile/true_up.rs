@@ -48,7 +48,7 @@ impl Farthing {
         let newer = if until.block == run.kept.block { None } else { Some(self.reconcile(org, &wish).await?) };
         let run = newer.as_ref().unwrap_or(run);
         let adjusted = self.adjusted_until(org, &until).await?;
-        let earlier = Earlier::of(adjusted.clone(), &self.events_adjusted(org, &adjusted).await?);
+        let earlier = Earlier::of(&adjusted, &self.events_adjusted(org, &adjusted).await?);
         let mut done = TruedUp::default();
         for variance in run.comparison.outside(&run.tolerance) {
             let about = about(run, variance);
@@ -114,18 +114,24 @@ impl Farthing {
         let rules = self.newest(org).await?.catalog;
         let bearer = self.bearer(org, entry.as_ref(), rules.rules().cost()).await?;
         let event = entry.and_then(|entry| entry.event);
-        let call = match (&about.call, event) {
-            (None, Some(event)) => self.call_of(org, event, earlier).await?,
-            (call, _) => call.clone(),
+        let place = event.map(|event| earlier.place(event));
+        let call = match (&about.call, &place) {
+            (Some(call), _) | (None, Some(Place::Call(call))) => Some(call.clone()),
+            (None, Some(Place::Event(event))) => self.call_of(org, *event).await?,
+            (None, _) => None,
         };
-        let lines = earlier.lines(&about, call, event, variance);
-        let (line, toward) = (&lines[0], earlier.toward(&lines));
+        let line = line_of(&about, call.as_ref(), event, variance);
+        let mut places: BTreeSet<Place> = place.into_iter().chain(call.map(Place::Call)).collect();
+        if places.is_empty() {
+            places.insert(Place::Line(line.clone()));
+        }
+        let (posted, toward) = (earlier.posted.get(&line).copied().unwrap_or_default(), earlier.toward(&places));
         let reason = format!("{}: {}; reconciliation {}", variance.class.name(), variance.cause.in_words(), run.kept.run);
         let text = |text: &str| Text::new(text).ok_or_else(|| FlowError::Refused(format!("`{text}` is no text")));
         let made = |(place, (account, amount)): (usize, (Account, Amount))| {
             let (debit, credit) = if amount.is_negative() { (payable(), account) } else { (account, payable()) };
             Ok(Adjustment {
-                id: text(&format!("{TRUE_UP}{line}/{}", toward.posted + 1 + place as u32))?,
+                id: text(&format!("{TRUE_UP}{line}/{}", posted + 1 + place as u32))?,
                 amount: amount.abs(),
                 currency: Currency::USD,
                 debit,
@@ -139,12 +145,8 @@ impl Farthing {
         toward.and_now(bearer, variance.amount(), rules.rules().cost()).into_iter().enumerate().map(made).collect()
     }
 
-    /// The generation that an event or an adjustment is about. Of two events that name the same one it is of the one that holds
-    /// it.
-    async fn call_of(&self, org: Org, event: EventNumber, earlier: &Earlier) -> Result<Option<Text>, FlowError> {
-        if let Some(call) = earlier.calls.get(&event) {
-            return Ok(Some(call.clone()));
-        }
+    /// The generation of an event, if it holds it: of two events that name the same one it is of one.
+    async fn call_of(&self, org: Org, event: EventNumber) -> Result<Option<Text>, FlowError> {
         let stored = self.store.standing_events(org, &[event]).await?;
         let Some(call) = stored.into_iter().next().and_then(|stored| stored.event.provider_request_id) else { return Ok(None) };
         let holder = self.store.once_all(org, &[self.store.call_key(org, PROVIDER, &call)]).await?;
@@ -167,61 +169,63 @@ impl Farthing {
     }
 }
 
+/// What a true-up corrects, whatever it is numbered by: an event, a call that nobody told of, or a line of a day.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Place {
+    Event(EventNumber),
+    Call(Text),
+    Line(String),
+}
+
 /// What was adjusted before.
 #[derive(Default)]
 struct Earlier {
-    by_line: HashMap<String, Toward>,
-    /// The generations that adjustments are about, by where these are recorded and by the events whose amounts they correct.
-    calls: HashMap<EventNumber, Text>,
-    of_calls: HashMap<Text, Vec<EventNumber>>,
+    /// How many true-ups each line has.
+    posted: HashMap<String, u32>,
+    /// What adjustments correct, by where these are recorded.
+    places: HashMap<EventNumber, Place>,
+    borne: HashMap<Place, Toward>,
 }
 
-/// What was posted toward a line: how often, and who bears how much of it.
+/// Who bears how much of what was posted toward something.
 #[derive(Clone, Default)]
 struct Toward {
-    posted: u32,
     borne: BTreeMap<Account, Amount>,
 }
 
 impl Earlier {
-    fn of(adjusted: Vec<(EventNumber, Adjustment)>, event_of: &HashMap<Sequence, EventNumber>) -> Earlier {
+    fn of(adjusted: &[(EventNumber, Adjustment)], event_of: &HashMap<Sequence, EventNumber>) -> Earlier {
         let mut earlier = Earlier::default();
         for (record, adjustment) in adjusted {
-            if let Some((line, _)) = adjustment.id.strip_prefix(TRUE_UP).and_then(|rest| rest.rsplit_once('/')) {
-                earlier.by_line.entry(line.to_owned()).or_default().learn(&adjustment);
-            }
-            let About { call, entry, .. } = adjustment.about;
-            let Some(call) = call else { continue };
-            for event in entry.and_then(|entry| event_of.get(&entry).copied()).into_iter().chain([record]) {
-                if earlier.calls.insert(event, call.clone()).is_none() {
-                    earlier.of_calls.entry(call.clone()).or_default().push(event);
-                }
+            let line =
+                adjustment.id.strip_prefix(TRUE_UP).and_then(|rest| rest.rsplit_once('/')).map(|(line, _)| line.to_owned());
+            let About { call, entry, .. } = &adjustment.about;
+            let corrected = entry.and_then(|entry| event_of.get(&entry));
+            let place = match (corrected, call, &line) {
+                (Some(event), ..) => earlier.place(*event),
+                (None, Some(call), _) => Place::Call(call.clone()),
+                (None, None, Some(line)) => Place::Line(line.clone()),
+                (None, None, None) => continue,
+            };
+            earlier.places.insert(*record, place.clone());
+            if let Some(line) = line {
+                *earlier.posted.entry(line).or_default() += 1;
+                earlier.borne.entry(place).or_default().learn(adjustment);
             }
         }
         earlier
     }
 
-    /// What true-ups are numbered by, first: corrections of a call leave it the same. A call is known by its generation, also
-    /// where a statement of days names none; by an event, or by what was adjusted in its place, it was while nobody had told of
-    /// the generation.
-    fn lines(&self, about: &About, call: Option<Text>, event: Option<EventNumber>, variance: &Variance) -> Vec<String> {
-        let About { model, served_by, .. } = about;
-        let mut lines: Vec<String> = call.iter().map(|call| format!("{PROVIDER} call {call}")).collect();
-        let known = call.and_then(|call| self.of_calls.get(&call)).into_iter().flatten().copied();
-        let events: BTreeSet<EventNumber> = event.into_iter().chain(known).collect();
-        lines.extend(events.into_iter().map(|event| format!("{PROVIDER} event {event}")));
-        if lines.is_empty() {
-            lines.push(format!("{PROVIDER} day {} {model:?} {served_by:?}", variance.day));
-        }
-        lines.iter().map(|line| blake3::hash(line.as_bytes()).to_hex()[..32].to_owned()).collect()
+    /// What an entry of this event is of; one of an adjustment is of what that corrects.
+    fn place(&self, event: EventNumber) -> Place {
+        self.places.get(&event).cloned().unwrap_or(Place::Event(event))
     }
 
-    /// What all of these lines came to, numbered as the first of them is.
-    fn toward(&self, lines: &[String]) -> Toward {
-        let mut found = lines.iter().map(|line| self.by_line.get(line).cloned().unwrap_or_default());
-        let mut toward = found.next().unwrap_or_default();
-        for (account, amount) in found.flat_map(|other| other.borne) {
-            *toward.borne.entry(account).or_default() += amount;
+    /// What was posted toward all of these.
+    fn toward(&self, places: &BTreeSet<Place>) -> Toward {
+        let mut toward = Toward::default();
+        for (account, amount) in places.iter().filter_map(|place| self.borne.get(place)).flat_map(|other| &other.borne) {
+            *toward.borne.entry(account.clone()).or_default() += *amount;
         }
         toward
     }
@@ -230,7 +234,6 @@ impl Earlier {
 impl Toward {
     fn learn(&mut self, adjustment: &Adjustment) {
         let Adjustment { debit, credit, amount, .. } = adjustment;
-        self.posted += 1;
         let (account, amount) = if debit.is_a_cost() { (debit, *amount) } else { (credit, -*amount) };
         *self.borne.entry(account.clone()).or_default() += amount;
     }
@@ -259,6 +262,18 @@ fn about(run: &Reconciled, variance: &Variance) -> About {
         call: line.filter(|_| lines.len() == 1).and_then(|line| run.statement.id_of(line)).and_then(Text::new),
         entry: entries.first().copied().filter(|_| is_of_one),
     }
+}
+
+/// What true-ups are numbered by; corrections of a call leave it the same. A call is known by its generation, also where a
+/// statement of days names none.
+fn line_of(about: &About, call: Option<&Text>, event: Option<EventNumber>, variance: &Variance) -> String {
+    let About { model, served_by, .. } = about;
+    let line = match (call, event) {
+        (Some(call), _) => format!("{PROVIDER} call {call}"),
+        (None, Some(event)) => format!("{PROVIDER} event {event}"),
+        (None, None) => format!("{PROVIDER} day {} {model:?} {served_by:?}", variance.day),
+    };
+    blake3::hash(line.as_bytes()).to_hex()[..32].to_owned()
 }
 
 impl Reconciled {
