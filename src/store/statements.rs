@@ -39,7 +39,7 @@ pub struct Sought {
 }
 
 impl Write {
-    /// The body as [`packed`] made it.
+    /// The body is one that was packed.
     pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &[u8]) -> Result<(), StoreError> {
         let text = "INSERT INTO statements (org, statement, body) VALUES ($1, $2, $3)";
         on!(self.db().await?, db => {
