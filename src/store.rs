@@ -284,13 +284,19 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
     let readers = SqlitePoolOptions::new()
         .max_connections(options.connections)
         .connect_with(
-            sqlite.pragma("cache_size", "-8192").pragma("query_only", "on").thread_name(|n| format!("sqlite-reader-{n}")),
+            sqlite
+                .pragma("cache_size", CACHE_OF_A_READER)
+                .pragma("query_only", "on")
+                .thread_name(|n| format!("sqlite-reader-{n}")),
         )
         .await
         .doing("open the database")?;
     let once = OnceIndex::load(&writer, options.run_keys).await?;
     Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)), unsettled, checkpoints })
 }
+
+/// In kB, negative as SQLite wants it. What reads much reads it once, and there are several of them.
+const CACHE_OF_A_READER: &str = "-8192";
 
 /// The same file through connections that cannot write.
 async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> {
@@ -304,7 +310,7 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
         .create_if_missing(false)
         .busy_timeout(Duration::from_secs(30))
         .pragma("temp_store", "memory")
-        .pragma("cache_size", "-16384")
+        .pragma("cache_size", CACHE_OF_A_READER)
         .pragma("query_only", "on")
         .statement_cache_capacity(512)
         .disable_statement_logging();

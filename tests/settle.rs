@@ -130,6 +130,14 @@ async fn balance(farthing: &Farthing, account: &str) -> String {
     balances.get(&(account.to_owned(), Currency::USD)).map_or("-".to_owned(), |balance| balance.amount().to_string())
 }
 
+async fn balances<const N: usize>(farthing: &Farthing, accounts: [&str; N]) -> [String; N] {
+    let mut found = Vec::new();
+    for account in accounts {
+        found.push(balance(farthing, account).await);
+    }
+    found.try_into().unwrap()
+}
+
 /// What each of these dimensions comes to.
 async fn spend(farthing: &Farthing, by: Dimension) -> BTreeMap<String, String> {
     let query = Query { by: vec![by], show: vec![Measure::Amount], ..Query::default() };

@@ -261,9 +261,8 @@ impl Fold {
             before = level.made_of.len();
         }
 
-        let count = before;
         for (sums, adding) in self.sums[side as usize].iter_mut().zip(&stretch.addends) {
-            sums.resize(count, 0);
+            sums.resize(before, 0);
             match adding {
                 Adding::Money(amounts) => sum(sums, &groups, amounts.iter().copied())?,
                 Adding::Limbs { micro, femto, yocto } => {

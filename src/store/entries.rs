@@ -10,7 +10,7 @@ use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
 use crate::store::months::SEALED_IN;
 use crate::store::sql::{
-    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, narrow, on, packed, packed_in, reference, rows_in, small,
+    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, many_in, narrow, on, packed, reference, rows_in, small,
     text,
 };
 use crate::store::{Doing, Store, StoreError, Write};
@@ -124,13 +124,7 @@ impl Store {
     pub async fn entries_of_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<Entry>, StoreError> {
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
         let text = of_events();
-        let mut found = match self.reader() {
-            Either::Sqlite(db) => {
-                let which = "entries e WHERE e.org = $1 AND e.event IN (..)";
-                packed_in(db, (&packed_entry(), which), org, &numbers, entry).await.doing("read entries")?
-            }
-            reader => rows_in!(reader, db => db, text, org, &numbers, entry, "read entries").await?,
-        };
+        let mut found = many_in!(self.reader(), &packed_entry(), &text, org, &numbers, entry, "read entries").await?;
         found.sort_by_key(|entry| entry.sequence);
         Ok(found)
     }

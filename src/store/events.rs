@@ -5,8 +5,7 @@ use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::months::SEALED_IN;
 use crate::store::names::Names;
 use crate::store::sql::{
-    Columns, Either, Table, Value, big, bytes, columns_of, exactly, int, narrow, on, packed, packed_in, reference, rows_in,
-    small, text,
+    Columns, Either, Table, Value, big, bytes, exactly, int, many_in, narrow, on, packed, reference, rows_in, small, text,
 };
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Month;
@@ -185,12 +184,7 @@ impl Store {
     }
 
     async fn events(&self, org: Org, which: &str, numbers: &[i64]) -> Result<Vec<EventRow>, StoreError> {
-        match self.reader() {
-            Either::Sqlite(db) => {
-                packed_in(db, (PACKED_EVENT, columns_of(which).1), org, numbers, event_row).await.doing("read events")
-            }
-            reader => rows_in!(reader, db => db, which, org, numbers, event_row, "read events").await,
-        }
+        many_in!(self.reader(), PACKED_EVENT, which, org, numbers, event_row, "read events").await
     }
 
     /// What each of these events is booked on now: its newest revision that is not a contradiction, or the better word of another

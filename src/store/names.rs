@@ -5,8 +5,7 @@ use crate::id::{NameId, Org, OwnerId, ProductId};
 use crate::ledger::Chart;
 use crate::ledger::seal::{Dimensions, State, name_hash};
 use crate::store::sql::{
-    Columns, Either, Table, Value, big, bytes, columns_of, exactly, in_list, int, lists, narrow, on, packed_in, rows_in, small,
-    text,
+    Columns, Table, Value, big, bytes, columns_of, exactly, in_list, int, lists, many_in, narrow, on, small, text,
 };
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
@@ -335,18 +334,12 @@ fn sorted(numbers: impl Iterator<Item = i64>) -> Vec<i64> {
 
 impl Store {
     async fn texts(&self, org: Org, names: &[i64]) -> Result<Vec<(i64, Option<String>)>, StoreError> {
-        match self.reader() {
-            Either::Sqlite(db) => packed_in(db, columns_of(TEXTS), org, names, text_of).await.doing("read names"),
-            reader => rows_in!(reader, db => db, TEXTS, org, names, text_of, "read names").await,
-        }
+        many_in!(self.reader(), columns_of(TEXTS).0, TEXTS, org, names, text_of, "read names").await
     }
 
     async fn dimensions(&self, select: &str, org: Org, numbers: &[i64]) -> Result<Vec<(i64, Dimensions)>, StoreError> {
         let select = format!("{select} IN (..)");
-        match self.reader() {
-            Either::Sqlite(db) => packed_in(db, columns_of(&select), org, numbers, dimensions_of).await.doing("read dimensions"),
-            reader => rows_in!(reader, db => db, select, org, numbers, dimensions_of, "read dimensions").await,
-        }
+        many_in!(self.reader(), columns_of(&select).0, &select, org, numbers, dimensions_of, "read dimensions").await
     }
 
     /// The accounts that are no owner's cost: a few, whatever the number of owners.

@@ -207,6 +207,22 @@ const fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
+/// The rows of an org that have one of these numbers, for whoever reads thousands: packed on SQLite, by the columns named first.
+macro_rules! many_in {
+    ($reader:expr, $columns:expr, $text:expr, $org:expr, $numbers:expr, $read:expr, $doing:literal) => {
+        async {
+            match $reader {
+                $crate::store::sql::Either::Sqlite(db) => {
+                    let which = $crate::store::sql::columns_of($text).1;
+                    $crate::store::sql::packed_in(db, ($columns, which), $org, $numbers, $read).await.doing($doing)
+                }
+                reader => $crate::store::sql::rows_in!(reader, db => db, $text, $org, $numbers, $read, $doing).await,
+            }
+        }
+    };
+}
+pub(crate) use many_in;
+
 /// Numbers of which the rows are read at once, where they come packed. An event may have some ten thousand bytes.
 const PACKED_AT_ONCE: usize = 250;
 

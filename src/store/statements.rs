@@ -87,7 +87,8 @@ impl Store {
         })
     }
 
-    /// Notes that what follows from a statement is being done since then.
+    /// Notes that what follows from a statement is being done since then: the time stands there as a negative number until the end,
+    /// and whatever reopens it in between takes that away.
     pub async fn begin_following(&self, org: Org, statement: i64, began: Instant) -> Result<(), StoreError> {
         self.note_followed(org, statement, Instant::from_micros(-began.micros())).await
     }

@@ -348,11 +348,7 @@ fn a_true_up_that_was_posted_already_goes_back_and_who_made_the_call_bears_it() 
         let provider = knowing(vec![("lost", record("lost", "0.2", &json!({"external_user": "bo"})))]);
         assert_eq!(fetch(&farthing, &provider, &run).await.posted, 1);
         farthing.true_up(ORG, &run, None, "ann").await.unwrap();
-        let mut borne = Vec::new();
-        for account in ["cost:-/-", "cost:-/bo", "payable:openrouter"] {
-            borne.push(balance(&farthing, account).await);
-        }
-        assert_eq!(borne, ["0", "0.25", "-0.25"]);
+        assert_eq!(balances(&farthing, ["cost:-/-", "cost:-/bo", "payable:openrouter"]).await, ["0", "0.25", "-0.25"]);
         assert_eq!(findings(&compare(&farthing, statement).await), [""; 0]);
         whole(&farthing).await;
     });
@@ -372,11 +368,7 @@ fn what_was_trued_up_by_its_generation_goes_back_to_whoever_bore_it_when_its_day
         let of_day = import(&farthing, &of_day).await;
         let done = farthing.true_up(ORG, &compare(&farthing, of_day).await, None, "ann").await.unwrap();
         assert_eq!((done.posted, done.were_there, done.left), (1, 0, 0));
-        let mut borne = Vec::new();
-        for account in ["cost:-/-", "cost:-/bo", "payable:openrouter"] {
-            borne.push(balance(&farthing, account).await);
-        }
-        assert_eq!(borne, ["0", "0.3", "-0.3"]);
+        assert_eq!(balances(&farthing, ["cost:-/-", "cost:-/bo", "payable:openrouter"]).await, ["0", "0.3", "-0.3"]);
         whole(&farthing).await;
     });
 }
@@ -399,11 +391,7 @@ fn what_was_guessed_to_be_a_call_goes_back_to_whoever_bore_it_when_the_call_is_t
         send(&farthing, &reported("known", json!({"user": "bo"}))).await;
         farthing.true_up(ORG, &compare(&farthing, statement).await, None, "ann").await.unwrap();
         assert_eq!(findings(&compare(&farthing, statement).await), [""; 0]);
-        let mut borne = Vec::new();
-        for account in ["cost:-/-", "cost:-/bo", "payable:openrouter"] {
-            borne.push(balance(&farthing, account).await);
-        }
-        assert_eq!(borne, ["0", "0.25", "-0.25"]);
+        assert_eq!(balances(&farthing, ["cost:-/-", "cost:-/bo", "payable:openrouter"]).await, ["0", "0.25", "-0.25"]);
         whole(&farthing).await;
     });
 }

@@ -123,14 +123,6 @@ async fn was_looked_at(farthing: &Farthing, ago: u64, last: u64) {
     }
 }
 
-async fn balances<const N: usize>(farthing: &Farthing, accounts: [&str; N]) -> [String; N] {
-    let mut found = Vec::new();
-    for account in accounts {
-        found.push(balance(farthing, account).await);
-    }
-    found.try_into().unwrap()
-}
-
 const WHO: [&str; 3] = ["payable:openrouter", "cost:-/-", "cost:-/bo"];
 
 #[test]
@@ -209,6 +201,24 @@ fn a_look_that_was_missed_or_failed_is_made_by_a_later_night() {
         let asked = nights.asked(&activity_of(5));
         nights.night(&farthing, 0).await.unwrap();
         assert_eq!(nights.asked(&activity_of(5)), asked);
+    });
+}
+
+/// A night marks a day before it compares and ends the mark afterwards; whoever books in between takes it away.
+#[test]
+fn a_day_on_which_more_is_booked_while_it_is_settled_stays_open() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        let (day, began) = (7, midnight(1));
+        let open_days = async || farthing.store.followed(ORG).await.unwrap().get(&day).copied();
+        farthing.store.begin_following(ORG, day, began).await.unwrap();
+        assert_eq!(open_days().await, Some(None), "it is being settled");
+        farthing.store.end_following(ORG, day, began).await.unwrap();
+        assert_eq!(open_days().await, Some(Some(began)));
+        farthing.store.begin_following(ORG, day, midnight(0)).await.unwrap();
+        farthing.store.reopen_followed(ORG, day).await.unwrap();
+        farthing.store.end_following(ORG, day, midnight(0)).await.unwrap();
+        assert_eq!(open_days().await, Some(None), "more was booked meanwhile");
     });
 }
 

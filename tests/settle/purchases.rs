@@ -1,6 +1,6 @@
 //! The money behind the credits: what was paid, fees, taxes, a refund and an invoice in arrears.
 
-use super::{ORG, balance, both, money, open, whole};
+use super::{ORG, balance, balances, both, money, open, whole};
 use crate::support::database::TestDatabase;
 use farthing::money::Currency;
 use std::collections::BTreeMap;
@@ -33,12 +33,9 @@ fn purchases_become_credits_and_expenses_once() {
             let again = farthing.import_purchases(ORG, text, "bo").await.unwrap();
             assert_eq!((again.posted, again.were_there), (0, 9));
         }
-        let mut found = Vec::new();
-        for account in ["prepaid:openrouter", "expense:fees", "expense:tax", "payable:openrouter", "cash:bank"] {
-            found.push(balance(&farthing, account).await);
-        }
+        let accounts = ["prepaid:openrouter", "expense:fees", "expense:tax", "payable:openrouter", "cash:bank"];
         // 184.10 were paid for credits, 10 came back, and 431.07 were paid for usage.
-        assert_eq!(found, ["145", "9.05", "20.05", "431.07", "-605.17"]);
+        assert_eq!(balances(&farthing, accounts).await, ["145", "9.05", "20.05", "431.07", "-605.17"]);
         whole(&farthing).await;
     });
 }
