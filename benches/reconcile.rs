@@ -4,6 +4,7 @@
 use farthing::id::Sequence;
 use farthing::money::Amount;
 use farthing::reconcile::compare::{Book, Booked, Class, Tolerance, compare};
+use farthing::reconcile::packed::Packed;
 use farthing::reconcile::statement::{Flags, Tokens, generations_csv};
 use farthing::time::Instant;
 use std::fmt::Write;
@@ -16,7 +17,6 @@ fn main() {
     let asked = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let lines: u64 = asked.unwrap_or(1_000_000);
     let with_ids = std::env::args().all(|argument| argument != "guess");
-    println!("a line has {} bytes in memory, a call {}", size_of::<farthing::reconcile::statement::Line>(), size_of::<Booked>());
 
     let text = csv(lines);
     let started = Moment::now();
@@ -64,7 +64,7 @@ fn csv(lines: u64) -> String {
 }
 
 fn book(calls: u64, with_ids: bool) -> Book {
-    let mut book = Book { calls: Vec::with_capacity(calls as usize), ..Book::default() };
+    let mut book = Book { calls: Packed::with_room(calls as usize), ..Book::default() };
     let azure = book.names.name("Azure");
     for number in 0..calls {
         let model = book.names.name(&format!("acme/model-{}", number % 40));
@@ -74,7 +74,7 @@ fn book(calls: u64, with_ids: bool) -> Book {
             continue;
         }
         let generation = with_ids.then(|| book.ids.keep(&id(number)));
-        book.calls.push(Booked {
+        book.calls.push(&Booked {
             sequence: Sequence(number as i64),
             generation,
             at: Instant::from_micros((1_787_000_000 + number as i64 / 12) * 1_000_000),

@@ -5,6 +5,7 @@
 //! posting) belongs to others.
 
 pub mod compare;
+pub mod packed;
 pub mod propose;
 pub mod purchases;
 pub mod statement;

@@ -7,8 +7,9 @@ use crate::support::random::Random;
 use farthing::id::Sequence;
 use farthing::money::Amount;
 use farthing::reconcile::compare::{Book, Booked, CannotCompare, Cause, Class, Comparison, Tolerance, Variance, compare};
+use farthing::reconcile::packed::Packed;
 use farthing::reconcile::statement::{
-    Flags, Statement, Tokens, activity, analytics, chart_csv, cut_to_micros, generation, generations_csv,
+    Flags, Line, Statement, Tokens, activity, analytics, chart_csv, cut_to_micros, generation, generations_csv,
 };
 use farthing::time::{Instant, Period};
 use farthing::usage::{Meter, Quantities};
@@ -72,7 +73,7 @@ fn one(change: impl FnOnce(&mut Book, &mut Booked), row: &str) -> Vec<String> {
     let mut book = Book::default();
     let mut booked = call(&mut book, 1, "g1");
     change(&mut book, &mut booked);
-    book.calls.push(booked);
+    book.calls.push(&booked);
     found(&compared(&book, &export(&[row])))
 }
 
@@ -81,7 +82,7 @@ fn a_row_of_an_export_is_tested_by_itself_against_truncation() {
     let mut book = Book::default();
     let exact = Booked { amount: money("0.005"), ..call(&mut book, 2, "g2") };
     let negative = Booked { amount: money("-0.0000019"), ..call(&mut book, 3, "g3") };
-    book.calls = vec![call(&mut book, 1, "g1"), exact, negative];
+    book.calls = Packed::from_iter([call(&mut book, 1, "g1"), exact, negative]);
     let rows = [
         "g1,NOW,0.005,1000,400,100,a/b,Azure,,,false,k",
         "g2,NOW,0.005,1000,400,100,a/b,Azure,,,false,k",
@@ -155,8 +156,14 @@ fn what_only_one_side_has_is_told_by_what_is_known_of_it() {
     book.metered = Some(vec![book.names.name("prod")]);
     let free = Booked { amount: Amount::ZERO, ..call(&mut book, 5, "g0") };
     let early = Booked { at: at("2026-10-20T10:00:00Z"), ..call(&mut book, 6, "g8") };
-    book.calls =
-        vec![call(&mut book, 1, "g1"), call(&mut book, 2, "g2"), call(&mut book, 3, "g2"), call(&mut book, 4, ""), free, early];
+    book.calls = Packed::from_iter([
+        call(&mut book, 1, "g1"),
+        call(&mut book, 2, "g2"),
+        call(&mut book, 3, "g2"),
+        call(&mut book, 4, ""),
+        free,
+        early,
+    ]);
     let rows = [
         "g2,NOW,0.005,1000,400,100,a/b,Azure,,,false,prod",
         "g3,NOW,0.1,1000,400,100,a/b,Azure,,,false,prod",
@@ -168,9 +175,8 @@ fn what_only_one_side_has_is_told_by_what_is_known_of_it() {
     ];
     let tolerance = Tolerance { window: 0, ..Tolerance::default() };
     let mut statement = export(&rows);
-    for line in &mut statement.lines {
-        line.at = Instant::from_micros(line.at.micros() + 1);
-    }
+    let later = |line: Line| Line { at: Instant::from_micros(line.at.micros() + 1), ..line };
+    statement.lines = statement.lines.iter().map(later).collect();
     let comparison = compare(&book, &statement, november(), &tolerance).unwrap();
     assert_eq!(
         found(&comparison),
@@ -200,7 +206,7 @@ fn a_record_tells_the_tier_and_its_amounts_are_exact() {
         )
     };
     let mut book = Book::default();
-    book.calls = vec![call(&mut book, 1, "g1")];
+    book.calls = Packed::from_iter([call(&mut book, 1, "g1")]);
     let of = |cost: &str, tier: &str| {
         let comparison = compared(&book, &generation::read(&[&record(cost, tier)]).unwrap());
         (comparison.matched.count, comparison.of(Class::Rounding).count, found(&comparison))
@@ -216,7 +222,7 @@ fn analytics_name_what_is_missing_though_they_tell_no_counts() {
     let answer = r#"{"data":{"data":[{"created_at__minute":"2026-11-20T10:00:00Z","generation_id":"g1","api_key_id":"prod","credits_usage":0.0050001234},
         {"created_at__minute":"2026-11-20T10:00:00Z","generation_id":"g2","api_key_id":null,"credits_usage":0.5}],"metadata":{"truncated":false}}}"#;
     let mut book = Book::default();
-    book.calls = vec![call(&mut book, 1, "g1")];
+    book.calls = Packed::from_iter([call(&mut book, 1, "g1")]);
     let comparison = compared(&book, &analytics::read(&[answer]).unwrap());
     assert_eq!((comparison.matched.count, found(&comparison)), (1, vec!["unmetered WithoutKey 0 -> 0.5 [] [2]".to_owned()]));
 }
@@ -239,7 +245,7 @@ fn days_are_compared_by_model_and_by_provider_where_both_name_the_same() {
     let mut book = Book::default();
     let azure = call(&mut book, 1, "g1");
     let relace = Booked { served_by: Some(book.names.name("Relace")), ..call(&mut book, 2, "g2") };
-    book.calls = vec![azure, relace];
+    book.calls = Packed::from_iter([azure, relace]);
     let rows =
         [("2026-11-20", "a/b", "Azure", "0.0050001234", 1, 1_000, 400), ("2026-11-20", "a/b", "Relace", "0.006", 1, 1_000, 400)];
     let by_provider = compared(&book, &days(&rows));
@@ -259,7 +265,7 @@ fn days_are_compared_by_model_and_by_provider_where_both_name_the_same() {
 #[test]
 fn what_one_day_lacks_and_another_has_is_late_and_not_lost() {
     let mut book = Book::default();
-    book.calls = vec![call(&mut book, 1, "g1"), call(&mut book, 2, "g2"), call(&mut book, 3, "g3")];
+    book.calls = Packed::from_iter([call(&mut book, 1, "g1"), call(&mut book, 2, "g2"), call(&mut book, 3, "g3")]);
     let rows = [
         ("2026-11-20", "a/b", "Azure", "0.0100002468", 2, 2_000, 800),
         ("2026-11-23", "a/b", "Azure", "0.0050001234", 1, 1_000, 400),
@@ -279,7 +285,7 @@ fn what_one_day_lacks_and_another_has_is_late_and_not_lost() {
 #[test]
 fn of_two_bookings_of_one_generation_the_nearer_one_stands() {
     let mut book = Book::default();
-    book.calls = vec![Booked { amount: money("0.9"), ..call(&mut book, 1, "g1") }, call(&mut book, 2, "g1")];
+    book.calls = Packed::from_iter([Booked { amount: money("0.9"), ..call(&mut book, 1, "g1") }, call(&mut book, 2, "g1")]);
     let comparison = compared(&book, &export(&["g1,NOW,0.005,1000,400,100,a/b,Azure,,,false,k"]));
     assert_eq!(found(&comparison), ["duplicate_here SameGeneration 0.9 -> 0 [1, 2] []"]);
     assert_eq!(comparison.of(Class::Truncated).count, 1);
@@ -301,7 +307,7 @@ fn a_day_of_a_key_that_sends_nothing_here_is_not_missing() {
 fn a_chart_with_estimates_of_upstreams_is_not_mistaken_for_a_charge() {
     let mut book = Book::default();
     let byok = Booked { amount: money("0.01"), upstream: money("0.2"), flags: Flags::BYOK, ..call(&mut book, 1, "g1") };
-    book.calls = vec![byok];
+    book.calls = Packed::from_iter([byok]);
     let chart = chart_csv::read("date,model,spend,requests\n2026-11-20,a/b,0.21,1\n").unwrap();
     assert_eq!(found(&compared(&book, &chart)), ["byok UpstreamInStatement 0.01 -> 0.21 [1] [2]"]);
     let half = Period { until: at("2026-11-20T12:00:00Z"), ..november() };
@@ -315,7 +321,7 @@ fn a_guess_says_how_far_apart_its_times_are_and_who_else_it_could_have_been() {
     let later = Booked { at: at("2026-11-20T10:01:00Z"), ..call(&mut book, 2, "") };
     let other =
         Booked { at: at("2026-11-20T10:00:10Z"), tokens: Tokens { input: 7, ..Tokens::default() }, ..call(&mut book, 3, "") };
-    book.calls = vec![call(&mut book, 1, ""), later, Booked { amount: money("0.7"), ..other }];
+    book.calls = Packed::from_iter([call(&mut book, 1, ""), later, Booked { amount: money("0.7"), ..other }]);
     let rows = [
         "g1,2026-11-20 10:00:02.000,0.005,1000,400,100,a/b,Azure,,,false,k",
         "g2,2026-11-20 10:01:05.000,0.005,1000,400,100,a/b,Azure,,,false,k",
@@ -358,7 +364,7 @@ fn guesses_are_right_nearly_always() {
             let printed = Instant::from_micros(micros + random.below(8_000_000) as i64);
             // One in ten is on one side only.
             if random.below(10) > 0 {
-                book.calls.push(booked);
+                book.calls.push(&booked);
             }
             if random.below(10) > 0 {
                 rows.push(format!("g{number},{printed},{},{input},0,10,a/b", cut_to_micros(amount)));

@@ -20,7 +20,7 @@ use crate::ledger::seal::State;
 use crate::ledger::{Account, PAYABLE};
 use crate::money::Amount;
 use crate::reconcile::compare::{CannotCompare, Class, Comparison, Said, Tally, Tolerance, Variance, compare};
-use crate::reconcile::statement::{Form, Grain, Line, Statement, activity, analytics, chart_csv, generation, generations_csv};
+use crate::reconcile::statement::{Form, Statement, activity, analytics, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
 use crate::store::{Reconciliation, StoreError, packed_statement};
 use crate::time::{Instant, Period};
@@ -126,7 +126,7 @@ impl Farthing {
         let mut write = self.store.begin().await?;
         let head = write.lock_heads(&[org]).await?.remove(0);
         if let Some(known) = write.find_once(org, &[key]).await?[0] {
-            let words = self.words_of(org, &stated).await?;
+            let words = self.words_at(org, stated.place()).await?;
             // It took back only what it said in the same form: an export of a day's generations is no other answer.
             let said = words.iter().rfind(|(_, other)| other.form == stated.form);
             let (number, last) = said.ok_or_else(|| taken_out(known))?;
@@ -163,10 +163,10 @@ impl Farthing {
         self.statements_after(org, 0, MOST).await
     }
 
-    /// What takes the place of what, where this statement has or would have its place; the newest last.
-    async fn words_of(&self, org: Org, stated: &Stated) -> Result<Vec<(i64, Stated)>, FlowError> {
+    /// The statements that have one place, of which each takes that of the one before; the newest last.
+    async fn words_at(&self, org: Org, place: (&str, &str, &str, bool)) -> Result<Vec<(i64, Stated)>, FlowError> {
         let mut words = self.statements(org).await?;
-        words.retain(|(_, other)| other.place() == stated.place());
+        words.retain(|(_, stated)| stated.place() == place);
         Ok(words)
     }
 
@@ -236,14 +236,6 @@ impl Farthing {
         let asked = kept.asked()?;
         let again = self.compare_with(org, &Wish { statement: kept.statement, block: Some(kept.block), asked }).await?;
         Ok(Reconciled { kept, ..again })
-    }
-}
-
-impl Reconciled {
-    /// A line by its number; lines are numbered in their order.
-    fn line(&self, number: u32) -> Option<&Line> {
-        let lines = &self.statement.lines;
-        lines.binary_search_by_key(&number, |line| line.number).ok().map(|place| &lines[place])
     }
 }
 
@@ -317,9 +309,8 @@ pub fn told(run: &Reconciled, variance: &Variance) -> Value {
     let lines = comparison.lines_of(variance);
     let generations: Vec<&str> = lines
         .iter()
-        .filter_map(|number| run.line(*number))
-        .filter(|line| matches!(line.grain, Grain::Generation(_)))
-        .filter_map(|line| run.statement.id_of(line))
+        .filter_map(|number| run.statement.line_numbered(*number))
+        .filter_map(|line| run.statement.id_of(&line))
         .collect();
     json!({
         "class": variance.class.name(),

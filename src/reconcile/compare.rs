@@ -12,6 +12,7 @@ mod weigh;
 
 use crate::id::Sequence;
 use crate::money::Amount;
+use crate::reconcile::packed::{Packed, Parts, PartsOf, Record};
 use crate::reconcile::statement::{Flags, Line, Statement, Tokens};
 use crate::reconcile::texts::{Id, Ids, Name, Names, Translation};
 use crate::time::{Instant, Period};
@@ -24,7 +25,7 @@ use std::ops::Range;
 pub struct Book {
     pub names: Names,
     pub ids: Ids,
-    pub calls: Vec<Booked>,
+    pub calls: Packed<Booked>,
     /// The keys whose usage comes into this book, if that is known: usage of any other is nothing that was lost.
     pub metered: Option<Vec<Name>>,
 }
@@ -51,6 +52,44 @@ pub struct Booked {
     /// What is owed to the upstream instead, for a key of one's own.
     pub upstream: Amount,
     pub flags: Flags,
+}
+
+impl Record for Booked {
+    fn write(&self, parts: &mut Parts<'_>) {
+        parts.signed(self.sequence.0);
+        parts.id(self.generation);
+        parts.signed(self.at.micros());
+        for name in [self.model, self.served_by, self.tier] {
+            parts.name(name);
+        }
+        parts.number(self.requests);
+        self.tokens.write(parts);
+        parts.amount(self.amount);
+        parts.amount(self.tools);
+        parts.optional(self.rated);
+        parts.optional(self.reported);
+        parts.amount(self.upstream);
+        self.flags.write(parts);
+    }
+
+    fn read(parts: &mut PartsOf<'_>) -> Booked {
+        Booked {
+            sequence: Sequence(parts.signed()),
+            generation: parts.id(),
+            at: Instant::from_micros(parts.signed()),
+            model: parts.name(),
+            served_by: parts.name(),
+            tier: parts.name(),
+            requests: parts.number(),
+            tokens: Tokens::read(parts),
+            amount: parts.amount(),
+            tools: parts.amount(),
+            rated: parts.optional(),
+            reported: parts.optional(),
+            upstream: parts.amount(),
+            flags: Flags::read(parts),
+        }
+    }
 }
 
 /// What is said of the calls of some days, as sums over those of which it is said: what was booked beside what the list and
@@ -236,12 +275,12 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn call(&self, place: u32) -> &'a Booked {
-        &self.book.calls[place as usize]
+    fn call(&self, place: u32) -> Booked {
+        self.book.calls.get(place as usize)
     }
 
-    fn line(&self, place: u32) -> &'a Line {
-        &self.statement.lines[place as usize]
+    fn line(&self, place: u32) -> Line {
+        self.statement.lines.get(place as usize)
     }
 
     fn counts(&self, at: Instant) -> bool {
@@ -264,8 +303,8 @@ impl<'a> Findings<'a> {
             return;
         }
         let (entries_from, lines_from) = (self.entries.len() as u32, self.lines.len() as u32);
-        self.entries.extend(found.calls.iter().map(|place| self.book.calls[*place as usize].sequence));
-        self.lines.extend(found.lines.iter().map(|place| self.statement.lines[*place as usize].number));
+        self.entries.extend(found.calls.iter().map(|place| self.book.calls.get(*place as usize).sequence));
+        self.lines.extend(found.lines.iter().map(|place| self.statement.lines.get(*place as usize).number));
         let line = found.lines.first().map(|place| self.line(*place));
         let call = found.calls.first().map(|place| self.call(*place));
         let at = line.map(|line| line.at).or(call.map(|call| call.at)).unwrap_or(self.period.from);

@@ -12,9 +12,11 @@ mod rows;
 mod table;
 
 use crate::money::{Amount, Currency};
+use crate::reconcile::packed::{Packed, Parts, PartsOf, Record};
 use crate::reconcile::texts::{Id, Ids, Name, Names};
 use crate::time::{Instant, Period};
 use crate::usage::{Meter, Quantities};
+use std::cmp::Ordering;
 pub use table::Table;
 
 /// A provider's claim.
@@ -26,11 +28,12 @@ pub struct Statement {
     pub currency: Currency,
     pub names: Names,
     pub ids: Ids,
-    pub lines: Vec<Line>,
+    /// In the order of their numbers.
+    pub lines: Packed<Line>,
     /// Columns or fields that nobody here reads.
     pub unread: Vec<String>,
     /// The lines of single generations, in the order of their ids.
-    by_id: Vec<u32>,
+    by_id: Vec<(Id, u32)>,
 }
 
 /// Where a statement comes from.
@@ -137,6 +140,71 @@ impl Flags {
     }
 }
 
+impl Record for Line {
+    fn write(&self, parts: &mut Parts<'_>) {
+        parts.number(self.number);
+        parts.id(match self.grain {
+            Grain::Generation(id) => Some(id),
+            Grain::Day => None,
+        });
+        parts.signed(self.at.micros());
+        for name in [self.model, self.provider, self.endpoint, self.variant, self.tier, self.key] {
+            parts.name(name);
+        }
+        parts.number(self.requests);
+        self.tokens.write(parts);
+        for amount in [self.amount, self.tools, self.upstream] {
+            parts.amount(amount);
+        }
+        self.flags.write(parts);
+        parts.number(u8::from(self.precision == Precision::Truncated));
+    }
+
+    fn read(parts: &mut PartsOf<'_>) -> Line {
+        Line {
+            number: parts.number() as u32,
+            grain: parts.id().map_or(Grain::Day, Grain::Generation),
+            at: Instant::from_micros(parts.signed()),
+            model: parts.name(),
+            provider: parts.name(),
+            endpoint: parts.name(),
+            variant: parts.name(),
+            tier: parts.name(),
+            key: parts.name(),
+            requests: parts.number(),
+            tokens: Tokens::read(parts),
+            amount: parts.amount(),
+            tools: parts.amount(),
+            upstream: parts.amount(),
+            flags: Flags::read(parts),
+            precision: if parts.number() == 1 { Precision::Truncated } else { Precision::Exact },
+        }
+    }
+}
+
+impl Record for Tokens {
+    fn write(&self, parts: &mut Parts<'_>) {
+        for count in [self.input, self.cache_read, self.output, self.reasoning] {
+            parts.number(count);
+        }
+    }
+
+    fn read(parts: &mut PartsOf<'_>) -> Tokens {
+        let [input, cache_read, output, reasoning] = std::array::from_fn(|_| parts.number());
+        Tokens { input, cache_read, output, reasoning }
+    }
+}
+
+impl Record for Flags {
+    fn write(&self, parts: &mut Parts<'_>) {
+        parts.number(self.0);
+    }
+
+    fn read(parts: &mut PartsOf<'_>) -> Flags {
+        Flags(parts.number() as u16)
+    }
+}
+
 /// Why a text is no statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -230,9 +298,23 @@ impl Statement {
         Some(Period { from: first.day(), until: Instant::from_micros(last.day().micros() + DAY) })
     }
 
-    /// Places of the lines that are generations, in the order of their ids.
-    pub fn by_id(&self) -> &[u32] {
+    /// The lines that are generations with their places, in the order of their ids.
+    pub fn by_id(&self) -> &[(Id, u32)] {
         &self.by_id
+    }
+
+    pub fn line_numbered(&self, number: u32) -> Option<Line> {
+        let (mut from, mut until) = (0, self.lines.len());
+        while from < until {
+            let middle = from.midpoint(until);
+            let line = self.lines.get(middle);
+            match line.number.cmp(&number) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Equal => return Some(line),
+                Ordering::Greater => until = middle,
+            }
+        }
+        None
     }
 
     pub fn id_of(&self, line: &Line) -> Option<&str> {
@@ -251,16 +333,16 @@ const DAY: i64 = 86_400_000_000;
 struct Draft {
     names: Names,
     ids: Ids,
-    lines: Vec<Line>,
+    lines: Packed<Line>,
     /// The sum of all amounts without their signs: as long as a book could hold it, no sum of lines overflows.
     size: Amount,
 }
 
 impl Draft {
-    /// With room for the lines of a text: a list that grows is in memory twice. No line has less than a hundred bytes.
+    /// With room for the lines of a text; for lines of less than a hundred bytes it is too little.
     fn of(text: &str) -> Draft {
         let lines = text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100);
-        Draft { lines: Vec::with_capacity(lines), ..Draft::default() }
+        Draft { lines: Packed::with_room(lines), ..Draft::default() }
     }
 
     fn add(&mut self, line: Line) -> Result<(), Unreadable> {
@@ -268,7 +350,7 @@ impl Draft {
         let sizes = [line.amount, line.tools, line.upstream].map(Amount::abs);
         let size = sizes.into_iter().try_fold(self.size, Amount::checked_add).filter(|size| size.fits());
         self.size = size.ok_or_else(too_large)?;
-        self.lines.push(line);
+        self.lines.push(&line);
         Ok(())
     }
 
@@ -295,16 +377,15 @@ impl Draft {
 
     fn finish(self, form: Form, received: &[u8], unread: Vec<String>) -> Result<Statement, Unreadable> {
         let Draft { names, ids, lines, .. } = self;
-        let id = |place: u32| match lines[place as usize].grain {
-            Grain::Generation(id) => ids.text(id),
-            Grain::Day => "",
-        };
-        let mut by_id: Vec<u32> =
-            (0..lines.len() as u32).filter(|place| matches!(lines[*place as usize].grain, Grain::Generation(_))).collect();
-        by_id.sort_unstable_by(|a, b| id(*a).cmp(id(*b)).then(a.cmp(b)));
-        if let Some(twice) = by_id.windows(2).find(|pair| id(pair[0]) == id(pair[1])) {
-            let [first, second] = [twice[0], twice[1]].map(|place| lines[place as usize].number);
-            let why = format!("{} is on line {first} already; remove one of them", id(twice[0]));
+        let mut by_id: Vec<(Id, u32)> = Vec::with_capacity(lines.len());
+        by_id.extend(lines.iter().zip(0..).filter_map(|(line, place)| match line.grain {
+            Grain::Generation(id) => Some((id, place)),
+            Grain::Day => None,
+        }));
+        by_id.sort_unstable_by(|(a, first), (b, second)| ids.text(*a).cmp(ids.text(*b)).then(first.cmp(second)));
+        if let Some(twice) = by_id.windows(2).find(|pair| ids.text(pair[0].0) == ids.text(pair[1].0)) {
+            let [first, second] = [twice[0], twice[1]].map(|(_, place)| lines.get(place as usize).number);
+            let why = format!("{} is on line {first} already; remove one of them", ids.text(twice[0].0));
             return Err(Unreadable::Line { line: second, why });
         }
         let hash = *blake3::hash(received).as_bytes();

@@ -18,6 +18,28 @@ pub struct Names {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Id(NonZeroU32);
 
+impl Name {
+    /// Nothing is zero.
+    pub(super) fn number_of(name: Option<Name>) -> u32 {
+        name.map_or(0, |name| name.0.get())
+    }
+
+    pub(super) fn of_number(number: u32) -> Option<Name> {
+        NonZeroU32::new(number).map(Name)
+    }
+}
+
+impl Id {
+    /// Nothing is zero.
+    pub(super) fn number_of(id: Option<Id>) -> u32 {
+        id.map_or(0, |id| id.0.get())
+    }
+
+    pub(super) fn of_number(number: u32) -> Option<Id> {
+        NonZeroU32::new(number).map(Id)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Ids {
     texts: String,

@@ -8,7 +8,7 @@ mod printed;
 use crate::id::Sequence;
 use crate::money::{Amount, Currency};
 use crate::reconcile::compare::{Cause, Class, Comparison, Said, Tally, Tolerance, Variance};
-use crate::reconcile::statement::{Grain, Statement};
+use crate::reconcile::statement::Statement;
 use crate::time::{Instant, Period};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -242,12 +242,8 @@ fn differences(source: &Source, statement: &Statement, before: &Comparison, now:
 fn difference(source: &Source, statement: &Statement, comparison: &Comparison, variance: &Variance) -> Difference {
     let name = |name: Option<_>| name.map(|name| comparison.names.text(name).into());
     let lines = comparison.lines_of(variance);
-    let line = |number: &u32| {
-        let place = statement.lines.binary_search_by_key(number, |line| line.number).ok()?;
-        Some(&statement.lines[place])
-    };
-    let generation = |number: &u32| line(number).filter(|line| matches!(line.grain, Grain::Generation(_)));
-    let generations = lines.iter().filter_map(generation).filter_map(|line| statement.id_of(line)).map(str::to_owned);
+    let generation = |number: &u32| statement.id_of(&statement.line_numbered(*number)?).map(str::to_owned);
+    let generations = lines.iter().filter_map(generation);
     Difference {
         statement: source.statement,
         class: variance.class,

@@ -14,6 +14,7 @@ use crate::ledger::{Entry, PAYABLE};
 use crate::money::Amount;
 use crate::reconcile::Stated;
 use crate::reconcile::compare::{Book, Booked};
+use crate::reconcile::packed::Packed;
 use crate::reconcile::statement::{Flags, Statement, Tokens};
 use crate::store::{EntryFilter, Names, Store, StoreError, StoredEvent};
 use crate::time::{Instant, Period};
@@ -127,7 +128,7 @@ impl Farthing {
             gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
         }
         // About as many as there are lines, where each is of one.
-        gathered.book.calls.reserve_exact(if statement.form.is_by_generation() { statement.lines.len() } else { 0 });
+        gathered.book.calls = Packed::with_room(if statement.form.is_by_generation() { statement.lines.len() } else { 0 });
         let seen = seen(period, statement);
         let adjusted = self.adjusted(org, until, seen).await?;
         gathered.calls_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.adjustment.about.call.clone()).collect();
@@ -140,7 +141,7 @@ impl Farthing {
             let place = gathered.adjustment(adjusted);
             if !is_true_up(&adjusted.adjustment) {
                 before.as_mut().map(|before| before.adjustment(adjusted));
-            } else if place.is_some_and(|place| period.holds(gathered.book.calls[place].at)) {
+            } else if place.is_some_and(|place| period.holds(gathered.book.calls.get(place).at)) {
                 true_ups += 1;
             }
         }
@@ -298,7 +299,7 @@ struct Share<'s> {
 
 impl<'s> Share<'s> {
     fn of(stated: &'s Stated, statement: &'s Statement) -> Option<Share<'s>> {
-        let generations = statement.lines.iter().filter_map(|line| statement.id_of(line));
+        let generations = statement.by_id().iter().map(|(id, _)| statement.ids.text(*id));
         (!stated.account.is_empty()).then(|| Share { key: &stated.account, generations: generations.collect() })
     }
 
@@ -377,7 +378,7 @@ impl<'c> Gathered<'c> {
         if let Some(generation) = generation.filter(|generation| self.calls_adjusted.contains(*generation)) {
             self.by_call.insert(generation.clone(), book.calls.len());
         }
-        book.calls.push(Booked {
+        book.calls.push(&Booked {
             sequence: first.sequence,
             generation: generation.map(|id| book.ids.keep(id)),
             at: event.occurred_at,
@@ -408,7 +409,8 @@ impl<'c> Gathered<'c> {
         }
         self.by_event.insert(*record, place.unwrap_or(self.book.calls.len()));
         if let Some(place) = place {
-            self.book.calls[place].amount += *amount;
+            let call = self.book.calls.get(place);
+            self.book.calls.replace(place, &Booked { amount: call.amount + *amount, ..call });
             return Some(place);
         }
         let book = &mut self.book;
@@ -417,7 +419,7 @@ impl<'c> Gathered<'c> {
         if let Some(call) = call {
             self.by_call.insert(call.clone(), book.calls.len());
         }
-        book.calls.push(Booked {
+        book.calls.push(&Booked {
             sequence: *own,
             generation: call.as_ref().map(|call| book.ids.keep(call)),
             at: adjustment.occurred_at,

@@ -534,9 +534,9 @@ fn beside(run: &Reconciled, what: What) -> &Comparison {
 
 fn all_wanted(run: &Reconciled, what: What) -> Vec<Wanted> {
     let wanted = |variance: &Variance| {
-        let line = beside(run, what).lines_of(variance).first().and_then(|number| run.line(*number))?;
+        let line = beside(run, what).lines_of(variance).first().and_then(|number| run.statement.line_numbered(*number))?;
         Some(Wanted {
-            generation: run.statement.id_of(line)?.to_owned(),
+            generation: run.statement.id_of(&line)?.to_owned(),
             statement: Some(run.kept.statement),
             key: line.key.and_then(|key| Text::new(run.statement.names.text(key))),
             amount: line.amount,

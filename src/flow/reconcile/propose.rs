@@ -10,6 +10,7 @@ use crate::money::{Amount, Currency};
 use crate::rating;
 use crate::reconcile::propose::{Billed, Endpoint, Proposal, Unsolved, propose};
 use crate::reconcile::statement::{Flags, Line, Precision, Tokens, cut_to_micros};
+use crate::reconcile::texts::Id;
 use crate::usage::{Text, UsageEvent};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -54,16 +55,16 @@ impl Farthing {
         }
         let catalog = self.newest(org).await?.catalog;
         for page in run.statement.by_id().chunks(PAGE) {
-            let lines: Vec<&Line> = page.iter().map(|place| &run.statement.lines[*place as usize]).collect();
-            let id = |line: &Line| run.statement.id_of(line).unwrap_or_default().to_owned();
-            let keys: Vec<_> = lines.iter().map(|line| self.store.call_key(org, PROVIDER, &id(line))).collect();
+            let text = |id: Id| run.statement.ids.text(id).to_owned();
+            let keys: Vec<_> = page.iter().map(|(id, _)| self.store.call_key(org, PROVIDER, &text(*id))).collect();
             let holders = self.store.once_all(org, &keys).await?;
             let events: Vec<EventNumber> = holders.iter().flatten().map(|event| EventNumber(*event)).collect();
             let stored = self.store.standing_events(org, &events).await?;
             let events: HashMap<i64, &UsageEvent> = stored.iter().map(|stored| (stored.row.event.0, &stored.event)).collect();
-            for (line, holder) in lines.into_iter().zip(holders) {
+            for ((_, place), holder) in page.iter().zip(holders) {
+                let line = run.statement.lines.get(*place as usize);
                 let event = holder.and_then(|holder| events.get(&holder));
-                let request = event.and_then(|event| billed(line, event, &catalog));
+                let request = event.and_then(|event| billed(&line, event, &catalog));
                 lessons.requests.extend(request.map(|request| (request.1.generation.clone(), request)));
             }
         }

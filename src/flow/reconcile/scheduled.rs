@@ -223,8 +223,7 @@ impl Farthing {
         let Period { from, until } = day_of(day);
         let (from, until) = (from.to_string(), until.to_string());
         let place = (from.as_str(), until.as_str(), "", false);
-        let statements = self.statements(org).await?.into_iter();
-        Ok(statements.filter(|(_, stated)| stated.place() == place).map(|(number, _)| number).collect())
+        Ok(self.words_at(org, place).await?.into_iter().map(|(number, _)| number).collect())
     }
 
     /// Before something is booked on days of which all was done: should whoever books break off in between, what follows is

@@ -79,7 +79,7 @@ impl Farthing {
 
     /// What an older statement says is not what is settled any more.
     async fn refuse_superseded(&self, org: Org, run: &Reconciled) -> Result<(), FlowError> {
-        match self.words_of(org, &run.stated).await?.last().filter(|(newest, _)| *newest > run.kept.statement) {
+        match self.words_at(org, run.stated.place()).await?.last().filter(|(newest, _)| *newest > run.kept.statement) {
             None => Ok(()),
             Some((newer, _)) => Err(FlowError::Refused(format!(
                 "statement: {newer} took the place of {}; compare the book with that one and true up to it",
@@ -116,14 +116,14 @@ impl Farthing {
         let event = entry.and_then(|entry| entry.event);
         let place = event.map(|event| earlier.place(event));
         let call = match (&about.call, &place) {
-            (Some(call), _) | (None, Some(Place::Call(call))) => Some(call.clone()),
-            (None, Some(Place::Event(event))) => self.call_of(org, *event).await?,
+            (Some(call), _) | (None, Some(Corrected::Call(call))) => Some(call.clone()),
+            (None, Some(Corrected::Event(event))) => self.call_of(org, *event).await?,
             (None, _) => None,
         };
         let line = line_of(&about, call.as_ref(), event, variance);
-        let mut places: BTreeSet<Place> = place.into_iter().chain(call.map(Place::Call)).collect();
+        let mut places: BTreeSet<Corrected> = place.into_iter().chain(call.map(Corrected::Call)).collect();
         if places.is_empty() {
-            places.insert(Place::Line(line.clone()));
+            places.insert(Corrected::Line(line.clone()));
         }
         let (posted, toward) = (earlier.posted.get(&line).copied().unwrap_or_default(), earlier.toward(&places));
         let reason = format!("{}: {}; reconciliation {}", variance.class.name(), variance.cause.in_words(), run.kept.run);
@@ -171,7 +171,7 @@ impl Farthing {
 
 /// What a true-up corrects, whatever it is numbered by: an event, a call that nobody told of, or a line of a day.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Place {
+enum Corrected {
     Event(EventNumber),
     Call(Text),
     Line(String),
@@ -183,8 +183,8 @@ struct Earlier {
     /// How many true-ups each line has.
     posted: HashMap<String, u32>,
     /// What adjustments correct, by where these are recorded.
-    places: HashMap<EventNumber, Place>,
-    borne: HashMap<Place, Toward>,
+    places: HashMap<EventNumber, Corrected>,
+    borne: HashMap<Corrected, Toward>,
 }
 
 /// Who bears how much of what was posted toward something.
@@ -203,8 +203,8 @@ impl Earlier {
             let corrected = entry.and_then(|entry| event_of.get(&entry));
             let place = match (corrected, call, &line) {
                 (Some(event), ..) => earlier.place(*event),
-                (None, Some(call), _) => Place::Call(call.clone()),
-                (None, None, Some(line)) => Place::Line(line.clone()),
+                (None, Some(call), _) => Corrected::Call(call.clone()),
+                (None, None, Some(line)) => Corrected::Line(line.clone()),
                 (None, None, None) => continue,
             };
             earlier.places.insert(*record, place.clone());
@@ -217,12 +217,12 @@ impl Earlier {
     }
 
     /// What an entry of this event is of; one of an adjustment is of what that corrects.
-    fn place(&self, event: EventNumber) -> Place {
-        self.places.get(&event).cloned().unwrap_or(Place::Event(event))
+    fn place(&self, event: EventNumber) -> Corrected {
+        self.places.get(&event).cloned().unwrap_or(Corrected::Event(event))
     }
 
     /// What was posted toward all of these.
-    fn toward(&self, places: &BTreeSet<Place>) -> Toward {
+    fn toward(&self, places: &BTreeSet<Corrected>) -> Toward {
         let mut toward = Toward::default();
         for (account, amount) in places.iter().filter_map(|place| self.borne.get(place)).flat_map(|other| &other.borne) {
             *toward.borne.entry(account.clone()).or_default() += *amount;
@@ -252,14 +252,14 @@ impl Toward {
 /// What a variance is about: the call, where it is of a single one.
 fn about(run: &Reconciled, variance: &Variance) -> About {
     let (entries, lines) = (run.comparison.entries_of(variance), run.comparison.lines_of(variance));
-    let line = lines.first().and_then(|number| run.line(*number));
+    let line = lines.first().and_then(|number| run.statement.line_numbered(*number));
     let name = |name| Text::new(run.comparison.names.text(name));
     // A day that has more requests there than here has something beside the one call that is known.
     let is_of_one = entries.len() == 1 && lines.len() <= 1 && variance.class != Class::MissingHere;
     About {
         model: variance.model.and_then(name),
         served_by: variance.provider.and_then(name),
-        call: line.filter(|_| lines.len() == 1).and_then(|line| run.statement.id_of(line)).and_then(Text::new),
+        call: line.filter(|_| lines.len() == 1).and_then(|line| run.statement.id_of(&line)).and_then(Text::new),
         entry: entries.first().copied().filter(|_| is_of_one),
     }
 }
@@ -279,7 +279,7 @@ fn line_of(about: &About, call: Option<&Text>, event: Option<EventNumber>, varia
 impl Reconciled {
     /// When a variance occurred: with its generation, or on its day.
     fn at(&self, variance: &Variance) -> Instant {
-        let line = self.comparison.lines_of(variance).first().and_then(|number| self.line(*number));
+        let line = self.comparison.lines_of(variance).first().and_then(|number| self.statement.line_numbered(*number));
         line.filter(|line| matches!(line.grain, Grain::Generation(_))).map_or(variance.day, |line| line.at)
     }
 }

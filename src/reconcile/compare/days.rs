@@ -51,14 +51,19 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
 /// The calls without those that are booked twice, which become variances of their own.
 fn once_each(findings: &mut Findings<'_>) -> Vec<u32> {
     let book = findings.book;
-    let id = |place: &u32| book.calls[*place as usize].generation.map(|id| book.ids.text(id));
-    let mut places: Vec<u32> = (0..book.calls.len() as u32).collect();
-    places.sort_unstable_by(|a, b| (id(a), book.calls[*a as usize].sequence).cmp(&(id(b), book.calls[*b as usize].sequence)));
-    let mut once = Vec::with_capacity(places.len());
-    for same in places.chunk_by(|a, b| id(a).is_some() && id(a) == id(b)) {
-        generations::duplicates(findings, same, same[0]);
+    let mut calls: Vec<_> = book
+        .calls
+        .iter()
+        .zip(0..)
+        .map(|(call, place)| (call.generation.map(|id| book.ids.text(id)), call.sequence, place))
+        .collect();
+    calls.sort_unstable();
+    let mut once = Vec::with_capacity(calls.len());
+    for same in calls.chunk_by(|(a, ..), (b, ..)| a.is_some() && a == b) {
+        let (.., kept) = same[0];
+        generations::duplicates(findings, same.iter().map(|(.., place)| *place), kept);
         // A duplicate that costs nothing is no variance and has nothing to add either.
-        once.push(same[0]);
+        once.push(kept);
     }
     once
 }
@@ -103,11 +108,11 @@ fn group(findings: &Findings<'_>, parts: &[(Key, Part)], key: Key) -> Group {
     for (_, part) in parts {
         match part {
             Part::Call(place) => {
-                group.ours = group.ours.and(Side::of_call(findings.call(*place)));
+                group.ours = group.ours.and(Side::of_call(&findings.call(*place)));
                 group.calls.push(*place);
             }
             Part::Line(place) => {
-                group.theirs = group.theirs.and(Side::of_line(findings, findings.line(*place)));
+                group.theirs = group.theirs.and(Side::of_line(findings, &findings.line(*place)));
                 group.lines.push(*place);
             }
         }

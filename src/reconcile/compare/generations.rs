@@ -8,6 +8,7 @@ use super::weigh::{Scales, Side};
 use super::{Findings, Found};
 use crate::money::Amount;
 use crate::reconcile::statement::Flags;
+use crate::reconcile::texts::Id;
 use std::cmp::Ordering;
 
 pub(super) fn compare(findings: &mut Findings<'_>) {
@@ -18,17 +19,17 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
     while call < calls.len() || line < lines.len() {
         match order(findings, calls.get(call), lines.get(line)) {
             Ordering::Less => {
-                let same = run(findings, &calls[call..]);
-                without_line(findings, &calls[call..call + same], Cause::NotClaimed);
-                call += same;
+                let same = &calls[call..][..same_generation(findings, &calls[call..])];
+                without_line(findings, same, Cause::NotClaimed);
+                call += same.len();
             }
             Ordering::Equal => {
-                let same = run(findings, &calls[call..]);
-                with_line(findings, &calls[call..call + same], lines[line]);
-                (call, line) = (call + same, line + 1);
+                let same = &calls[call..][..same_generation(findings, &calls[call..])];
+                with_line(findings, same, lines[line].1);
+                (call, line) = (call + same.len(), line + 1);
             }
             Ordering::Greater => {
-                unclaimed.push(lines[line]);
+                unclaimed.push(lines[line].1);
                 line += 1;
             }
         }
@@ -40,57 +41,68 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
     }
     for call in guessed.calls {
         findings.nameless.push(findings.call(call).sequence);
-        without_line(findings, &[call], Cause::NoIdHere);
+        not_there(findings, call, Cause::NoIdHere);
     }
     for line in guessed.lines {
         without_call(findings, line);
     }
 }
 
-/// Places of the calls with an id, in its order, and of those without one.
-fn by_id(findings: &Findings<'_>) -> (Vec<u32>, Vec<u32>) {
-    let places = 0..findings.book.calls.len() as u32;
-    let (mut with, without): (Vec<u32>, Vec<u32>) = places.partition(|place| findings.call(*place).generation.is_some());
-    let key = |place: &u32| (id(findings, *place), findings.call(*place).sequence);
-    with.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+/// The calls with an id and their places, in its order, and the places of those without one.
+fn by_id(findings: &Findings<'_>) -> (Vec<(Id, u32)>, Vec<u32>) {
+    let (book, mut without) = (findings.book, Vec::new());
+    let mut with: Vec<(Id, u32)> = Vec::with_capacity(book.calls.len());
+    for (call, place) in book.calls.iter().zip(0..) {
+        match call.generation {
+            Some(id) => with.push((id, place)),
+            None => without.push(place),
+        }
+    }
+    with.sort_unstable_by(|(a, first), (b, second)| {
+        let sequence = |place: &u32| findings.call(*place).sequence;
+        book.ids.text(*a).cmp(book.ids.text(*b)).then_with(|| sequence(first).cmp(&sequence(second)))
+    });
     (with, without)
 }
 
-fn id<'a>(findings: &Findings<'a>, call: u32) -> &'a str {
-    let book = findings.book;
-    book.calls[call as usize].generation.map_or("", |id| book.ids.text(id))
-}
-
-fn order(findings: &Findings<'_>, call: Option<&u32>, line: Option<&u32>) -> Ordering {
+fn order(findings: &Findings<'_>, call: Option<&(Id, u32)>, line: Option<&(Id, u32)>) -> Ordering {
     match (call, line) {
-        (Some(call), Some(line)) => {
-            let theirs = findings.statement.id_of(findings.line(*line)).unwrap_or_default();
-            id(findings, *call).cmp(theirs)
-        }
+        (Some((ours, _)), Some((theirs, _))) => findings.book.ids.text(*ours).cmp(findings.statement.ids.text(*theirs)),
         (Some(_), None) => Ordering::Less,
         _ => Ordering::Greater,
     }
 }
 
-/// How many of the first calls are of the same generation.
-fn run(findings: &Findings<'_>, calls: &[u32]) -> usize {
-    calls.iter().take_while(|call| id(findings, **call) == id(findings, calls[0])).count()
+/// How many of the first calls are of one generation.
+fn same_generation(findings: &Findings<'_>, calls: &[(Id, u32)]) -> usize {
+    let text = |id: Id| findings.book.ids.text(id);
+    calls.iter().take_while(|(id, _)| text(*id) == text(calls[0].0)).count()
+}
+
+fn places(calls: &[(Id, u32)]) -> impl Iterator<Item = u32> {
+    calls.iter().map(|(_, place)| *place)
 }
 
 /// The call that is nearest to the line stands for it; any other is a duplicate.
-fn with_line(findings: &mut Findings<'_>, calls: &[u32], line: u32) {
+fn with_line(findings: &mut Findings<'_>, calls: &[(Id, u32)], line: u32) {
+    let claimed = findings.line(line).amount;
     let distance = |call: &u32| {
         let booked = findings.call(*call);
-        ((booked.amount - findings.line(line).amount).abs(), booked.sequence)
+        ((booked.amount - claimed).abs(), booked.sequence)
     };
-    let kept = calls.iter().copied().min_by_key(distance).expect("a generation has a call");
+    let kept = places(calls).min_by_key(distance).expect("a generation has a call");
     pair(findings, kept, line);
-    duplicates(findings, calls, kept);
+    duplicates(findings, places(calls), kept);
 }
 
-fn without_line(findings: &mut Findings<'_>, calls: &[u32], cause: Cause) {
-    let kept = calls[0];
-    let booked = findings.call(kept);
+fn without_line(findings: &mut Findings<'_>, calls: &[(Id, u32)], cause: Cause) {
+    let kept = calls[0].1;
+    not_there(findings, kept, cause);
+    duplicates(findings, places(calls), kept);
+}
+
+fn not_there(findings: &mut Findings<'_>, call: u32, cause: Cause) {
+    let booked = findings.call(call);
     // What costs nothing is claimed by nobody.
     if findings.counts(booked.at) && !booked.amount.is_zero() {
         findings.find(&Found {
@@ -98,15 +110,14 @@ fn without_line(findings: &mut Findings<'_>, calls: &[u32], cause: Cause) {
             cause,
             expected: booked.amount,
             observed: Amount::ZERO,
-            calls: &[kept],
+            calls: &[call],
             lines: &[],
         });
     }
-    duplicates(findings, calls, kept);
 }
 
-pub(super) fn duplicates(findings: &mut Findings<'_>, calls: &[u32], kept: u32) {
-    for call in calls.iter().copied().filter(|call| *call != kept) {
+pub(super) fn duplicates(findings: &mut Findings<'_>, calls: impl Iterator<Item = u32>, kept: u32) {
+    for call in calls.filter(|call| *call != kept) {
         let booked = findings.call(call);
         if findings.counts(booked.at) && !booked.amount.is_zero() {
             findings.find(&Found {
@@ -158,7 +169,7 @@ fn pair(findings: &mut Findings<'_>, call: u32, line: u32) {
     if !there {
         return;
     }
-    let (ours, theirs) = (Side::of_call(booked), Side::of_line(findings, claimed));
+    let (ours, theirs) = (Side::of_call(&booked), Side::of_line(findings, &claimed));
     match Scales::new(findings, &ours, &theirs).weigh() {
         None => findings.match_up(claimed.amount),
         Some((class, cause)) => {

@@ -5,6 +5,8 @@
 use super::Findings;
 use crate::id::Sequence;
 use crate::reconcile::statement::{Flags, Precision, cut_to_micros};
+use crate::reconcile::texts::Name;
+use crate::time::Instant;
 
 /// A pair that was guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,27 +80,26 @@ impl Guessed {
 
 /// For each call the candidates that are best, all of them in the order from good to bad.
 fn candidates(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Vec<Candidate> {
-    let key = |line: u32| {
-        let line = findings.line(line);
-        (findings.translated(line.model), line.at)
+    let key = |place: &u32| {
+        let line = findings.line(*place);
+        (findings.translated(line.model), line.at, *place)
     };
-    let mut by_time = lines.to_vec();
-    by_time.sort_unstable_by_key(|line| (key(*line), *line));
+    let mut by_time: Vec<_> = lines.iter().map(key).collect();
+    by_time.sort_unstable();
     let (mut candidates, mut near) = (Vec::new(), Vec::new());
     for call in calls {
         let booked = findings.call(*call);
         if booked.model.is_none() {
             continue;
         }
-        let is_near = |line: &&u32| {
-            let (model, at) = key(**line);
-            model == booked.model && (at.micros() - booked.at.micros()).abs() <= findings.tolerance.window
+        let is_near = |(model, at, _): &&(Option<Name>, Instant, u32)| {
+            *model == booked.model && (at.micros() - booked.at.micros()).abs() <= findings.tolerance.window
         };
-        let middle = by_time.partition_point(|line| key(*line) < (booked.model, booked.at));
+        let middle = by_time.partition_point(|(model, at, _)| (*model, *at) < (booked.model, booked.at));
         let (before, after) = by_time.split_at(middle);
         let lines = before.iter().rev().take_while(is_near).chain(after.iter().take_while(is_near));
         near.clear();
-        near.extend(lines.filter_map(|line| candidate(findings, *call, *line)));
+        near.extend(lines.filter_map(|(.., line)| candidate(findings, *call, *line)));
         if near.len() > NEAREST {
             near.select_nth_unstable(NEAREST);
             near.truncate(NEAREST);
