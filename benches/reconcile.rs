@@ -3,8 +3,8 @@
 
 use farthing::id::Sequence;
 use farthing::money::Amount;
+use farthing::reconcile::compact::Compact;
 use farthing::reconcile::compare::{Book, Booked, Class, Tolerance, compare};
-use farthing::reconcile::packed::Packed;
 use farthing::reconcile::statement::{Flags, Tokens, generations_csv};
 use farthing::time::Instant;
 use std::fmt::Write;
@@ -64,7 +64,7 @@ fn csv(lines: u64) -> String {
 }
 
 fn book(calls: u64, with_ids: bool) -> Book {
-    let mut book = Book { calls: Packed::with_room(calls as usize), ..Book::default() };
+    let mut book = Book { calls: Compact::with_room(calls as usize), ..Book::default() };
     let azure = book.names.name("Azure");
     for number in 0..calls {
         let model = book.names.name(&format!("acme/model-{}", number % 40));

@@ -4,8 +4,8 @@
 //! entries and lines it is between, what the likely cause is and what to do next. What is done about it (fetching,
 //! posting) belongs to others.
 
+pub mod compact;
 pub mod compare;
-pub mod packed;
 pub mod propose;
 pub mod purchases;
 pub mod statement;

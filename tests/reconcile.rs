@@ -6,8 +6,8 @@ mod planted;
 use crate::support::random::Random;
 use farthing::id::Sequence;
 use farthing::money::Amount;
+use farthing::reconcile::compact::Compact;
 use farthing::reconcile::compare::{Book, Booked, CannotCompare, Cause, Class, Comparison, Tolerance, Variance, compare};
-use farthing::reconcile::packed::Packed;
 use farthing::reconcile::statement::{
     Flags, Line, Statement, Tokens, activity, analytics, chart_csv, cut_to_micros, generation, generations_csv,
 };
@@ -82,7 +82,7 @@ fn a_row_of_an_export_is_tested_by_itself_against_truncation() {
     let mut book = Book::default();
     let exact = Booked { amount: money("0.005"), ..call(&mut book, 2, "g2") };
     let negative = Booked { amount: money("-0.0000019"), ..call(&mut book, 3, "g3") };
-    book.calls = Packed::from_iter([call(&mut book, 1, "g1"), exact, negative]);
+    book.calls = Compact::from_iter([call(&mut book, 1, "g1"), exact, negative]);
     let rows = [
         "g1,NOW,0.005,1000,400,100,a/b,Azure,,,false,k",
         "g2,NOW,0.005,1000,400,100,a/b,Azure,,,false,k",
@@ -156,7 +156,7 @@ fn what_only_one_side_has_is_told_by_what_is_known_of_it() {
     book.metered = Some(vec![book.names.name("prod")]);
     let free = Booked { amount: Amount::ZERO, ..call(&mut book, 5, "g0") };
     let early = Booked { at: at("2026-10-20T10:00:00Z"), ..call(&mut book, 6, "g8") };
-    book.calls = Packed::from_iter([
+    book.calls = Compact::from_iter([
         call(&mut book, 1, "g1"),
         call(&mut book, 2, "g2"),
         call(&mut book, 3, "g2"),
@@ -206,7 +206,7 @@ fn a_record_tells_the_tier_and_its_amounts_are_exact() {
         )
     };
     let mut book = Book::default();
-    book.calls = Packed::from_iter([call(&mut book, 1, "g1")]);
+    book.calls = Compact::from_iter([call(&mut book, 1, "g1")]);
     let of = |cost: &str, tier: &str| {
         let comparison = compared(&book, &generation::read(&[&record(cost, tier)]).unwrap());
         (comparison.matched.count, comparison.of(Class::Rounding).count, found(&comparison))
@@ -222,7 +222,7 @@ fn analytics_name_what_is_missing_though_they_tell_no_counts() {
     let answer = r#"{"data":{"data":[{"created_at__minute":"2026-11-20T10:00:00Z","generation_id":"g1","api_key_id":"prod","credits_usage":0.0050001234},
         {"created_at__minute":"2026-11-20T10:00:00Z","generation_id":"g2","api_key_id":null,"credits_usage":0.5}],"metadata":{"truncated":false}}}"#;
     let mut book = Book::default();
-    book.calls = Packed::from_iter([call(&mut book, 1, "g1")]);
+    book.calls = Compact::from_iter([call(&mut book, 1, "g1")]);
     let comparison = compared(&book, &analytics::read(&[answer]).unwrap());
     assert_eq!((comparison.matched.count, found(&comparison)), (1, vec!["unmetered WithoutKey 0 -> 0.5 [] [2]".to_owned()]));
 }
@@ -245,7 +245,7 @@ fn days_are_compared_by_model_and_by_provider_where_both_name_the_same() {
     let mut book = Book::default();
     let azure = call(&mut book, 1, "g1");
     let relace = Booked { served_by: Some(book.names.name("Relace")), ..call(&mut book, 2, "g2") };
-    book.calls = Packed::from_iter([azure, relace]);
+    book.calls = Compact::from_iter([azure, relace]);
     let rows =
         [("2026-11-20", "a/b", "Azure", "0.0050001234", 1, 1_000, 400), ("2026-11-20", "a/b", "Relace", "0.006", 1, 1_000, 400)];
     let by_provider = compared(&book, &days(&rows));
@@ -265,7 +265,7 @@ fn days_are_compared_by_model_and_by_provider_where_both_name_the_same() {
 #[test]
 fn what_one_day_lacks_and_another_has_is_late_and_not_lost() {
     let mut book = Book::default();
-    book.calls = Packed::from_iter([call(&mut book, 1, "g1"), call(&mut book, 2, "g2"), call(&mut book, 3, "g3")]);
+    book.calls = Compact::from_iter([call(&mut book, 1, "g1"), call(&mut book, 2, "g2"), call(&mut book, 3, "g3")]);
     let rows = [
         ("2026-11-20", "a/b", "Azure", "0.0100002468", 2, 2_000, 800),
         ("2026-11-23", "a/b", "Azure", "0.0050001234", 1, 1_000, 400),
@@ -285,7 +285,7 @@ fn what_one_day_lacks_and_another_has_is_late_and_not_lost() {
 #[test]
 fn of_two_bookings_of_one_generation_the_nearer_one_stands() {
     let mut book = Book::default();
-    book.calls = Packed::from_iter([Booked { amount: money("0.9"), ..call(&mut book, 1, "g1") }, call(&mut book, 2, "g1")]);
+    book.calls = Compact::from_iter([Booked { amount: money("0.9"), ..call(&mut book, 1, "g1") }, call(&mut book, 2, "g1")]);
     let comparison = compared(&book, &export(&["g1,NOW,0.005,1000,400,100,a/b,Azure,,,false,k"]));
     assert_eq!(found(&comparison), ["duplicate_here SameGeneration 0.9 -> 0 [1, 2] []"]);
     assert_eq!(comparison.of(Class::Truncated).count, 1);
@@ -307,7 +307,7 @@ fn a_day_of_a_key_that_sends_nothing_here_is_not_missing() {
 fn a_chart_with_estimates_of_upstreams_is_not_mistaken_for_a_charge() {
     let mut book = Book::default();
     let byok = Booked { amount: money("0.01"), upstream: money("0.2"), flags: Flags::BYOK, ..call(&mut book, 1, "g1") };
-    book.calls = Packed::from_iter([byok]);
+    book.calls = Compact::from_iter([byok]);
     let chart = chart_csv::read("date,model,spend,requests\n2026-11-20,a/b,0.21,1\n").unwrap();
     assert_eq!(found(&compared(&book, &chart)), ["byok UpstreamInStatement 0.01 -> 0.21 [1] [2]"]);
     let half = Period { until: at("2026-11-20T12:00:00Z"), ..november() };
@@ -321,7 +321,7 @@ fn a_guess_says_how_far_apart_its_times_are_and_who_else_it_could_have_been() {
     let later = Booked { at: at("2026-11-20T10:01:00Z"), ..call(&mut book, 2, "") };
     let other =
         Booked { at: at("2026-11-20T10:00:10Z"), tokens: Tokens { input: 7, ..Tokens::default() }, ..call(&mut book, 3, "") };
-    book.calls = Packed::from_iter([call(&mut book, 1, ""), later, Booked { amount: money("0.7"), ..other }]);
+    book.calls = Compact::from_iter([call(&mut book, 1, ""), later, Booked { amount: money("0.7"), ..other }]);
     let rows = [
         "g1,2026-11-20 10:00:02.000,0.005,1000,400,100,a/b,Azure,,,false,k",
         "g2,2026-11-20 10:01:05.000,0.005,1000,400,100,a/b,Azure,,,false,k",

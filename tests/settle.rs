@@ -366,6 +366,34 @@ fn what_real_events_came_to_is_compared_with_an_export_and_every_difference_is_c
 }
 
 #[test]
+fn usage_of_a_key_that_sends_nothing_here_is_unmetered_as_soon_as_gateways_tell_keys() {
+    both(async |database| {
+        let farthing = open(database).await;
+        let row = |id, cost, key: &str| (id, THEIR_NOON, cost, 1_000, json!({"api_key_name": key}));
+        let rows = [row("a", "0.001", "prod"), row("lost", "0.2", "prod"), row("laptop", "0.4", "laptop")];
+        let statement = import(&farthing, &export(&rows)).await;
+        send(&farthing, &call("a", NOON, &json!({}))).await;
+        let untold = compare(&farthing, statement).await;
+        assert_eq!(findings(&untold), ["missing_here 0.2 gen-lost", "missing_here 0.4 gen-laptop"], "nobody tells of keys");
+        // A gateway may have keys of its own, which are called otherwise.
+        send(&farthing, &call("b", "2026-02-03T18:00:00Z", &json!({"key": "virtual-7", "provider": "acme"}))).await;
+        send(&farthing, &call("c", "2026-02-01T18:00:00Z", &json!({"key": "virtual-8"}))).await;
+        assert_eq!(findings(&compare(&farthing, statement).await), findings(&untold));
+
+        send(&farthing, &call("d", "2026-02-02T18:00:00Z", &json!({"key": "prod"}))).await;
+        let told = compare(&farthing, statement).await;
+        assert_eq!(findings(&told), ["missing_here 0.2 gen-lost", "unmetered 0.4 gen-laptop"]);
+        // One that sent something once is silent only today.
+        send(&farthing, &call("e", "2025-12-01T18:00:00Z", &json!({"key": "laptop"}))).await;
+        assert_eq!(findings(&compare(&farthing, statement).await), findings(&untold));
+        // Of an earlier block nothing else is said than then.
+        let again = farthing.reconciled(ORG, &told.kept.run).await.unwrap();
+        assert_eq!(everything(&again), everything(&told));
+        whole(&farthing).await;
+    });
+}
+
+#[test]
 fn a_block_that_is_not_there_is_named() {
     block_on(async {
         let database = TestDatabase::sqlite();

@@ -167,13 +167,13 @@ impl Import {
         let outcome = if is_of_purchases {
             self.purchases(&farthing, org, &text).await
         } else {
-            self.statement(&farthing, org, &text, form).await
+            self.statement(&farthing, org, text, form).await
         };
         farthing.store.close().await;
         outcome
     }
 
-    async fn statement(&self, farthing: &Farthing, org: Org, text: &str, form: Option<Form>) -> Outcome {
+    async fn statement(&self, farthing: &Farthing, org: Org, text: String, form: Option<Form>) -> Outcome {
         let asked = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let origin = Origin { form, account: self.account.clone(), asked, days: None, said_at: None };
         let imported = farthing.import_statement(org, text, &origin).await?;

@@ -26,6 +26,7 @@ use crate::store::{Reconciliation, StoreError, packed_statement};
 use crate::time::{Instant, Period};
 pub use fetch::Fetched;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 pub use true_up::TruedUp;
 
 /// Whose books are read.
@@ -84,9 +85,15 @@ pub struct Reconciled {
 const MOST: i64 = 1_000_000;
 
 impl Farthing {
-    pub async fn import_statement(&self, org: Org, text: &str, origin: &Origin) -> Result<Imported, FlowError> {
-        // Where it is: a statement may be too large to be there twice.
-        let read = tokio::task::block_in_place(|| read(text, origin.form, origin.account.as_deref()));
+    /// A text that is handed over is let go of as soon as it is packed: it may be too large to be there twice.
+    pub async fn import_statement(
+        &self,
+        org: Org,
+        text: impl Into<Cow<'_, str>>,
+        origin: &Origin,
+    ) -> Result<Imported, FlowError> {
+        let text = text.into();
+        let read = tokio::task::block_in_place(|| read(&text, origin.form, origin.account.as_deref()));
         let statement = read.map_err(FlowError::Refused)?;
         let days = origin.days.or_else(|| statement.days());
         let Some(days) = days else {

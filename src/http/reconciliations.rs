@@ -80,7 +80,7 @@ pub async fn import(
     parameters.nothing_else()?;
     let body = read_text(&service, &headers, body).await?;
     let farthing = service.farthing.clone();
-    let imported = to_the_end(async move { Ok(farthing.import_statement(caller.org, &body, &origin).await) }).await?;
+    let imported = to_the_end(async move { Ok(farthing.import_statement(caller.org, body, &origin).await) }).await?;
     let imported = imported.map_err(|e| match e {
         FlowError::Refused(why) => {
             Problem::bad_request(why).field("body").hint("mend it or name another form; nothing was kept of it")

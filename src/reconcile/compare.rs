@@ -12,7 +12,7 @@ mod weigh;
 
 use crate::id::Sequence;
 use crate::money::Amount;
-use crate::reconcile::packed::{Packed, Parts, PartsOf, Record};
+use crate::reconcile::compact::{Compact, Decoder, Encoded, Encoder};
 use crate::reconcile::statement::{Flags, Line, Statement, Tokens};
 use crate::reconcile::texts::{Id, Ids, Name, Names, Translation};
 use crate::time::{Instant, Period};
@@ -25,7 +25,7 @@ use std::ops::Range;
 pub struct Book {
     pub names: Names,
     pub ids: Ids,
-    pub calls: Packed<Booked>,
+    pub calls: Compact<Booked>,
     /// The keys whose usage comes into this book, if that is known: usage of any other is nothing that was lost.
     pub metered: Option<Vec<Name>>,
 }
@@ -54,40 +54,42 @@ pub struct Booked {
     pub flags: Flags,
 }
 
-impl Record for Booked {
-    fn write(&self, parts: &mut Parts<'_>) {
-        parts.signed(self.sequence.0);
-        parts.id(self.generation);
-        parts.signed(self.at.micros());
+impl Encoded for Booked {
+    const USUAL: usize = 96;
+
+    fn write(&self, to: &mut Encoder<'_>) {
+        to.signed(self.sequence.0);
+        to.id(self.generation);
+        to.signed(self.at.micros());
         for name in [self.model, self.served_by, self.tier] {
-            parts.name(name);
+            to.name(name);
         }
-        parts.number(self.requests);
-        self.tokens.write(parts);
-        parts.amount(self.amount);
-        parts.amount(self.tools);
-        parts.optional(self.rated);
-        parts.optional(self.reported);
-        parts.amount(self.upstream);
-        self.flags.write(parts);
+        to.number(self.requests);
+        self.tokens.write(to);
+        to.amount(self.amount);
+        to.amount(self.tools);
+        to.optional(self.rated);
+        to.optional(self.reported);
+        to.amount(self.upstream);
+        self.flags.write(to);
     }
 
-    fn read(parts: &mut PartsOf<'_>) -> Booked {
+    fn read(from: &mut Decoder<'_>) -> Booked {
         Booked {
-            sequence: Sequence(parts.signed()),
-            generation: parts.id(),
-            at: Instant::from_micros(parts.signed()),
-            model: parts.name(),
-            served_by: parts.name(),
-            tier: parts.name(),
-            requests: parts.number(),
-            tokens: Tokens::read(parts),
-            amount: parts.amount(),
-            tools: parts.amount(),
-            rated: parts.optional(),
-            reported: parts.optional(),
-            upstream: parts.amount(),
-            flags: Flags::read(parts),
+            sequence: Sequence(from.signed()),
+            generation: from.id(),
+            at: Instant::from_micros(from.signed()),
+            model: from.name(),
+            served_by: from.name(),
+            tier: from.name(),
+            requests: from.number(),
+            tokens: Tokens::read(from),
+            amount: from.amount(),
+            tools: from.amount(),
+            rated: from.optional(),
+            reported: from.optional(),
+            upstream: from.amount(),
+            flags: Flags::read(from),
         }
     }
 }

@@ -12,7 +12,7 @@ mod rows;
 mod table;
 
 use crate::money::{Amount, Currency};
-use crate::reconcile::packed::{Packed, Parts, PartsOf, Record};
+use crate::reconcile::compact::{Compact, Decoder, Encoded, Encoder};
 use crate::reconcile::texts::{Id, Ids, Name, Names};
 use crate::time::{Instant, Period};
 use crate::usage::{Meter, Quantities};
@@ -28,8 +28,8 @@ pub struct Statement {
     pub currency: Currency,
     pub names: Names,
     pub ids: Ids,
-    /// In the order of their numbers.
-    pub lines: Packed<Line>,
+    /// In the order of their numbers, by which they are found.
+    pub lines: Compact<Line>,
     /// Columns or fields that nobody here reads.
     pub unread: Vec<String>,
     /// The lines of single generations, in the order of their ids.
@@ -140,68 +140,74 @@ impl Flags {
     }
 }
 
-impl Record for Line {
-    fn write(&self, parts: &mut Parts<'_>) {
-        parts.number(self.number);
-        parts.id(match self.grain {
+impl Encoded for Line {
+    const USUAL: usize = 64;
+
+    fn write(&self, to: &mut Encoder<'_>) {
+        to.number(self.number);
+        to.id(match self.grain {
             Grain::Generation(id) => Some(id),
             Grain::Day => None,
         });
-        parts.signed(self.at.micros());
+        to.signed(self.at.micros());
         for name in [self.model, self.provider, self.endpoint, self.variant, self.tier, self.key] {
-            parts.name(name);
+            to.name(name);
         }
-        parts.number(self.requests);
-        self.tokens.write(parts);
+        to.number(self.requests);
+        self.tokens.write(to);
         for amount in [self.amount, self.tools, self.upstream] {
-            parts.amount(amount);
+            to.amount(amount);
         }
-        self.flags.write(parts);
-        parts.number(u8::from(self.precision == Precision::Truncated));
+        self.flags.write(to);
+        to.number(u8::from(self.precision == Precision::Truncated));
     }
 
-    fn read(parts: &mut PartsOf<'_>) -> Line {
+    fn read(from: &mut Decoder<'_>) -> Line {
         Line {
-            number: parts.number() as u32,
-            grain: parts.id().map_or(Grain::Day, Grain::Generation),
-            at: Instant::from_micros(parts.signed()),
-            model: parts.name(),
-            provider: parts.name(),
-            endpoint: parts.name(),
-            variant: parts.name(),
-            tier: parts.name(),
-            key: parts.name(),
-            requests: parts.number(),
-            tokens: Tokens::read(parts),
-            amount: parts.amount(),
-            tools: parts.amount(),
-            upstream: parts.amount(),
-            flags: Flags::read(parts),
-            precision: if parts.number() == 1 { Precision::Truncated } else { Precision::Exact },
+            number: from.number() as u32,
+            grain: from.id().map_or(Grain::Day, Grain::Generation),
+            at: Instant::from_micros(from.signed()),
+            model: from.name(),
+            provider: from.name(),
+            endpoint: from.name(),
+            variant: from.name(),
+            tier: from.name(),
+            key: from.name(),
+            requests: from.number(),
+            tokens: Tokens::read(from),
+            amount: from.amount(),
+            tools: from.amount(),
+            upstream: from.amount(),
+            flags: Flags::read(from),
+            precision: if from.number() == 1 { Precision::Truncated } else { Precision::Exact },
         }
     }
 }
 
-impl Record for Tokens {
-    fn write(&self, parts: &mut Parts<'_>) {
+impl Encoded for Tokens {
+    const USUAL: usize = 8;
+
+    fn write(&self, to: &mut Encoder<'_>) {
         for count in [self.input, self.cache_read, self.output, self.reasoning] {
-            parts.number(count);
+            to.number(count);
         }
     }
 
-    fn read(parts: &mut PartsOf<'_>) -> Tokens {
-        let [input, cache_read, output, reasoning] = std::array::from_fn(|_| parts.number());
+    fn read(from: &mut Decoder<'_>) -> Tokens {
+        let [input, cache_read, output, reasoning] = std::array::from_fn(|_| from.number());
         Tokens { input, cache_read, output, reasoning }
     }
 }
 
-impl Record for Flags {
-    fn write(&self, parts: &mut Parts<'_>) {
-        parts.number(self.0);
+impl Encoded for Flags {
+    const USUAL: usize = 2;
+
+    fn write(&self, to: &mut Encoder<'_>) {
+        to.number(self.0);
     }
 
-    fn read(parts: &mut PartsOf<'_>) -> Flags {
-        Flags(parts.number() as u16)
+    fn read(from: &mut Decoder<'_>) -> Flags {
+        Flags(from.number() as u16)
     }
 }
 
@@ -294,7 +300,8 @@ impl Statement {
 
     /// The shortest run of whole UTC days that has all its lines.
     pub fn days(&self) -> Option<Period> {
-        let (first, last) = (self.lines.iter().map(|line| line.at).min()?, self.lines.iter().map(|line| line.at).max()?);
+        let both = |(first, last): (Instant, Instant), at: Instant| (first.min(at), last.max(at));
+        let (first, last) = self.lines.iter().map(|line| (line.at, line.at)).reduce(|ends, (at, _)| both(ends, at))?;
         Some(Period { from: first.day(), until: Instant::from_micros(last.day().micros() + DAY) })
     }
 
@@ -333,16 +340,16 @@ const DAY: i64 = 86_400_000_000;
 struct Draft {
     names: Names,
     ids: Ids,
-    lines: Packed<Line>,
+    lines: Compact<Line>,
     /// The sum of all amounts without their signs: as long as a book could hold it, no sum of lines overflows.
     size: Amount,
 }
 
 impl Draft {
-    /// With room for the lines of a text; for lines of less than a hundred bytes it is too little.
+    /// With room for the lines of a text: none has less than a hundred bytes.
     fn of(text: &str) -> Draft {
         let lines = text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100);
-        Draft { lines: Packed::with_room(lines), ..Draft::default() }
+        Draft { lines: Compact::with_room(lines), ..Draft::default() }
     }
 
     fn add(&mut self, line: Line) -> Result<(), Unreadable> {

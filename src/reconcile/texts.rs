@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 /// A text of [`Names`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Name(NonZeroU32);
+pub struct Name(pub(super) NonZeroU32);
 
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -16,29 +16,7 @@ pub struct Names {
 
 /// A text of [`Ids`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Id(NonZeroU32);
-
-impl Name {
-    /// Nothing is zero.
-    pub(super) fn number_of(name: Option<Name>) -> u32 {
-        name.map_or(0, |name| name.0.get())
-    }
-
-    pub(super) fn of_number(number: u32) -> Option<Name> {
-        NonZeroU32::new(number).map(Name)
-    }
-}
-
-impl Id {
-    /// Nothing is zero.
-    pub(super) fn number_of(id: Option<Id>) -> u32 {
-        id.map_or(0, |id| id.0.get())
-    }
-
-    pub(super) fn of_number(number: u32) -> Option<Id> {
-        NonZeroU32::new(number).map(Id)
-    }
-}
+pub struct Id(pub(super) NonZeroU32);
 
 #[derive(Clone, Debug, Default)]
 pub struct Ids {

@@ -376,10 +376,19 @@ impl Store {
 
     /// Every source that ever sent an event.
     pub async fn sources(&self, org: Org) -> Result<Vec<String>, StoreError> {
-        let text = "SELECT text FROM names WHERE org = $1 AND kind = $2 AND text IS NOT NULL ORDER BY text";
+        self.texts_of(org, NameKind::Source, i64::MAX).await
+    }
+
+    /// Every key that an event was sent with, as far as its name is before this one.
+    pub async fn keys_before(&self, org: Org, until: i64) -> Result<Vec<String>, StoreError> {
+        self.texts_of(org, NameKind::Key, until).await
+    }
+
+    async fn texts_of(&self, org: Org, kind: NameKind, until: i64) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT text FROM names WHERE org = $1 AND kind = $2 AND name < $3 AND text IS NOT NULL ORDER BY text";
         on!(self.reader(), db => {
-            let rows = sqlx::query(text).bind(org.0).bind(NameKind::Source as i64).fetch_all(db).await.doing("list sources")?;
-            rows.iter().map(|row| row.text(0)).collect::<Result<_, sqlx::Error>>().doing("list sources")
+            let rows = sqlx::query(text).bind(org.0).bind(kind as i64).bind(until).fetch_all(db).await.doing("list names")?;
+            rows.iter().map(|row| row.text(0)).collect::<Result<_, sqlx::Error>>().doing("list names")
         })
     }
 

@@ -170,9 +170,9 @@ const MOST_PACKED: usize = 1_040;
 const PACKED: &[u8] = b"\0zlib\n";
 
 /// A body as it is kept.
-pub(crate) fn packed(body: &str) -> Cow<'_, [u8]> {
+pub(crate) fn packed(body: Cow<'_, str>) -> Vec<u8> {
     if body.len() < LARGE {
-        return Cow::Borrowed(body.as_bytes());
+        return body.into_owned().into_bytes();
     }
     let mut begin = PACKED.to_vec();
     begin.extend_from_slice(&(body.len() as u64).to_le_bytes());
@@ -180,7 +180,7 @@ pub(crate) fn packed(body: &str) -> Cow<'_, [u8]> {
     let mut packed = to.write_all(body.as_bytes()).and_then(|()| to.finish()).expect("memory takes what is written to it");
     let hash = blake3::hash(&packed);
     packed.extend_from_slice(hash.as_bytes());
-    Cow::Owned(packed)
+    packed
 }
 
 fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn a_large_body_is_packed_and_no_byte_of_it_can_be_another() {
         let small = "date,usage\n2026-02-03,0.5\n";
-        assert_eq!(&*packed(small), small.as_bytes());
+        assert_eq!(packed(small.into()), small.as_bytes());
         let large: String = (0..100_000).map(|line| format!("2026-02-03,{line},0.5\n")).collect();
-        let kept = packed(&large).into_owned();
+        let kept = packed(large.as_str().into());
         assert!(kept.len() < large.len() / 3, "{} of {}", kept.len(), large.len());
         assert_eq!(unpacked(kept.clone()).unwrap(), large.as_bytes());
         let whole = kept.len();

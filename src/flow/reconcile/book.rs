@@ -5,6 +5,7 @@
 use super::true_up::is_true_up;
 use super::{MOST, PROVIDER, payable};
 use crate::catalog::Catalog;
+use crate::catalog::rules::FETCHED;
 use crate::flow::conflicts::standing;
 use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, EventNumber, Org, Sequence, Version};
@@ -13,8 +14,8 @@ use crate::ledger::seal::State;
 use crate::ledger::{Entry, PAYABLE};
 use crate::money::Amount;
 use crate::reconcile::Stated;
+use crate::reconcile::compact::Compact;
 use crate::reconcile::compare::{Book, Booked};
-use crate::reconcile::packed::Packed;
 use crate::reconcile::statement::{Flags, Statement, Tokens};
 use crate::store::{EntryFilter, Names, Store, StoreError, StoredEvent};
 use crate::time::{Instant, Period};
@@ -27,11 +28,12 @@ const PAGES_AHEAD: usize = 3;
 /// How much of the book around the days is looked at, to tell what is missing from what is on another day.
 const AROUND: i64 = 2 * 86_400_000_000;
 
-/// Where a book ends that is compared: after this block, before this sequence and record.
+/// Where a book ends that is compared: after this block, before this sequence, record and name.
 pub(super) struct Until {
     pub block: BlockNumber,
     sequence: Sequence,
     record: i64,
+    name: i64,
     version: Version,
 }
 
@@ -102,6 +104,7 @@ impl Farthing {
                 block: number,
                 sequence: Sequence(found.sequences.1),
                 record: found.records.1,
+                name: found.name_until,
                 version: found.header.version,
             }),
             None => Err(FlowError::Refused(format!("block: there is no block {number}; the last one is {}", head.block))),
@@ -123,17 +126,22 @@ impl Farthing {
             return Err(FlowError::Refused(format!("{why} cannot be compared here; compare them where their entries are")));
         }
         let catalog = self.published(org, until.version).await?.catalog;
-        let mut gathered = Gathered::new(Spelling::of(&catalog, statement), Share::of(stated, statement));
+        let mut gathered = Gathered::new(Spelling::of(&catalog, statement), Share::of(stated, statement), statement);
         if let Some(share) = &gathered.share {
             gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
         }
         // About as many as there are lines, where each is of one.
-        gathered.book.calls = Packed::with_room(if statement.form.is_by_generation() { statement.lines.len() } else { 0 });
+        gathered.book.calls = Compact::with_room(if statement.form.is_by_generation() { statement.lines.len() } else { 0 });
         let seen = seen(period, statement);
         let adjusted = self.adjusted(org, until, seen).await?;
         gathered.calls_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.adjustment.about.call.clone()).collect();
         gathered.events_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.corrected).collect();
         self.gather_calls(org, until, seen, &mut gathered).await?;
+        if gathered.tells_keys && gathered.share.is_none() {
+            let known = self.store.keys_before(org, until.name).await?;
+            let names = &mut gathered.book.names;
+            gathered.book.metered = Some(known.iter().map(|key| names.name(key)).collect());
+        }
         let any = adjusted.iter().any(|adjusted| is_true_up(&adjusted.adjustment));
         let mut before = any.then(|| gathered.clone());
         let mut true_ups = 0;
@@ -315,6 +323,9 @@ struct Gathered<'c> {
     spelling: Spelling<'c>,
     /// Nothing where the statement is of all keys.
     share: Option<Share<'c>>,
+    /// What the statement calls keys, and whether a gateway calls any of them the same.
+    keys: HashSet<&'c str>,
+    tells_keys: bool,
     elsewhere: Vec<Sequence>,
     /// What adjustments are about, and the places of these calls by their generations and by their events.
     calls_adjusted: HashSet<Text>,
@@ -324,11 +335,14 @@ struct Gathered<'c> {
 }
 
 impl<'c> Gathered<'c> {
-    fn new(spelling: Spelling<'c>, share: Option<Share<'c>>) -> Gathered<'c> {
+    fn new(spelling: Spelling<'c>, share: Option<Share<'c>>, statement: &'c Statement) -> Gathered<'c> {
+        let keys = statement.lines.iter().filter_map(|line| line.key).collect::<HashSet<_>>();
         Gathered {
             book: Book::default(),
             spelling,
             share,
+            keys: keys.into_iter().map(|key| statement.names.text(key)).collect(),
+            tells_keys: false,
             elsewhere: Vec::new(),
             calls_adjusted: HashSet::new(),
             events_adjusted: HashSet::new(),
@@ -340,6 +354,9 @@ impl<'c> Gathered<'c> {
     fn call(&mut self, stored: &StoredEvent, standing: &[Entry], names: &Names) -> Result<(), FlowError> {
         let event = &stored.event;
         let generation = event.provider_request_id.as_ref();
+        // What was fetched has its key from the provider.
+        let by_gateway = event.owner.key.as_ref().filter(|_| *event.source != *FETCHED);
+        self.tells_keys |= by_gateway.is_some_and(|key| self.keys.contains(&**key));
         let is_elsewhere = self.share.as_ref().is_some_and(|share| !share.has(event.owner.key.as_ref(), generation));
         if is_elsewhere && generation.is_none() {
             self.elsewhere.push(standing[0].sequence);

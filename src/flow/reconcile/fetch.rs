@@ -193,7 +193,7 @@ impl Farthing {
         let said_at = received.first().map(|received| received.fetched_at);
         let (form, days) = (Some(Form::Analytics), Some(from_day(day)));
         let origin = Origin { form, account: None, asked: asked.unwrap_or_default(), days, said_at };
-        self.import_statement(org, &analytics::joined(&texts), &origin).await
+        self.import_statement(org, analytics::joined(&texts), &origin).await
     }
 
     /// Fetches the generations that a run by generation found to be missing here.

@@ -50,18 +50,11 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
 
 /// The calls without those that are booked twice, which become variances of their own.
 fn once_each(findings: &mut Findings<'_>) -> Vec<u32> {
-    let book = findings.book;
-    let mut calls: Vec<_> = book
-        .calls
-        .iter()
-        .zip(0..)
-        .map(|(call, place)| (call.generation.map(|id| book.ids.text(id)), call.sequence, place))
-        .collect();
-    calls.sort_unstable();
-    let mut once = Vec::with_capacity(calls.len());
-    for same in calls.chunk_by(|(a, ..), (b, ..)| a.is_some() && a == b) {
-        let (.., kept) = same[0];
-        generations::duplicates(findings, same.iter().map(|(.., place)| *place), kept);
+    let (calls, mut once) = generations::by_id(findings);
+    let ids = &findings.book.ids;
+    for same in calls.chunk_by(|(a, _), (b, _)| ids.text(*a) == ids.text(*b)) {
+        let (_, kept) = same[0];
+        generations::duplicates(findings, same.iter().map(|(_, place)| *place), kept);
         // A duplicate that costs nothing is no variance and has nothing to add either.
         once.push(kept);
     }

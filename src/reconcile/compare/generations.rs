@@ -20,7 +20,7 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
         match order(findings, calls.get(call), lines.get(line)) {
             Ordering::Less => {
                 let same = &calls[call..][..same_generation(findings, &calls[call..])];
-                without_line(findings, same, Cause::NotClaimed);
+                without_line(findings, same);
                 call += same.len();
             }
             Ordering::Equal => {
@@ -49,7 +49,7 @@ pub(super) fn compare(findings: &mut Findings<'_>) {
 }
 
 /// The calls with an id and their places, in its order, and the places of those without one.
-fn by_id(findings: &Findings<'_>) -> (Vec<(Id, u32)>, Vec<u32>) {
+pub(super) fn by_id(findings: &Findings<'_>) -> (Vec<(Id, u32)>, Vec<u32>) {
     let (book, mut without) = (findings.book, Vec::new());
     let mut with: Vec<(Id, u32)> = Vec::with_capacity(book.calls.len());
     for (call, place) in book.calls.iter().zip(0..) {
@@ -95,9 +95,9 @@ fn with_line(findings: &mut Findings<'_>, calls: &[(Id, u32)], line: u32) {
     duplicates(findings, places(calls), kept);
 }
 
-fn without_line(findings: &mut Findings<'_>, calls: &[(Id, u32)], cause: Cause) {
+fn without_line(findings: &mut Findings<'_>, calls: &[(Id, u32)]) {
     let kept = calls[0].1;
-    not_there(findings, kept, cause);
+    not_there(findings, kept, Cause::NotClaimed);
     duplicates(findings, places(calls), kept);
 }
 

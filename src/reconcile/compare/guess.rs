@@ -2,11 +2,12 @@
 //! one. The best pairs are taken first. It stays a guess: how far the times lie apart is told, and how much farther the
 //! next candidate was, so that a person can see what it is worth.
 
-use super::Findings;
+use super::{Booked, Findings, Line};
 use crate::id::Sequence;
 use crate::reconcile::statement::{Flags, Precision, cut_to_micros};
 use crate::reconcile::texts::Name;
 use crate::time::Instant;
+use std::collections::VecDeque;
 
 /// A pair that was guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,28 +79,33 @@ impl Guessed {
     }
 }
 
-/// For each call the candidates that are best, all of them in the order from good to bad.
+/// For each call the candidates that are best, all of them in the order from good to bad. Calls and lines are walked side by
+/// side in the order of their models and times, so that each line is looked up once.
 fn candidates(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Vec<Candidate> {
-    let key = |place: &u32| {
-        let line = findings.line(*place);
-        (findings.translated(line.model), line.at, *place)
+    let key_of_call = |place: &u32| {
+        let call = findings.call(*place);
+        Some((call.model?, call.at, *place))
     };
-    let mut by_time: Vec<_> = lines.iter().map(key).collect();
-    by_time.sort_unstable();
+    let key_of_line = |place: &u32| {
+        let line = findings.line(*place);
+        Some((findings.translated(line.model)?, line.at, *place))
+    };
+    let mut calls: Vec<Key> = calls.iter().filter_map(key_of_call).collect();
+    let mut lines: Vec<Key> = lines.iter().filter_map(key_of_line).collect();
+    calls.sort_unstable();
+    lines.sort_unstable();
+    let window = findings.tolerance.window;
+    let moved = |at: Instant, by: i64| Instant::from_micros(at.micros() + by);
+    let (mut after, mut within): (_, VecDeque<(Key, Line)>) = (lines.into_iter().peekable(), VecDeque::new());
     let (mut candidates, mut near) = (Vec::new(), Vec::new());
-    for call in calls {
-        let booked = findings.call(*call);
-        if booked.model.is_none() {
-            continue;
+    for (model, at, call) in calls {
+        let booked = findings.call(call);
+        while let Some(key) = after.next_if(|(other, line, _)| (*other, *line) <= (model, moved(at, window))) {
+            within.push_back((key, findings.line(key.2)));
         }
-        let is_near = |(model, at, _): &&(Option<Name>, Instant, u32)| {
-            *model == booked.model && (at.micros() - booked.at.micros()).abs() <= findings.tolerance.window
-        };
-        let middle = by_time.partition_point(|(model, at, _)| (*model, *at) < (booked.model, booked.at));
-        let (before, after) = by_time.split_at(middle);
-        let lines = before.iter().rev().take_while(is_near).chain(after.iter().take_while(is_near));
+        while within.pop_front_if(|((other, line, _), _)| (*other, *line) < (model, moved(at, -window))).is_some() {}
         near.clear();
-        near.extend(lines.filter_map(|(.., line)| candidate(findings, *call, *line)));
+        near.extend(within.iter().filter_map(|((.., line), claimed)| candidate((call, &booked), (*line, claimed))));
         if near.len() > NEAREST {
             near.select_nth_unstable(NEAREST);
             near.truncate(NEAREST);
@@ -110,8 +116,10 @@ fn candidates(findings: &Findings<'_>, calls: &[u32], lines: &[u32]) -> Vec<Cand
     candidates
 }
 
-fn candidate(findings: &Findings<'_>, call: u32, line: u32) -> Option<Candidate> {
-    let (booked, claimed) = (findings.call(call), findings.line(line));
+/// A model, a time and a place.
+type Key = (Name, Instant, u32);
+
+fn candidate((call, booked): (u32, &Booked), (line, claimed): (u32, &Line)) -> Option<Candidate> {
     let counted =
         !booked.flags.has(Flags::COUNTS_UNTOLD) && !claimed.flags.has(Flags::COUNTS_UNTOLD) && !booked.tokens.is_empty();
     let counts = counted && booked.tokens == claimed.tokens;
