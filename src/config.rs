@@ -5,6 +5,7 @@ use crate::flow::import::Source;
 use crate::flow::notices::Webhook;
 use crate::flow::publish::CatalogFiles;
 use crate::flow::reconcile::fetch::Fetching;
+use crate::flow::reconcile::figures::Alerts;
 use crate::flow::reconcile::scheduled::{self, TrueUps};
 use crate::flow::refresh::{Policy, Refresh};
 use crate::flow::retention::Kept;
@@ -121,6 +122,12 @@ pub struct ServeFlags {
     /// amount [default: do not look]
     #[arg(long, env = "FARTHING_BALANCE_TOLERANCE", value_name = "AMOUNT")]
     balance_tolerance: Option<String>,
+    /// Tell of a day of which a smaller share than this, such as 0.99, was booked by itself [default: never]
+    #[arg(long, env = "FARTHING_CAPTURE_ALERT", value_name = "SHARE")]
+    capture_alert: Option<String>,
+    /// Tell of a day on which OpenRouter's books and this one are apart by more than this amount [default: never]
+    #[arg(long, env = "FARTHING_DRIFT_ALERT", value_name = "AMOUNT")]
+    drift_alert: Option<String>,
     /// Where OpenRouter's API is [default: where it is]
     #[arg(long, env = "FARTHING_OPENROUTER_URL", hide_env_values = true, value_name = "URL")]
     openrouter_url: Option<String>,
@@ -163,6 +170,8 @@ struct File {
     fetch_missing: Option<String>,
     true_ups: Option<String>,
     balance_tolerance: Option<String>,
+    capture_alert: Option<String>,
+    drift_alert: Option<String>,
     openrouter_url: Option<String>,
     webhook_url: Option<String>,
     webhook_secret_file: Option<PathBuf>,
@@ -229,6 +238,7 @@ impl Settings {
                 serve.fetch_missing.clone().or(file.fetch_missing),
                 serve.true_ups.clone().or(file.true_ups),
                 serve.balance_tolerance.clone().or(file.balance_tolerance),
+                [serve.capture_alert.clone().or(file.capture_alert), serve.drift_alert.clone().or(file.drift_alert)],
             )?,
         };
         Ok(Settings {
@@ -314,6 +324,7 @@ fn policy(
     fetch_missing: Option<String>,
     true_ups: Option<String>,
     balance_tolerance: Option<String>,
+    [capture_alert, drift_alert]: [Option<String>; 2],
 ) -> Result<scheduled::Policy, ConfigError> {
     let asked = Asked { tolerance, ..Asked::default() };
     asked.tolerance().map_err(|why| ConfigError::Value { name: "reconcile_tolerance", why })?;
@@ -322,7 +333,10 @@ fn policy(
     let true_ups = TrueUps::named(true_ups.as_deref().unwrap_or("never")).map_err(wrong("true_ups"))?;
     let accepted = |text: String| Asked { tolerance: Some(text), ..Asked::default() }.tolerance();
     let balance = balance_tolerance.map(accepted).transpose().map_err(wrong("balance_tolerance"))?;
-    Ok(scheduled::Policy { asked, fetching, true_ups, balance: balance.map(|tolerance| tolerance.accepted) })
+    let drift = drift_alert.map(accepted).transpose().map_err(wrong("drift_alert"))?;
+    let captured = capture_alert.as_deref().map(Alerts::share).transpose().map_err(wrong("capture_alert"))?;
+    let alerts = Alerts { captured, drift: drift.map(|drift| drift.accepted) };
+    Ok(scheduled::Policy { asked, fetching, true_ups, balance: balance.map(|tolerance| tolerance.accepted), alerts })
 }
 
 /// An address without a secret would tell whoever listens, and nobody could tell who spoke.
@@ -347,4 +361,32 @@ fn read(path: &Path) -> Result<File, ConfigError> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Unreadable { file: file.clone(), why: e.to_string() })?;
     toml::from_str(&text).map_err(|e| ConfigError::File { file, why: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    #[test]
+    fn openrouters_days_are_compared_every_night_unless_somebody_says_otherwise() {
+        let next = |serve: &ServeFlags| {
+            let settings = Settings::gather(&Flags::default(), serve).unwrap();
+            let after = Instant::parse("2026-02-03T02:29:59Z").unwrap();
+            let times = settings.jobs.reconcile.schedule.after(after).take(2);
+            times.map(|time| time.at.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(next(&ServeFlags::default()), ["2026-02-03T02:30:00Z", "2026-02-04T02:30:00Z"]);
+        let hourly = ServeFlags { reconcile_schedule: Some("5 * * * *".to_owned()), ..ServeFlags::default() };
+        assert_eq!(next(&hourly), ["2026-02-03T03:05:00Z", "2026-02-03T04:05:00Z"]);
+    }
+
+    #[test]
+    fn a_limit_that_is_none_is_refused_by_its_name() {
+        let said = |serve: ServeFlags| Settings::gather(&Flags::default(), &serve).unwrap_err().to_string();
+        let captured = ServeFlags { capture_alert: Some("99%".to_owned()), ..ServeFlags::default() };
+        assert!(said(captured).contains("capture_alert: `99%` is no share; write one like 0.99"));
+        let drift = ServeFlags { drift_alert: Some("-1".to_owned()), ..ServeFlags::default() };
+        assert!(said(drift).contains("drift_alert"));
+    }
 }

@@ -9,6 +9,7 @@ mod nights;
 mod page;
 mod proposed;
 mod purchases;
+mod sample;
 mod scheduled;
 
 use crate::support::database::{Kind, TestDatabase, block_on};
@@ -489,7 +490,7 @@ fn a_statement_of_one_key_leaves_what_other_keys_used_alone() {
 }
 
 #[test]
-fn a_true_up_is_posted_once_and_leaves_only_what_a_person_decides() {
+fn a_true_up_is_posted_once_and_leaves_only_what_is_on_another_day() {
     both(async |database| {
         let farthing = open(database).await;
         let statement = planted(&farthing).await;
@@ -500,11 +501,36 @@ fn a_true_up_is_posted_once_and_leaves_only_what_a_person_decides() {
         let other = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
         let (one, two) = tokio::join!(farthing.true_up(ORG, &run, None, "ann"), other.true_up(ORG, &run, None, "reconciliation"));
         let (one, two) = (one.unwrap(), two.unwrap());
-        assert_eq!(one.posted + two.posted, 5, "{one:?} {two:?}");
+        assert_eq!(one.posted + two.posted, 6, "{one:?} {two:?}");
         let again = farthing.true_up(ORG, &run, None, "ann").await.unwrap();
-        assert_eq!((again.posted, again.were_there, again.left), (0, 0, 2));
+        assert_eq!((again.posted, again.were_there, again.left), (0, 0, 1));
         let after = compare(&farthing, statement).await;
-        assert_eq!(findings(&after), ["duplicate_here -0.003", "timing 0.003 gen-edge"]);
+        assert_eq!(findings(&after), ["timing 0.003 gen-edge"], "which the statement of the next day has less");
+        whole(&farthing).await;
+    });
+}
+
+#[test]
+fn what_was_booked_twice_ends_at_the_settled_amount_however_prices_move_under_it() {
+    both(async |database| {
+        let farthing = open(database).await;
+        for (id, team) in [("first", "one"), ("second", "two")] {
+            send(&farthing, &call(id, NOON, &json!({"provider_request_id": "gen-both", "team": team}))).await;
+        }
+        let statement = import(&farthing, &export(&[("both", THEIR_NOON, "0.0015", 1_000, json!({}))])).await;
+        assert_eq!(findings(&compare(&farthing, statement).await), ["duplicate_here -0.001", "price 0.0005 gen-both"]);
+        let all = ["payable:openrouter", "cost:one/ann", "cost:two/ann"];
+        assert_eq!(balances(&farthing, all).await, ["-0.002", "0.001", "0.001"]);
+        for price in [1, 7, 1] {
+            correct(&farthing, price).await;
+            for _ in 0..3 {
+                farthing.true_up(ORG, &compare(&farthing, statement).await, None, "ann").await.unwrap();
+            }
+            assert_eq!(findings(&compare(&farthing, statement).await), [""; 0], "at {price}");
+            assert_eq!(balance(&farthing, "payable:openrouter").await, "-0.0015", "at {price}");
+        }
+        let borne = balances(&farthing, all).await;
+        assert_eq!(money(&borne[1]) + money(&borne[2]), money("0.0015"), "{borne:?}");
         whole(&farthing).await;
     });
 }

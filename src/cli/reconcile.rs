@@ -11,10 +11,10 @@ use crate::flow::reconcile::{Fetched, Origin, PROVIDER, Reconciled, Wish, told};
 use crate::flow::{Farthing, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::Amount;
-use crate::provider::openrouter::{Keys, Openrouter, Patience};
+use crate::provider::openrouter::{Key, Keys, Openrouter, Patience};
 use crate::reconcile::statement::Form;
 use crate::reconcile::{Asked, Stated};
-use crate::time::Instant;
+use crate::time::{Instant, Month};
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
@@ -55,8 +55,11 @@ pub struct Fetch {
     /// The list of every day's generations instead of the sums of days
     #[arg(long)]
     generations: bool,
+    /// Days of this key alone, by its name or hash; `all` for every key, one after the other
+    #[arg(long, conflicts_with = "generations", value_name = "KEY")]
+    key: Option<String>,
     /// The account's balance as it is now, instead of days
-    #[arg(long, conflicts_with_all = ["from", "until", "generations"])]
+    #[arg(long, conflicts_with_all = ["from", "until", "generations", "key"])]
     balance: bool,
     /// Where OpenRouter's API is
     #[arg(long, env = "FARTHING_OPENROUTER_URL", default_value = crate::provider::openrouter::BASE, value_name = "URL")]
@@ -67,8 +70,20 @@ pub struct Fetch {
 enum What {
     /// A run, a month or any days on one page
     Show(show::Show),
+    /// A month's money: purchases, fees and taxes, usage, and the balance before and after
+    Money(Money),
     /// Print cards for endpoints whose price the catalog does not know, learned from what was billed, as a catalog file
     Propose(Propose),
+}
+
+#[derive(Args)]
+struct Money {
+    /// This month, from the last look at the balance before it to the last one in it [default: between the last two looks]
+    #[arg(long, value_name = "MONTH")]
+    month: Option<String>,
+    /// table or json
+    #[arg(long, default_value = "table")]
+    format: String,
 }
 
 #[derive(Args)]
@@ -207,6 +222,18 @@ fn books(url: &str) -> Result<Openrouter, Failure> {
     Openrouter::new(url, keys, Patience::default()).map_err(|e| Failure::Usage(e.to_string()))
 }
 
+/// The keys of the account that are meant.
+async fn keys(books: &Openrouter, named: &str) -> Result<Vec<Key>, Failure> {
+    let mut keys = books.keys().await.map_err(|e| Failure::Refused(e.to_string()))?.read;
+    keys.retain(|key| key.hash.is_some());
+    let known: Vec<String> = keys.iter().filter_map(|key| key.called().map(str::to_owned)).collect();
+    keys.retain(|key| named == "all" || [key.name.as_deref(), key.hash.as_deref()].contains(&Some(named)));
+    match keys.is_empty() {
+        true => Err(Failure::Usage(format!("--key: the account has no key {named}; it has {}", known.join(", ")))),
+        false => Ok(keys),
+    }
+}
+
 impl Fetch {
     async fn run(self, settings: &Settings) -> Outcome {
         let books = books(&self.openrouter_url)?;
@@ -223,24 +250,55 @@ impl Fetch {
         }
         let today = now().to_utc().date_naive();
         let oldest = today - chrono::Days::new(crate::provider::openrouter::DAYS as u64);
-        let (mut day, until) = (self.from.unwrap_or(oldest), self.until.unwrap_or(today));
+        let (first, until) = (self.from.unwrap_or(oldest), self.until.unwrap_or(today));
+        let keys = match &self.key {
+            None => vec![None],
+            Some(named) => keys(&books, named).await?.into_iter().map(Some).collect(),
+        };
         let mut failed = Vec::new();
-        while day < until {
-            let fetched = match self.generations {
-                true => farthing.fetch_list(org, &books, Instant::from_date(day)).await,
-                false => farthing.fetch_day(org, &books, day).await,
-            };
-            match fetched {
-                Ok(imported) => {
-                    let how = if imported.was_there { "as before" } else { "new" };
-                    println!("{day}: statement {}, {how}, {}", imported.statement, in_words(&imported.stated));
+        for key in &keys {
+            for day in first.iter_days().take_while(|day| *day < until) {
+                let fetched = match self.generations {
+                    true => farthing.fetch_list(org, &books, Instant::from_date(day)).await,
+                    false => farthing.fetch_day(org, &books, day, key.as_ref()).await,
+                };
+                match fetched {
+                    Ok(imported) => {
+                        let how = if imported.was_there { "as before" } else { "new" };
+                        println!("{day}: statement {}, {how}, {}", imported.statement, in_words(&imported.stated));
+                    }
+                    Err(e) => failed.push(format!("{day}: {e}")),
                 }
-                Err(e) => failed.push(format!("{day}: {e}")),
             }
-            day = day + chrono::Days::new(1);
         }
         farthing.store.close().await;
         if failed.is_empty() { Ok(()) } else { Err(Failure::Refused(failed.join("\n"))) }
+    }
+}
+
+impl Money {
+    async fn run(&self, settings: &Settings) -> Outcome {
+        if !matches!(self.format.as_str(), "table" | "json") {
+            return Err(Failure::Usage(format!("--format: `{}` is no format; known are table and json", self.format)));
+        }
+        let month = self.month.as_deref().map(str::parse::<Month>).transpose();
+        let month = month.map_err(|e| Failure::Usage(format!("--month: {e}")))?;
+        let (farthing, org) = open(settings).await?;
+        let balance = match month {
+            None => farthing.compare_balance(org).await,
+            Some(month) => farthing.balance_of_month(org, month).await,
+        };
+        farthing.store.close().await;
+        let why = "there are no two looks at the balance to lay side by side; `statement fetch --balance` makes one";
+        let balance = balance?.ok_or_else(|| Failure::Refused(why.to_owned()))?;
+        match self.format.as_str() {
+            "json" => println!("{}", balance.to_json()),
+            _ => print!("{}", balance.to_text()),
+        }
+        match balance.variances(Amount::ZERO).len() {
+            0 => Ok(()),
+            open => Err(Failure::Findings(format!("{open} of usage and credits differ"))),
+        }
     }
 }
 
@@ -252,6 +310,9 @@ impl Reconcile {
         known(&self.provider)?;
         if let Some(What::Propose(propose)) = &self.what {
             return self.propose(propose, settings).await;
+        }
+        if let Some(What::Money(money)) = &self.what {
+            return money.run(settings).await;
         }
         let within = self.within.as_deref().map(Amount::parse).transpose();
         let within = within.map_err(|e| Failure::Usage(format!("--within: {e}")))?;

@@ -39,6 +39,8 @@ pub enum Kind {
     JobFailed,
     /// A provider's statement and the book differ by more than is tolerated.
     Variance,
+    /// Too little of what a provider billed came by itself, or the two books are too far apart.
+    Alert,
     /// A provider's books could not be fetched or compared.
     ReconciliationFailed,
 }
@@ -52,6 +54,7 @@ impl Kind {
             Kind::RefreshFailed => "refresh.failed",
             Kind::JobFailed => "job.failed",
             Kind::Variance => "reconciliation.variance",
+            Kind::Alert => "reconciliation.alert",
             Kind::ReconciliationFailed => "reconciliation.failed",
         }
     }

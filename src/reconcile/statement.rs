@@ -349,7 +349,7 @@ impl Draft {
     /// With room for the lines of a text: none has less than a hundred bytes.
     fn of(text: &str) -> Draft {
         let lines = text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100);
-        Draft { lines: Compact::with_room(lines), ..Draft::default() }
+        Draft { lines: Compact::with_room(lines), ids: Ids::with_room(lines), ..Draft::default() }
     }
 
     fn add(&mut self, line: Line) -> Result<(), Unreadable> {

@@ -60,6 +60,11 @@ impl Translation {
 }
 
 impl Ids {
+    /// With room for so many that are as long as OpenRouter's: a text that grows is in memory twice.
+    pub fn with_room(ids: usize) -> Ids {
+        Ids { texts: String::with_capacity(ids * USUAL), ends: Vec::with_capacity(ids) }
+    }
+
     pub fn keep(&mut self, text: &str) -> Id {
         self.texts.push_str(text);
         self.ends.push(self.texts.len());
@@ -72,6 +77,9 @@ impl Ids {
         &self.texts[start..self.ends[place]]
     }
 }
+
+/// Rather more bytes than an id has: room that is not used costs nothing.
+const USUAL: usize = 48;
 
 fn number(count: usize) -> NonZeroU32 {
     u32::try_from(count).ok().and_then(NonZeroU32::new).expect("fewer than four billion texts are in memory")

@@ -174,7 +174,8 @@ pub(crate) fn packed(body: Cow<'_, str>) -> Vec<u8> {
     if body.len() < LARGE {
         return body.into_owned().into_bytes();
     }
-    let mut begin = PACKED.to_vec();
+    let mut begin = Vec::with_capacity(body.len() / 2);
+    begin.extend_from_slice(PACKED);
     begin.extend_from_slice(&(body.len() as u64).to_le_bytes());
     let mut to = ZlibEncoder::new(begin, Compression::fast());
     let mut packed = to.write_all(body.as_bytes()).and_then(|()| to.finish()).expect("memory takes what is written to it");

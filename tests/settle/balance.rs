@@ -129,3 +129,134 @@ fn what_the_balance_differs_by_ends_a_comparison_with_2_also_where_true_ups_are_
     assert!(said.contains("1 true-ups posted") && said.contains("credits 0 here, 10 there (10)"), "{said}");
     assert_eq!(run(&["reconcile", "--post-true-ups", "--tolerance", "10"]).0, Some(0));
 }
+
+/// Three top-ups with their fees (5.5%, at least 0.80), a tax, a refund and an invoice in arrears: credits of 160.
+const PURCHASES: &str = "date,kind,amount,currency,invoice_id
+NOW,top_up,125.55,USD,in_1
+NOW,fee,5.50,USD,in_1
+NOW,tax,20.05,USD,in_1
+NOW,top_up,10.80,USD,in_2
+NOW,fee,0.80,USD,in_2
+NOW,top_up,63.30,USD,in_3
+NOW,fee,3.30,USD,in_3
+NOW,refund,10,USD,
+NOW,invoice,500,USD,in_4
+";
+
+#[test]
+fn a_month_of_money_closes_and_each_error_in_it_is_named_with_its_amount() {
+    let found = |purchases: &str, used: &str| {
+        let database = TestDatabase::sqlite();
+        let (balance, doubtful) = block_on(async {
+            let farthing = open(&database).await;
+            let provider = Provider::start();
+            let look = async |bought: &str, used: &str| {
+                provider.will_say([answer(credits(bought, used))]);
+                farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
+            };
+            look("1000", "900").await;
+            let bought = farthing.import_purchases(ORG, &purchases.replace("NOW", &now().to_string()), "ann").await.unwrap();
+            for id in ["one", "two"] {
+                send(&farthing, &call(id, &now().to_string(), &json!({}))).await;
+            }
+            look("1160", used).await;
+            let balance = farthing.balance_of_month(ORG, now().month()).await.unwrap().unwrap();
+            whole(&farthing).await;
+            farthing.store.close().await;
+            (balance, bought.doubtful)
+        });
+        let variances = balance.variances(Amount::ZERO);
+        let text = |variance: &Value, name: &str| variance[name].as_str().unwrap().to_owned();
+        let mut said: Vec<String> =
+            variances.iter().map(|found| format!("{} {}", text(found, "class"), text(found, "amount"))).collect();
+        said.extend(doubtful);
+        (said, balance.closing.unexplained(), database)
+    };
+    let (said, unexplained, database) = found(PURCHASES, "900.002");
+    assert_eq!((said, unexplained), (vec![], Amount::ZERO));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        let output = command.args(arguments).env("DATABASE_URL", &database.url).env("FARTHING_LOG", "error").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, page) = run(&["reconcile", "money"]);
+    let steps: Vec<Vec<&str>> = page.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let expected = [
+        vec!["balance", "before", "100.00"],
+        vec!["top-ups", "199.65"],
+        vec!["fees", "-9.60"],
+        vec!["taxes", "-20.05"],
+        vec!["refunds", "-10.00"],
+        vec!["usage", "-0.002"],
+        vec!["unexplained", "0.00"],
+        vec!["balance", "after", "259.998"],
+        "beside that, 500 were paid for usage in arrears".split(' ').collect(),
+    ];
+    assert_eq!((code, steps), (Some(0), expected.to_vec()), "{page}");
+    let (code, page) = run(&["reconcile", "money", "--month", &now().month().to_string(), "--format", "json"]);
+    let page: Value = serde_json::from_str(&page).unwrap();
+    assert_eq!((code, &page["steps"][1]["amount"], &page["invoices"]), (Some(0), &json!("199.65"), &json!("500")));
+
+    for (right, wrong, used, said) in [
+        ("NOW,refund,10,USD,\n", "", "900.002", vec!["credits -10"]),
+        ("NOW,top_up,10.80,USD,in_2\nNOW,fee,0.80,USD,in_2\n", "", "900.002", vec!["credits 10"]),
+        (
+            "fee,5.50,",
+            "fee,5.60,",
+            "900.002",
+            vec!["credits 0.1", "invoice in_1: a fee of 5.5 was expected and 5.6 is there, a difference of 0.1"],
+        ),
+        (
+            "tax,20.05,",
+            "tax,21.05,",
+            "900.002",
+            vec!["credits 1", "invoice in_1: a fee of 5.45 was expected and 5.5 is there, a difference of 0.05"],
+        ),
+        ("", "", "900.252", vec!["usage 0.25"]),
+        ("NOW,refund,10,USD,\n", "", "900", vec!["usage -0.002", "credits -10"]),
+    ] {
+        let (found, unexplained, _) = found(&PURCHASES.replacen(right, wrong, usize::from(!right.is_empty())), used);
+        assert_eq!(found, said, "{wrong}");
+        assert!(!unexplained.is_zero());
+    }
+}
+
+#[test]
+fn days_of_one_key_are_asked_for_by_its_name_and_kept_as_its_own() {
+    let database = TestDatabase::sqlite();
+    block_on(async { open(&database).await.store.close().await });
+    let provider = Provider::answering(|request| match request {
+        request if request.starts_with("GET /api/v1/keys") => answer(
+            r#"{"data":[{"hash":"aa11","name":"prod","usage":1.5,"disabled":false},{"hash":"bb22","name":"laptop","usage":2,"disabled":true}]}"#,
+        ),
+        request if request.contains("api_key_hash=bb22") => answer(r#"{"data":[]}"#),
+        request => {
+            let day = &request[request.find("date=").unwrap() + 5..][..10];
+            answer(format!(
+                r#"{{"data":[{{"date":"{day}","model":"a/b","model_permaslug":"a/b-20260101","provider_name":"P","usage":0.25,"requests":1,"prompt_tokens":1000,"completion_tokens":0}}]}}"#
+            ))
+        }
+    });
+    let yesterday = super::scheduled::day(1);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        let url = format!("{}/api/v1", provider.url);
+        command.env("DATABASE_URL", &database.url).env("FARTHING_LOG", "error").env("FARTHING_OPENROUTER_URL", url);
+        let output = command.args(arguments).env("OPENROUTER_MANAGEMENT_KEY", "sk-or-canary").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let fetch = |key: &str| run(&["statement", "fetch", "--from", &yesterday, "--key", key]);
+    let (code, said, errors) = fetch("prod");
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(said.contains("activity of prod from") && said.contains("1 lines, 0.25 USD"), "{said}");
+    assert!(provider.asked().iter().any(|request| request.contains(&format!("date={yesterday}&api_key_hash=aa11"))));
+    let (code, said, _) = fetch("all");
+    assert_eq!((code, said.lines().count()), (Some(0), 2), "{said}");
+    assert!(said.contains("as before, activity of prod") && said.contains("new, activity of laptop"), "{said}");
+    let (code, _, said) = fetch("staging");
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("--key: the account has no key staging; it has prod, laptop"), "{said}");
+    let (code, said, _) = run(&["reconcile"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("missing_here"), "{said}");
+}

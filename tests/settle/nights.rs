@@ -6,6 +6,7 @@ use super::scheduled::day;
 use super::*;
 use crate::support::provider::{Provider, Say, json as answer, status};
 use farthing::flow::reconcile::fetch::{Allowance, Fetching};
+use farthing::flow::reconcile::figures::Alerts;
 use farthing::flow::reconcile::scheduled::{Policy, TrueUps};
 use farthing::reconcile::statement::Form;
 use farthing::time::{Instant, Period};
@@ -22,6 +23,9 @@ struct Billed {
     credits: (&'static str, &'static str),
     /// By how much it may differ, where it is looked at.
     tolerance: Option<Amount>,
+    alerts: Alerts,
+    /// Always, unless it says otherwise.
+    true_ups: Option<TrueUps>,
 }
 
 impl Billed {
@@ -95,7 +99,11 @@ impl Nights {
 
     async fn night(&self, farthing: &Farthing, most: usize) -> Result<String, String> {
         let fetching = if most == 0 { Fetching::Never } else { Fetching::UpTo(most) };
-        let policy = Policy { asked: Asked::default(), fetching, true_ups: TrueUps::Always, balance: self.books().tolerance };
+        let (balance, alerts, true_ups) = {
+            let books = self.books();
+            (books.tolerance, books.alerts.clone(), books.true_ups.unwrap_or(TrueUps::Always))
+        };
+        let policy = Policy { asked: Asked::default(), fetching, true_ups, balance, alerts };
         let done = farthing.reconcile_days(ORG, &books(&self.provider), &policy).await;
         done.map(|said| said.join("; ")).map_err(|why| why.to_string())
     }
@@ -145,6 +153,55 @@ fn what_is_answered_only_after_its_day_was_settled_is_booked_and_the_day_is_sett
         let asked = nights.asked(&activity_of(9));
         nights.night(&farthing, 100).await.unwrap();
         assert_eq!(nights.asked(&activity_of(9)), asked, "nothing is open any more");
+        whole(&farthing).await;
+    });
+}
+
+#[test]
+fn a_person_is_told_once_where_too_little_came_by_itself_or_the_books_are_too_far_apart() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        send(&farthing, &call("here", &format!("{}T12:00:00Z", day(5)), &json!({}))).await;
+        let nights = Nights::of(&[("here", 5, "0.001"), ("lost", 5, "0.003")]);
+        nights.knows(&["lost"]);
+        nights.books().alerts = Alerts { captured: Some(250_001), drift: Some(money("0.002")) };
+        for _ in 0..2 {
+            nights.night(&farthing, 100).await.unwrap();
+            let notices = farthing.store.notices(ORG, Some("reconciliation.alert"), 10).await.unwrap();
+            let told = |body: &str| {
+                let body: Value = serde_json::from_str(body).unwrap();
+                ["day", "figure", "value", "allowed"].map(|name| body[name].as_str().unwrap().to_owned()).join(" ")
+            };
+            let mut said: Vec<String> = notices.iter().map(|notice| told(&notice.body)).collect();
+            said.sort();
+            let of_day = |rest: &str| format!("{} {rest}", day(5));
+            assert_eq!(said, [of_day("captured 0.250000 0.250001"), of_day("drift 0.003 0.002")], "although it was fetched then");
+        }
+        assert_eq!(balances(&farthing, WHO).await, ["-0.004", "-", "0.003"]);
+    });
+    block_on(async {
+        let database = TestDatabase::sqlite();
+        let farthing = opened(&database).await;
+        send(&farthing, &call("here", &format!("{}T12:00:00Z", day(5)), &json!({}))).await;
+        let nights = Nights::of(&[("here", 5, "0.001"), ("lost", 5, "0.003")]);
+        nights.books().alerts = Alerts { captured: Some(250_000), drift: Some(money("0.003")) };
+        nights.night(&farthing, 0).await.unwrap();
+        assert_eq!(farthing.store.notices(ORG, Some("reconciliation.alert"), 10).await.unwrap().len(), 0, "as much is allowed");
+    });
+}
+
+#[test]
+fn true_ups_up_to_an_amount_are_posted_and_larger_ones_are_left_to_a_person() {
+    both(async |database| {
+        let farthing = opened(database).await;
+        let nights = Nights::of(&[("small", 5, "0.25"), ("large", 9, "0.250001")]);
+        nights.books().true_ups = Some(TrueUps::named("0.25").unwrap());
+        nights.night(&farthing, 0).await.unwrap();
+        assert_eq!(balances(&farthing, WHO).await, ["-0.25", "0.25", "-"]);
+        nights.books().true_ups = Some(TrueUps::named("never").unwrap());
+        was_looked_at(&farthing, 9, 8).await;
+        nights.night(&farthing, 0).await.unwrap();
+        assert_eq!(balances(&farthing, WHO).await, ["-0.25", "0.25", "-"]);
         whole(&farthing).await;
     });
 }
@@ -231,7 +288,7 @@ fn a_newer_word_over_which_a_run_broke_off_is_taken_up_by_the_next() {
         nights.night(&farthing, 0).await.unwrap();
         nights.books().generations.push(("b", 5, "0.5"));
         let date = midnight(5).to_utc().date_naive();
-        farthing.fetch_day(ORG, &books(&nights.provider), date).await.unwrap();
+        farthing.fetch_day(ORG, &books(&nights.provider), date, None).await.unwrap();
         nights.night(&farthing, 0).await.unwrap();
         assert_eq!(balance(&farthing, "payable:openrouter").await, "-0.75");
     });

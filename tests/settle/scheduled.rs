@@ -151,3 +151,26 @@ fn of_two_processes_one_asks() {
     assert_eq!(other.get("/v1/statements").json()["items"].as_array().unwrap().len(), 30);
     assert_eq!(variances_told(&other).len(), 1);
 }
+
+#[test]
+fn after_its_start_a_service_goes_on_by_its_schedule() {
+    let (world, key) = World::new();
+    let provider = Provider::answering(|request| match request.contains("/credits") {
+        true => answer(r#"{"data":{"total_credits":100,"total_usage":1}}"#),
+        false => answer(r#"{"data":[]}"#),
+    });
+    let world = World { provider, ..world };
+    let looks = || world.provider.asked().iter().filter(|request| request.contains("/credits")).count();
+    let service = world.start(&key, &[("FARTHING_RECONCILE_SCHEDULE", "* * * * *"), ("FARTHING_BALANCE_TOLERANCE", "1000")]);
+    wait_for(&service, "the book was compared with OpenRouter's");
+    let (started, first) = (Instant::now(), looks());
+    // Every minute, so the next look comes within one.
+    while looks() == first {
+        assert!(started.elapsed() < Duration::from_secs(120), "{}", service.log.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    service.stop();
+    let later = world.start(&key, &[("FARTHING_BALANCE_TOLERANCE", "1000")]);
+    wait_for(&later, "the book was compared with OpenRouter's");
+    later.stop();
+}

@@ -8,11 +8,13 @@ use crate::flow::{Farthing, FlowError, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::{Amount, Currency};
 use crate::provider::openrouter::{Credits, Openrouter};
+use crate::reconcile::purchases::{Closing, Movement};
 use crate::reconcile::{CREDITS, Stated};
 use crate::report::{Cell, Dimension, Measure, Query};
 use crate::store::StoreError;
-use crate::time::{Instant, Period};
+use crate::time::{Instant, Month, Period};
 use serde_json::{Value, json};
+use std::fmt::Write;
 
 /// What two looks at the balance say, and what the book says of the time between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +25,7 @@ pub struct Balance {
     pub block: BlockNumber,
     pub usage: Sides,
     pub credits: Sides,
+    pub closing: Closing,
     pub undated: Undated,
 }
 
@@ -85,6 +88,19 @@ impl Farthing {
         self.compare_looks(org, first, second).await.map(Some)
     }
 
+    /// A month from the last look before it, or else the first in it, to the last in it; nothing where there are no two.
+    pub async fn balance_of_month(&self, org: Org, month: Month) -> Result<Option<Balance>, FlowError> {
+        let (looks, Period { from, until }) = (self.looks(org).await?, month.period());
+        let at = |(number, stated): &(i64, Stated)| when(*number, stated);
+        let times = looks.iter().map(at).collect::<Result<Vec<_>, _>>()?;
+        let last_before = |end: Instant| times.iter().rposition(|time| *time < end);
+        let first = last_before(Instant::from_micros(from.micros() + 1)).or_else(|| times.iter().position(|time| *time >= from));
+        match first.zip(last_before(until)).filter(|(first, last)| first < last) {
+            Some((first, last)) => self.compare_looks(org, &looks[first], &looks[last]).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Looks once more, beside the last look that a person was told of; tells what differs by more than this. A run that
     /// breaks off leaves its look to the next one, so no time between two looks is passed over.
     pub async fn look_at_balance(&self, org: Org, books: &Openrouter, tolerance: Amount) -> Result<String, FlowError> {
@@ -119,18 +135,16 @@ impl Farthing {
         (first, earlier): &(i64, Stated),
         (second, later): &(i64, Stated),
     ) -> Result<Balance, FlowError> {
-        let instant = |number: i64, stated: &Stated| {
-            Instant::parse(&stated.from).map_err(|e| StoreError::damaged(format!("statement {number}"), e))
-        };
-        let between = Period { from: instant(*first, earlier)?, until: instant(*second, later)? };
+        let between = Period { from: when(*first, earlier)?, until: when(*second, later)? };
         let (before, after) = (self.look(org, *first).await?, self.look(org, *second).await?);
-        let (used, bought, block) = self.moved_between(org, between).await?;
+        let (used, movement, block) = self.moved_between(org, between).await?;
         Ok(Balance {
             between,
             looks: [*first, *second],
             block,
             usage: Sides { expected: used, observed: after.total_usage - before.total_usage },
-            credits: Sides { expected: bought, observed: after.total_credits - before.total_credits },
+            credits: Sides { expected: movement.credits(), observed: after.total_credits - before.total_credits },
+            closing: Closing { before: before.balance(), movement, usage: used, after: after.balance() },
             undated: self.undated(org, between).await?,
         })
     }
@@ -144,8 +158,8 @@ impl Farthing {
     }
 
     async fn bought_at(&self, org: Org, at: Instant) -> Result<Amount, FlowError> {
-        let (_, bought, _) = self.moved_between(org, Period { from: at, until: Instant::from_micros(at.micros() + 1) }).await?;
-        Ok(bought)
+        let (_, movement, _) = self.moved_between(org, Period { from: at, until: Instant::from_micros(at.micros() + 1) }).await?;
+        Ok(movement.credits())
     }
 
     async fn look(&self, org: Org, number: i64) -> Result<Credits, FlowError> {
@@ -155,8 +169,8 @@ impl Farthing {
         Credits::read(&text).map_err(|e| damaged(e.to_string()))
     }
 
-    /// What the provider was owed for usage in a time, what the credits grew by, and the block up to which the book was asked.
-    async fn moved_between(&self, org: Org, between: Period) -> Result<(Amount, Amount, BlockNumber), FlowError> {
+    /// What the provider was owed for usage in a time, what moved the credits, and the block up to which the book was asked.
+    async fn moved_between(&self, org: Org, between: Period) -> Result<(Amount, Movement, BlockNumber), FlowError> {
         let query = Query {
             by: vec![Dimension::Debit, Dimension::Credit],
             show: vec![Measure::Posted],
@@ -171,24 +185,87 @@ impl Farthing {
             return Err(StoreError::damaged("the report of accounts", "it has other columns than were asked for").into());
         };
         let (owed, prepaid) = (payable().as_str().to_owned(), format!("prepaid:{PROVIDER}"));
-        let (mut used, mut bought) = (Amount::ZERO, Amount::ZERO);
+        let (mut used, mut movement) = (Amount::ZERO, Movement::default());
         for row in answer.table.rows().filter(|row| row[currency].plain() == Currency::USD.as_str()) {
             let Cell::Money(amount) = row[posted] else { continue };
             let (debit, credit) = (row[debit].plain(), row[credit].plain());
             match () {
-                // An invoice that was paid is no usage taken back.
                 () if credit == owed => used += amount,
-                () if debit == owed && !credit.starts_with("cash:") => used = used - amount,
-                () if debit == prepaid => bought += amount,
-                () if credit == prepaid => bought = bought - amount,
+                // An invoice that was paid is no usage taken back.
+                () if debit == owed && credit.starts_with("cash:") => movement.invoices += amount,
+                () if debit == owed => used = used - amount,
+                () if debit == prepaid => movement.add(&credit, amount),
+                () if credit == prepaid => movement.take(&debit, amount),
                 () => {}
             }
         }
-        Ok((used, bought, answer.block))
+        Ok((used, movement, answer.block))
     }
 }
 
+/// When a look was made.
+fn when(number: i64, stated: &Stated) -> Result<Instant, StoreError> {
+    Instant::parse(&stated.from).map_err(|e| StoreError::damaged(format!("statement {number}"), e))
+}
+
 impl Balance {
+    /// From the balance before to the balance after, in signed steps that add up but for what is unexplained.
+    fn steps(&self) -> Vec<(&'static str, Amount)> {
+        let Closing { before, movement, usage, after } = self.closing;
+        let Movement { top_ups, fees, taxes, refunds, expiries, transfers, .. } = movement;
+        let moved = [
+            ("top-ups", top_ups),
+            ("fees", -fees),
+            ("taxes", -taxes),
+            ("refunds", -refunds),
+            ("expiries", -expiries),
+            ("transfers", transfers),
+            ("usage", -usage),
+        ];
+        let steps = [("balance before", before)].into_iter().chain(moved.into_iter().filter(|(_, amount)| !amount.is_zero()));
+        steps.chain([("unexplained", self.closing.unexplained()), ("balance after", after)]).collect()
+    }
+
+    /// A page of it.
+    pub fn to_text(&self) -> String {
+        let Balance { between, block, .. } = self;
+        let mut text = format!(
+            "the credits at {PROVIDER} from {} until {}, in USD; the book up to block {block}\n",
+            between.from, between.until
+        );
+        let steps: Vec<(&str, String)> = self.steps().into_iter().map(|(name, amount)| (name, amount.with_places(2))).collect();
+        let before_point = |text: &str| text.split('.').next().unwrap_or_default().len();
+        let most = steps.iter().map(|(_, amount)| before_point(amount)).max().unwrap_or_default();
+        for (name, amount) in &steps {
+            writeln!(text, "  {name:<16}{}{amount}", " ".repeat(most - before_point(amount)))
+                .expect("a text takes what is written");
+        }
+        if !self.closing.movement.invoices.is_zero() {
+            writeln!(text, "  beside that, {} were paid for usage in arrears", self.closing.movement.invoices)
+                .expect("a text takes what is written");
+        }
+        for variance in self.variances(Amount::ZERO) {
+            let said = |name: &str| variance[name].as_str().unwrap_or_default().to_owned();
+            let sides = format!("{}: {} here, {} there ({})", said("class"), said("expected"), said("observed"), said("amount"));
+            writeln!(text, "{sides}: {}", said("cause")).expect("a text takes what is written");
+        }
+        text
+    }
+
+    pub fn to_json(&self) -> Value {
+        let steps: Vec<Value> =
+            self.steps().into_iter().map(|(name, amount)| json!({"step": name, "amount": amount.to_string()})).collect();
+        json!({
+            "from": self.between.from.to_string(),
+            "until": self.between.until.to_string(),
+            "block": self.block.0,
+            "looks": self.looks,
+            "steps": steps,
+            "invoices": self.closing.movement.invoices.to_string(),
+            "variances": self.variances(Amount::ZERO),
+        })
+    }
+
     fn said(&self, variances: usize) -> String {
         let Balance { between, usage, credits, .. } = self;
         format!(

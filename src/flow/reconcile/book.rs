@@ -17,6 +17,7 @@ use crate::reconcile::Stated;
 use crate::reconcile::compact::Compact;
 use crate::reconcile::compare::{Book, Booked};
 use crate::reconcile::statement::{Flags, Statement, Tokens};
+use crate::reconcile::texts::Ids;
 use crate::store::{EntryFilter, Names, Store, StoreError, StoredEvent};
 use crate::time::{Instant, Period};
 use crate::usage::{Meter, Outcome, Text, Usage};
@@ -131,7 +132,8 @@ impl Farthing {
             gathered.book.metered = Some(vec![gathered.book.names.name(share.key)]);
         }
         // About as many as there are lines, where each is of one.
-        gathered.book.calls = Compact::with_room(if statement.form.is_by_generation() { statement.lines.len() } else { 0 });
+        let lines = if statement.form.is_by_generation() { statement.lines.len() } else { 0 };
+        (gathered.book.calls, gathered.book.ids) = (Compact::with_room(lines), Ids::with_room(lines));
         let seen = seen(period, statement);
         let adjusted = self.adjusted(org, until, seen).await?;
         gathered.calls_adjusted = adjusted.iter().filter_map(|adjusted| adjusted.adjustment.about.call.clone()).collect();

@@ -5,7 +5,7 @@ use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
 use crate::money::Amount;
 use crate::reconcile::compare::Class;
-use crate::store::StoreError;
+use crate::store::{Reconciliation, StoreError};
 use crate::time::Instant;
 use serde_json::Value;
 
@@ -19,14 +19,60 @@ pub struct Figures {
     pub outside: u64,
 }
 
+/// Which figures a person is told of.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Alerts {
+    /// A captured share below this, in millionths.
+    pub captured: Option<i128>,
+    /// The two books apart by more than this.
+    pub drift: Option<Amount>,
+}
+
+/// A figure beyond what was allowed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Crossed {
+    pub figure: &'static str,
+    pub value: String,
+    pub allowed: String,
+}
+
+impl Alerts {
+    /// A share is written as a decimal from 0 to 1.
+    pub fn share(text: &str) -> Result<i128, String> {
+        let share = Amount::parse(text).map(|share| share.units() / MILLIONTH).ok();
+        share.filter(|share| (0..=1_000_000).contains(share)).ok_or_else(|| format!("`{text}` is no share; write one like 0.99"))
+    }
+
+    pub fn crossed(&self, figures: &Figures) -> Vec<Crossed> {
+        let captured = self.captured.filter(|least| figures.captured < *least).map(|least| Crossed {
+            figure: "captured",
+            value: share_in_words(figures.captured),
+            allowed: share_in_words(least),
+        });
+        let drift = self.drift.filter(|most| figures.drift.abs() > *most).map(|most| Crossed {
+            figure: "drift",
+            value: figures.drift.to_string(),
+            allowed: most.to_string(),
+        });
+        captured.into_iter().chain(drift).collect()
+    }
+}
+
+const MILLIONTH: i128 = 10_i128.pow(18);
+
 impl Farthing {
     /// Figures of the run that was made last; nothing before the first one.
     pub async fn figures(&self, org: Org) -> Result<Option<Figures>, FlowError> {
         let runs = self.store.reconciliations(org, 1).await?;
         let Some(run) = runs.first() else { return Ok(None) };
-        let figures = serde_json::from_str(&run.summary).ok().and_then(|summary| Figures::of(run.made_at, &summary));
-        let damaged = || StoreError::damaged(format!("reconciliation {}", run.run), "its summary cannot be read");
-        Ok(Some(figures.ok_or_else(damaged)?))
+        Ok(Some(run.figures()?))
+    }
+}
+
+impl Reconciliation {
+    pub(super) fn figures(&self) -> Result<Figures, StoreError> {
+        let figures = serde_json::from_str(&self.summary).ok().and_then(|summary| Figures::of(self.made_at, &summary));
+        figures.ok_or_else(|| StoreError::damaged(format!("reconciliation {}", self.run), "its summary cannot be read"))
     }
 }
 
@@ -44,8 +90,12 @@ impl Figures {
 
     /// The captured share as a decimal.
     pub fn captured_share(&self) -> String {
-        format!("{}.{:06}", self.captured / 1_000_000, self.captured % 1_000_000)
+        share_in_words(self.captured)
     }
+}
+
+fn share_in_words(millionths: i128) -> String {
+    format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000)
 }
 
 /// A share of a whole between nothing and all of it; all of nothing is all.
@@ -71,5 +121,27 @@ mod tests {
         assert_eq!((third.captured_share().as_str(), third.drift.to_string().as_str(), third.outside), ("0.666666", "2", 2));
         assert_eq!(of("0", Value::Null).captured_share(), "1.000000");
         assert_eq!(of("99999999999", json!("99999999999")).captured_share(), "0.000000");
+    }
+
+    #[test]
+    fn what_is_beyond_its_limit_is_told_and_what_is_at_it_is_not() {
+        let figures = |captured, drift| Figures {
+            made_at: Instant::from_micros(0),
+            captured,
+            drift: Amount::parse(drift).unwrap(),
+            outside: 0,
+        };
+        let limits = Alerts { captured: Some(Alerts::share("0.99").unwrap()), drift: Amount::parse("0.5").ok() };
+        assert_eq!(limits.crossed(&figures(990_000, "-0.5")), []);
+        let said: Vec<String> = limits
+            .crossed(&figures(989_999, "-0.500001"))
+            .iter()
+            .map(|crossed| format!("{} {} {}", crossed.figure, crossed.value, crossed.allowed))
+            .collect();
+        assert_eq!(said, ["captured 0.989999 0.990000", "drift -0.500001 0.5"]);
+        assert_eq!(Alerts::default().crossed(&figures(0, "9")), []);
+        for text in ["1.1", "-0.1", "99%", ""] {
+            assert_eq!(Alerts::share(text), Err(format!("`{text}` is no share; write one like 0.99")));
+        }
     }
 }

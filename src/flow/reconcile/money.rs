@@ -8,7 +8,7 @@ use crate::id::Org;
 use crate::ledger::Account;
 use crate::ledger::decision::{About, Adjustment};
 use crate::money::{Amount, Currency};
-use crate::reconcile::purchases::{Purchase, PurchaseKind, Purchases};
+use crate::reconcile::purchases::{Movement, Purchase, PurchaseKind, Purchases};
 use crate::usage::Text;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -95,4 +95,23 @@ fn wish(row: &Purchase, id: &str, author: &str) -> Result<Option<Wish>, String> 
         about: About::default(),
     };
     Ok(Some(Wish { adjustment, with_time: true }))
+}
+
+impl Movement {
+    /// What came to the credits from another account.
+    pub(super) fn add(&mut self, from: &str, amount: Amount) {
+        let kind = if from.starts_with("cash:") { &mut self.top_ups } else { &mut self.transfers };
+        *kind += amount;
+    }
+
+    /// What went from the credits to another account.
+    pub(super) fn take(&mut self, to: &str, amount: Amount) {
+        *match to {
+            "expense:fees" => &mut self.fees,
+            "expense:tax" => &mut self.taxes,
+            "expense:expired" => &mut self.expiries,
+            _ if to.starts_with("cash:") => &mut self.refunds,
+            _ => return self.transfers = self.transfers - amount,
+        } += amount;
+    }
 }

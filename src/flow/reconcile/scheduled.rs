@@ -3,12 +3,13 @@
 //! told where something lies outside of the tolerance.
 
 use super::fetch::{Allowance, Fetched, Fetching, What, missing};
+use super::figures::Alerts;
 use super::{Origin, PROVIDER, Reconciled, TruedUp, Wish};
 use crate::flow::notices::Kind;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::Org;
 use crate::money::Amount;
-use crate::provider::openrouter::{DAYS, Openrouter};
+use crate::provider::openrouter::{DAYS, Key, Openrouter};
 use crate::reconcile::statement::Form;
 use crate::reconcile::{Asked, Stated};
 use crate::time::{Instant, Period};
@@ -47,6 +48,7 @@ pub struct Policy {
     pub true_ups: TrueUps,
     /// Whether the balance is looked at, and by how much it may differ.
     pub balance: Option<Amount>,
+    pub alerts: Alerts,
 }
 
 /// Days after which a day is looked at again: what lands late has landed, and it is about to be forgotten.
@@ -124,14 +126,22 @@ impl Farthing {
         Ok(days.into_iter().collect())
     }
 
-    /// Fetches one day and imports it.
-    pub async fn fetch_day(&self, org: Org, books: &Openrouter, day: NaiveDate) -> Result<super::Imported, FlowError> {
-        let answered = books.activity(day, None, now()).await.map_err(|e| FlowError::Refused(e.to_string()))?;
+    /// Fetches one day, of all or of one key, and imports it.
+    pub async fn fetch_day(
+        &self,
+        org: Org,
+        books: &Openrouter,
+        day: NaiveDate,
+        key: Option<&Key>,
+    ) -> Result<super::Imported, FlowError> {
+        let hash = key.and_then(|key| key.hash.as_deref());
+        let answered = books.activity(day, hash, now()).await.map_err(|e| FlowError::Refused(e.to_string()))?;
         let [received] = &answered.received[..] else {
             return Err(FlowError::Refused(format!("{day}: more than one answer came for one question")));
         };
         let (form, days) = (Some(Form::Activity), Some(day_of(day)));
-        let origin = Origin { form, account: None, asked: received.asked.clone(), days, said_at: Some(received.fetched_at) };
+        let account = key.and_then(Key::called).map(str::to_owned);
+        let origin = Origin { form, account, asked: received.asked.clone(), days, said_at: Some(received.fetched_at) };
         self.import_statement(org, &received.text, &origin).await
     }
 
@@ -151,7 +161,7 @@ impl Farthing {
 
     async fn look_at_day(&self, org: Org, day: NaiveDate, night: &mut Night<'_>) -> Result<String, FlowError> {
         if (night.began.to_utc().date_naive() - day).num_days() <= DAYS {
-            self.fetch_day(org, night.books, day).await?;
+            self.fetch_day(org, night.books, day, None).await?;
         }
         self.follow(org, day, night).await
     }
@@ -164,6 +174,8 @@ impl Farthing {
         self.begin_following(org, &words, night).await?;
         let wish = Wish { statement: *newest, block: None, asked: night.policy.asked.clone() };
         let mut run = self.reconcile(org, &wish).await?;
+        // Before anything is fetched: what counts is what came by itself.
+        self.alert_of(org, day, &run, &night.policy.alerts).await?;
         let mut is_open = false;
         if night.policy.fetching != Fetching::Never && missing(&run, What::New).next().is_some() {
             let asked = night.fetched.asked;
@@ -239,14 +251,11 @@ impl Farthing {
 
     /// One notice for each day and what was found on it; the same again tells nobody.
     async fn tell_of(&self, org: Org, run: &Reconciled) -> Result<(), FlowError> {
-        let told = self.store.notices(org, Some(Kind::Variance.name()), 200).await?;
         let facts: Value = serde_json::from_str(&run.kept.summary).unwrap_or_default();
-        let is_told = |body: &str| {
-            serde_json::from_str::<Value>(body).is_ok_and(|body| {
-                ["from", "until", "statement", "book", "residual"].iter().all(|name| body["summary"][name] == facts[name])
-            })
+        let is_same = |told: &Value| {
+            ["from", "until", "statement", "book", "residual"].iter().all(|name| told["summary"][name] == facts[name])
         };
-        if told.iter().any(|notice| is_told(&notice.body)) {
+        if self.is_told(org, Kind::Variance, is_same).await? {
             return Ok(());
         }
         let mut largest: Vec<_> = run.comparison.outside(&run.tolerance).collect();
@@ -254,6 +263,24 @@ impl Farthing {
         let largest: Vec<Value> = largest.into_iter().take(5).map(|variance| super::told(run, variance)).collect();
         let facts = json!({"provider": PROVIDER, "run": run.kept.run, "summary": facts, "largest": largest});
         self.notice(org, Kind::Variance, &facts).await
+    }
+
+    /// One notice for each day and figure that is beyond what is allowed; the same again tells nobody.
+    async fn alert_of(&self, org: Org, day: NaiveDate, run: &Reconciled, alerts: &Alerts) -> Result<(), FlowError> {
+        for crossed in alerts.crossed(&run.kept.figures()?) {
+            let facts = json!({"provider": PROVIDER, "day": day.to_string(), "run": run.kept.run, "figure": crossed.figure,
+                "value": crossed.value, "allowed": crossed.allowed});
+            let is_same = |told: &Value| ["day", "figure", "value", "allowed"].iter().all(|name| told[name] == facts[name]);
+            if !self.is_told(org, Kind::Alert, is_same).await? {
+                self.notice(org, Kind::Alert, &facts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_told(&self, org: Org, kind: Kind, is_same: impl Fn(&Value) -> bool) -> Result<bool, FlowError> {
+        let told = self.store.notices(org, Some(kind.name()), 200).await?;
+        Ok(told.iter().any(|notice| serde_json::from_str(&notice.body).is_ok_and(|body| is_same(&body))))
     }
 }
 

@@ -55,7 +55,8 @@ impl Farthing {
             let is_allowed = within.is_none_or(|within| variance.amount().abs() <= within);
             // An adjustment of no call is of no key either, so a statement of one key would not find it again.
             let is_of_a_key = !run.stated.account.is_empty() && about.call.is_none() && about.entry.is_none();
-            if !is_allowed || is_of_a_key || matches!(variance.class, Class::DuplicateHere | Class::Timing) {
+            // What is only on another day is there: both days together agree.
+            if !is_allowed || is_of_a_key || variance.class == Class::Timing {
                 done.left += 1;
                 continue;
             }
@@ -117,7 +118,8 @@ impl Farthing {
         let place = event.map(|event| earlier.place(event));
         let call = match (&about.call, &place) {
             (Some(call), _) | (None, Some(Corrected::Call(call))) => Some(call.clone()),
-            (None, Some(Corrected::Event(event))) => self.call_of(org, *event).await?,
+            // Of two events of one generation, the other one is what the statement's line is settled with.
+            (None, Some(Corrected::Event(event))) if variance.class != Class::DuplicateHere => self.call_of(org, *event).await?,
             (None, _) => None,
         };
         let line = line_of(&about, call.as_ref(), event, variance);
@@ -256,6 +258,8 @@ fn about(run: &Reconciled, variance: &Variance) -> About {
     let name = |name| Text::new(run.comparison.names.text(name));
     // A day that has more requests there than here has something beside the one call that is known.
     let is_of_one = entries.len() == 1 && lines.len() <= 1 && variance.class != Class::MissingHere;
+    // The first is what is too much.
+    let is_of_one = is_of_one || variance.class == Class::DuplicateHere;
     About {
         model: variance.model.and_then(name),
         served_by: variance.provider.and_then(name),

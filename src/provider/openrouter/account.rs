@@ -30,6 +30,13 @@ pub struct Key {
     pub is_management: bool,
 }
 
+impl Key {
+    /// What people and exports call it.
+    pub fn called(&self) -> Option<&str> {
+        self.name.as_deref().or(self.hash.as_deref())
+    }
+}
+
 impl Credits {
     pub fn read(text: &str) -> Result<Credits, Unreadable> {
         let read = || {
