@@ -169,6 +169,23 @@ fn a_broadcast_is_one_event_however_often_and_wherever_it_arrives() {
     assert_eq!(event["labels"]["tenant"], "acme");
 }
 
+/// A webhook of OpenRouter may be set to PUT.
+#[test]
+fn what_is_put_is_taken_as_what_is_posted() {
+    let (_database, service) = started();
+    let put = |path: &str| service.request("PUT", path).header("Content-Type", "application/json");
+    let trial = put("/v1/traces").header("X-Test-Connection", "true").body("{}");
+    assert_eq!((service.send(trial).status, entries(&service).len()), (200, 0));
+    let answer = service.send(put("/v1/traces").body(broadcast().to_string()));
+    assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
+    let again = service.send(put("/v1/ingest/openrouter").body(broadcast().to_string())).json();
+    assert_eq!((&again["posted"], &again["already_present"], &again["ignored"]), (&json!(0), &json!(1), &json!(2)));
+    let charged: Vec<Value> = entries(&service).iter().map(|entry| entry["amount"].clone()).collect();
+    assert_eq!(charged, ["0.0041"]);
+    let stranger = crate::support::service::Request::new("PUT", "/v1/traces").body(broadcast().to_string());
+    assert_eq!(service.send(stranger).status, 401);
+}
+
 #[test]
 fn a_gateways_event_and_openrouters_word_on_the_same_call_are_charged_once() {
     let gateway = json!({"id": "req-1", "source": "gateway", "occurred_at": "2026-10-01T00:00:00Z", "provider": "openrouter",
