@@ -7,6 +7,7 @@ mod protobuf;
 
 use crate::support::database::TestDatabase;
 use crate::support::service::{Answer, Service};
+use farthing::usage::dialect::Dialect;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -352,6 +353,127 @@ fn a_helicone_log_has_a_name_of_its_own_where_nobody_gave_it_one() {
 
 const CANARY: &str = "canary-7f3a9c-never-store-this";
 
+/// Puts what people wrote into everything that is sent, under each name that is known for it; counts are left alone.
+fn with_content(sent: &mut Value) {
+    const NAMES: [&str; 16] = [
+        "messages",
+        "prompt",
+        "completion",
+        "input",
+        "output",
+        "content",
+        "text",
+        "system",
+        "question",
+        "instructions",
+        "arguments",
+        "tool_calls",
+        "thinking",
+        "error_message",
+        "Content",
+        "x-api-key",
+    ];
+    match sent {
+        Value::Object(fields) => {
+            let inside = fields.iter_mut().filter(|(name, _)| !name.to_lowercase().contains("usage"));
+            inside.for_each(|(_, value)| with_content(value));
+            for name in NAMES {
+                fields.entry(name).or_insert_with(|| json!(CANARY));
+            }
+            fields
+                .entry("choices")
+                .or_insert_with(|| json!([{"message": {"role": "assistant", "content": CANARY}, "text": CANARY}]));
+            fields
+                .entry("request")
+                .or_insert_with(|| json!({"body": {"messages": [{"role": "user", "content": CANARY}]}, "said": CANARY}));
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(with_content),
+        _ => {}
+    }
+}
+
+/// What the gateways' pages show, and what is written in our own words: a name for each kind, and what makes it that kind.
+fn of_the_gateways(kind: &str) -> Vec<(Dialect, Value)> {
+    let native = json!({"id": "x", "source": "s", "provider": "openai", "model": "gpt-4o", "usage": {"input": 10}});
+    let cloud = json!({"specversion": "1.0", "id": "x", "source": "cloud", "type": "t", "data": {"provider": "openai", "model": "gpt-4o",
+                       "usage": {"input": 10}}});
+    let of_page = |page: &str| pages::samples(page).remove(0);
+    type Places = &'static [&'static str];
+    // Where its names, its models and a count stand.
+    let all: [(Dialect, Value, Places, Places, Places); 9] = [
+        (Dialect::Native, native, &["/id"], &["/model"], &["/usage/input"]),
+        (Dialect::CloudEvents, cloud, &["/id"], &["/data/model"], &["/data/usage/input"]),
+        (
+            Dialect::Litellm,
+            of_page("litellm"),
+            &["/id", "/litellm_call_id"],
+            &["/model", "/response/model"],
+            &["/metadata/usage_object/prompt_tokens"],
+        ),
+        (Dialect::Omnia, of_page("omnia"), &["/id"], &["/model"], &["/inputTokens"]),
+        (Dialect::Promptkit, of_page("promptkit"), &["/execution_id", "/session_id"], &["/data/Model"], &["/data/InputTokens"]),
+        (Dialect::Pai, of_page("pai"), &["/event_id"], &["/requested_model"], &["/usage/prompt_tokens"]),
+        (Dialect::Oceans, of_page("oceans"), &["/request_id"], &["/upstream_model"], &["/prompt_tokens"]),
+        (
+            Dialect::LlmProxy,
+            of_page("llm-proxy"),
+            &["/records/0/id"],
+            &["/records/0/model"],
+            &["/records/0/backend_reported_usage/prompt_tokens"],
+        ),
+        (
+            Dialect::Keeptrusts,
+            of_page("keeptrusts"),
+            &["/event_id", "/request_id", "/payload/metadata/request_id"],
+            &["/payload/model"],
+            &["/payload/prompt_tokens"],
+        ),
+    ];
+    let written = all.map(|(dialect, mut sent, names, models, counts)| {
+        let mut set =
+            |places: &[&str], value: Value| places.iter().for_each(|place| *sent.pointer_mut(place).unwrap() = value.clone());
+        set(names, json!(format!("{}-{kind}", dialect.name())));
+        match kind {
+            "held" => set(models, json!("openrouter/nobody/knows-it")),
+            "rejected" => set(counts, json!(-1)),
+            // No total is this much.
+            "contradictory" => set(counts, json!(1)),
+            _ => {}
+        }
+        if dialect == Dialect::Litellm {
+            as_the_stock_callback(&mut sent);
+        }
+        with_content(&mut sent);
+        (dialect, sent)
+    });
+    written.into()
+}
+
+/// What LiteLLM's own callback sends along: the conversation, and what its guardrails, tools and errors quote of it.
+fn as_the_stock_callback(sent: &mut Value) {
+    let more = json!({
+        "messages": [{"role": "user", "content": CANARY}, {"role": "user", "content": [{"type": "text", "text": CANARY}]}],
+        "error_str": format!("BadRequestError: {CANARY}"),
+        "error_information": {"error_class": "", "error_code": "", "error_message": CANARY, "traceback": format!("raised at {CANARY}")},
+        "guardrail_information": [{"guardrail_name": "pii", "guardrail_request": {"said": CANARY}, "guardrail_response": CANARY}],
+        "model_parameters": {"user": "ann", "stop": CANARY, "tools": [{"function": {"description": CANARY}}]},
+        "hidden_params": {"additional_headers": {"llm_provider-x-echo": CANARY}},
+    });
+    sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let more = json!({
+        "requester_metadata": {"prompt": CANARY, "messages": [CANARY], "ticket": "t-812"},
+        "spend_logs_metadata": {"last_message": CANARY, "api_key": CANARY},
+        "prompt_management_metadata": {"prompt_id": "p", "prompt_variables": {"city": CANARY}},
+        "mcp_tool_call_metadata": {"name": "search", "arguments": {"city": CANARY}, "result": {"city": CANARY}},
+        "vector_store_request_metadata": [{"query": CANARY, "vector_store_search_response": {"search_query": CANARY, "found": [CANARY]}}],
+        "requester_custom_headers": {"x-said": CANARY},
+    });
+    sent["metadata"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let response =
+        json!({"choices": [{"message": {"role": "assistant", "content": CANARY, "reasoning_content": CANARY}}], "said": CANARY});
+    sent["response"].as_object_mut().unwrap().extend(response.as_object().unwrap().clone());
+}
+
 /// Every dialect with what people wrote in all places that are known for it, as something posted, held and rejected.
 #[test]
 fn what_people_wrote_is_nowhere() {
@@ -390,6 +512,7 @@ fn what_people_wrote_is_nowhere() {
             "langfuse.trace.metadata.prompt",
             "langfuse.observation.status_message",
             "exception.message",
+            "exception.stacktrace",
             "db.statement",
         ];
         let mut of = more.as_object().unwrap().clone();
@@ -451,19 +574,24 @@ fn what_people_wrote_is_nowhere() {
         text["providerRequest"]["meta"]["Helicone-Request-Id"] = json!(format!("r-{kind}"));
         service.post("/custom/v1/log", text.to_string());
     }
-    // It did arrive, each way: what is looked for below could have been stored.
-    let (posted, listed) = (entries(&service), |path: &str| service.get(path).json()["items"].as_array().unwrap().clone());
-    let sources = |items: &[Value]| {
-        items.iter().map(|item| item["source"].as_str().unwrap_or_default().to_owned()).collect::<BTreeSet<_>>()
-    };
-    let of_entries: Vec<Value> = posted.iter().map(|entry| entry["event"].clone()).collect();
-    assert_eq!(
-        sources(&of_entries).into_iter().collect::<Vec<_>>(),
-        ["app", "helicone", "langfuse", "openrouter", "openrouter-response", "otlp"]
-    );
-    assert_eq!(sources(&listed("/v1/held?limit=1000")), sources(&of_entries));
-    let dialects: BTreeSet<String> = listed("/v1/rejected?limit=1000").iter().map(|body| body["dialect"].to_string()).collect();
-    assert_eq!(dialects.len(), 5, "{dialects:?}");
+    for kind in ["posted", "held", "rejected", "contradictory"] {
+        for (dialect, sent) in of_the_gateways(kind) {
+            for body in [sent.to_string(), json!([sent]).to_string(), format!("{sent}\n{sent}\n{{\"prompt\":\"{CANARY}\",\n")] {
+                service.post(&format!("/v1/ingest/{}", dialect.name()), body);
+            }
+        }
+    }
+    // It did arrive, each way and in every dialect: what is looked for below could have been stored.
+    let metrics = service.get("/metrics").text();
+    for dialect in Dialect::ALL.map(Dialect::name) {
+        for outcome in ["posted", "held", "rejected"] {
+            let counted = format!("farthing_events_total{{dialect=\"{dialect}\",outcome=\"{outcome}\"}} ");
+            assert!(metrics.contains(&counted), "nothing in the words of {dialect} was {outcome}");
+        }
+    }
+    let listed = service.get("/v1/rejected?limit=1000").json()["items"].as_array().unwrap().clone();
+    let rejected: BTreeSet<&str> = listed.iter().filter_map(|body| body["dialect"].as_str()).collect();
+    assert_eq!(rejected, Dialect::ALL.map(Dialect::name).into_iter().collect());
     service.post("/v1/rejected/retry", "");
     let log = service.log.clone();
     service.stop();

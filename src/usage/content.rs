@@ -6,7 +6,7 @@ use crate::usage::reading::{Object, kind};
 use serde_json::value::RawValue;
 
 /// Names under which gateways and SDKs carry content, in lower case and with `_`, `-` and `.` left out.
-const CONTENT: [&str; 39] = [
+const CONTENT: [&str; 49] = [
     "answer",
     "arguments",
     "candidates",
@@ -21,6 +21,10 @@ const CONTENT: [&str; 39] = [
     "documents",
     "embedding",
     "embeddings",
+    "errorstr",
+    "guardrailinformation",
+    "guardrailrequest",
+    "guardrailresponse",
     "history",
     "image",
     "images",
@@ -28,6 +32,7 @@ const CONTENT: [&str; 39] = [
     "inputs",
     "instruction",
     "instructions",
+    "mcptoolcallmetadata",
     "message",
     "messages",
     "output",
@@ -35,21 +40,27 @@ const CONTENT: [&str; 39] = [
     "parts",
     "prompt",
     "prompts",
+    "promptvariables",
     "query",
     "question",
     "raw",
     "reasoning",
     "reasoningcontent",
+    "stacktrace",
+    "stop",
     "system",
     "systemprompt",
     "text",
     "thinking",
     "toolcalls",
     "tools",
+    "traceback",
+    "vectorstorerequestmetadata",
 ];
 
-/// Names of what wraps content together with counts worth keeping, a response with its usage: their texts go.
-const CONTAINERS: [&str; 8] = ["body", "data", "error", "headers", "request", "requestbody", "response", "responses"];
+/// Names of what wraps content together with counts worth keeping, a response with its usage: their texts go, and so do those
+/// of whatever headers there are.
+const CONTAINERS: [&str; 7] = ["body", "data", "error", "request", "requestbody", "response", "responses"];
 
 /// Ends of names under which clients pass what opens doors; a body may hold it beside what people wrote.
 const CREDENTIALS: [&str; 17] = [
@@ -117,7 +128,8 @@ fn copy_field(name: &str, json: &str, kept: &mut String, depth: usize, keep: Kee
         return copy(json, kept, depth, keep);
     }
     let plain = plain_name(name);
-    let keep = if CONTAINERS.binary_search(&plain.as_str()).is_ok() { Keep::Numbers } else { keep };
+    let is_container = CONTAINERS.binary_search(&plain.as_str()).is_ok() || plain.ends_with("headers");
+    let keep = if is_container { Keep::Numbers } else { keep };
     !is_content(name) && copy(json, kept, depth, keep)
 }
 

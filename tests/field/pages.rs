@@ -7,7 +7,7 @@ use farthing::usage::{Usage, UsageEvent};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-fn samples(page: &str) -> Vec<Value> {
+pub fn samples(page: &str) -> Vec<Value> {
     let path = format!("{}/docs/gateways/{page}.md", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let blocks = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());

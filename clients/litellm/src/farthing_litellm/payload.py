@@ -43,9 +43,11 @@ LONGEST_NAME = 256
 # the words of Farthing's src/usage/content.rs, so that neither the disk nor the wire has what the book would not take.
 CONTENT = frozenset((
     "answer", "arguments", "candidates", "choices", "completion", "completions", "content", "contents", "context", "delta",
-    "document", "documents", "embedding", "embeddings", "history", "image", "images", "input", "inputs", "instruction",
-    "instructions", "message", "messages", "output", "outputs", "parts", "prompt", "prompts", "query", "question", "raw",
-    "reasoning", "reasoningcontent", "system", "systemprompt", "text", "thinking", "toolcalls", "tools",
+    "document", "documents", "embedding", "embeddings", "errorstr", "guardrailinformation", "guardrailrequest",
+    "guardrailresponse", "history", "image", "images", "input", "inputs", "instruction", "instructions",
+    "mcptoolcallmetadata", "message", "messages", "output", "outputs", "parts", "prompt", "prompts", "promptvariables",
+    "query", "question", "raw", "reasoning", "reasoningcontent", "stacktrace", "stop", "system", "systemprompt", "text",
+    "thinking", "toolcalls", "tools", "traceback", "vectorstorerequestmetadata",
 ))  # fmt: skip
 ENDS = (
     "prompt", "completion", "message", "content", "accesskey", "apikey", "auth", "authorization", "bearer", "cookie", "cookies",
