@@ -1,9 +1,14 @@
 //! The service over a real socket: what it answers, to whom, and what it keeps to itself. Every JSON answer is also held
 //! against the service's description of itself.
 
-use crate::support::database::TestDatabase;
+use crate::support::database::{TestDatabase, block_on};
 use crate::support::description::DESCRIPTION;
 use crate::support::service::{Answer, Request, Service};
+use farthing::flow::Farthing;
+use farthing::flow::publish::CatalogFiles;
+use farthing::id::Org;
+use farthing::store::RejectedBody;
+use farthing::time::Instant as Moment;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -365,6 +370,71 @@ fn what_waits_can_be_seen_and_decided() {
     let story = service.get("/v1/events/gateway/a").json();
     assert_eq!((story["entries"].as_array().unwrap().len(), story["revisions"].as_array().unwrap().len()), (3, 2));
     assert!(service.get("/v1/verify").json()["ok"].as_bool().unwrap());
+}
+
+/// Puts a body among the rejected, as a reader did that was less able than this one.
+fn keep_as_rejected(database: &TestDatabase, id: &str, body: &Value) {
+    let body = RejectedBody {
+        rejected: id.to_owned(),
+        dialect: "native".to_owned(),
+        source: None,
+        event_id: Some(id.to_owned()),
+        field: "usage".to_owned(),
+        detail: "is in words that nobody knew".to_owned(),
+        body: Some(body.to_string()),
+        size: 200,
+        times: 1,
+        received_at: Moment::parse("2026-10-01T00:00:01Z").unwrap(),
+    };
+    block_on(async {
+        let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        farthing.store.keep_rejected(Org(1), &[body]).await.unwrap();
+        farthing.store.close().await;
+    });
+}
+
+#[test]
+fn what_was_rejected_is_booked_once_when_its_reader_has_been_mended() {
+    let (database, service) = started();
+    let waiting = |service: &Service| {
+        let metrics = service.send(Request::new("GET", "/metrics")).text();
+        let line = metrics.lines().find(|line| line.starts_with("farthing_waiting{") && line.contains("what=\"rejected\""));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let listed = |service: &Service| {
+        let items = service.get("/v1/rejected").json()["items"].clone();
+        items.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting(&service), 0);
+    keep_as_rejected(&database, "mended", &event("mended"));
+    keep_as_rejected(&database, "not-mended", &with("not-mended", |event| event["usage"]["input"] = json!(-1)));
+    assert_eq!((waiting(&service), listed(&service)), (2, vec!["mended".to_owned(), "not-mended".to_owned()]));
+
+    let retry = || service.post("/v1/rejected/retry", "").json();
+    assert_eq!(retry(), json!({"tried": 2, "accepted": 1, "still_rejected": 1}));
+    assert_eq!((waiting(&service), listed(&service)), (1, vec!["not-mended".to_owned()]));
+    let entries = || service.get("/v1/entries").json()["items"].clone();
+    // 1,000 at 0.15 and 200 at 0.60 per million.
+    assert_eq!((entries()[0]["amount"].as_str(), entries().as_array().unwrap().len()), (Some("0.00027"), 1));
+    assert_eq!(service.get("/v1/events/gateway/mended").json()["event"]["team"], "search");
+    assert_eq!(retry(), json!({"tried": 1, "accepted": 0, "still_rejected": 1}));
+    // What its sender has sent again meanwhile is booked by then, and stays booked once.
+    keep_as_rejected(&database, "mended", &event("mended"));
+    assert_eq!(retry(), json!({"tried": 2, "accepted": 1, "still_rejected": 1}));
+    assert_eq!((entries().as_array().unwrap().len(), waiting(&service)), (1, 1));
+
+    // The same by the command line.
+    keep_as_rejected(&database, "later", &event("later"));
+    assert_eq!(waiting(&service), 2);
+    service.stop();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_farthing"));
+    let command = command.args(["rejected", "retry"]).env("DATABASE_URL", &database.url);
+    let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert_eq!(said, "2 tried, 1 accepted, 1 still rejected\n");
+    let service = Service::start(&database);
+    assert_eq!(waiting(&service), 1);
+    let metrics = service.send(Request::new("GET", "/metrics")).text();
+    assert!(metrics.contains("farthing_book_entries{org=\"main\"} 2\n"), "{metrics}");
 }
 
 #[test]
