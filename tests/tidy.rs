@@ -1,5 +1,10 @@
 //! Meaning, not size: which code may know what, and that nothing on the way of money is a float.
 
+use farthing::flow::intake::{self, Framing};
+use farthing::time::Instant;
+use farthing::usage::dialect::{Context, Dialect};
+use farthing::usage::shape::Shape;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -203,5 +208,35 @@ fn the_papers_are_there() {
         ".ci/run",
     ] {
         assert!(root().join(paper).exists(), "{paper} is missing");
+    }
+}
+
+/// Every dialect and every shape is fuzzed, from seeds that its reader understands.
+#[test]
+fn every_dialect_and_every_shape_has_a_fuzz_target_and_seeds_that_are_read() {
+    let dialects = Dialect::ALL.map(|dialect| dialect.name().to_owned());
+    let shapes = Shape::ALL.map(|(name, _)| format!("shape-{name}"));
+    let expected: BTreeSet<String> = dialects.into_iter().chain(shapes).chain(["otlp-protobuf".to_owned()]).collect();
+    let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+    let targets = manifest.split("[[bin]]").skip(1).map(|bin| bin.split('"').nth(1).unwrap().to_owned());
+    assert_eq!(targets.collect::<BTreeSet<_>>(), expected);
+    let seeds =
+        |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().map(|seed| seed.unwrap().path()).collect::<Vec<_>>();
+    let folders = seeds(&root().join("fuzz/seeds"));
+    assert_eq!(folders.iter().map(|path| path.file_name().unwrap().display().to_string()).collect::<BTreeSet<_>>(), expected);
+    let context = Context { received_at: Instant::parse("2026-11-21T00:00:00Z").unwrap(), source: None, strict: false };
+    for target in expected {
+        let of_target = seeds(&root().join("fuzz/seeds").join(&target));
+        assert!(!of_target.is_empty(), "{target} has no seed");
+        let is_read = |seed: &PathBuf| {
+            let bytes = std::fs::read(seed).unwrap();
+            if let Some((_, shape)) = Shape::ALL.into_iter().find(|(name, _)| target.strip_prefix("shape-") == Some(name)) {
+                return shape.read(std::str::from_utf8(&bytes).unwrap(), "usage").is_ok();
+            }
+            let framing = if target == "otlp-protobuf" { Framing::Protobuf } else { Framing::Json };
+            let dialect = Dialect::named(target.trim_end_matches("-protobuf")).unwrap();
+            intake::read(&bytes, framing, dialect, &context).is_ok_and(|received| received.iter().any(|piece| piece.told.is_ok()))
+        };
+        assert!(of_target.iter().any(is_read), "nothing of the seeds of {target} is read");
     }
 }
