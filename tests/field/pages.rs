@@ -32,8 +32,10 @@ fn meters(event: &UsageEvent) -> String {
 
 #[test]
 fn the_samples_are_read_as_the_pages_say() {
-    let expected: [(&str, Dialect, &[&str]); 6] = [
+    let expected: [(&str, Dialect, &[&str]); 7] = [
         ("opentelemetry", Dialect::Otlp, &["input 2000, cache_read 8000, output 1000"]),
+        // The agent's span around the call counts the same again, and is none.
+        ("vercel-ai-sdk", Dialect::Otlp, &["input 2000, cache_read 8000, output 1000"]),
         ("openrouter", Dialect::Openrouter, &["input 13, output 5", "input 3, cache_write 24791, output 3770, reasoning 3723"]),
         (
             "langfuse",
@@ -64,6 +66,15 @@ fn the_samples_are_read_as_the_pages_say() {
             samples(page).into_iter().flat_map(|sample| events(dialect, &whole(sample))).map(|event| meters(&event)).collect();
         assert_eq!(found, counted, "{page}");
     }
+}
+
+#[test]
+fn the_sample_of_the_vercel_ai_sdk_says_whose_it_is() {
+    let [event] = events(Dialect::Otlp, &samples("vercel-ai-sdk")[0]).try_into().unwrap();
+    let owner = [&event.owner.agent, &event.owner.team, &event.owner.app].map(|name| name.as_deref().unwrap().to_owned());
+    assert_eq!(owner, ["triage", "search", "answers"]);
+    let product = (&*event.product.provider, &*event.product.model, event.provider_request_id.as_deref());
+    assert_eq!(product, ("openai", "gpt-4o-mini-2024-07-18", Some("chatcmpl-7")));
 }
 
 /// Writes a number that nobody has heard of into everything that is sent, at every depth; what counts has a rule of its own.
@@ -100,6 +111,7 @@ fn what_no_dialect_has_heard_of_is_kept_beside_its_event() {
         of_page(Dialect::Openrouter, "openrouter"),
         of_page(Dialect::Helicone, "helicone"),
         of_page(Dialect::Otlp, "opentelemetry"),
+        of_page(Dialect::Otlp, "vercel-ai-sdk"),
         of_page(Dialect::Langfuse, "langfuse"),
         of_page(Dialect::Openmeter, "openmeter"),
     ];
