@@ -5,10 +5,11 @@
 use super::{export, span};
 use farthing::catalog::source::own;
 use farthing::catalog::{Catalog, shipped};
+use farthing::money::Currency;
 use farthing::rating::{Rating, rate};
 use farthing::time::Instant;
-use farthing::usage::Usage;
 use farthing::usage::dialect::{Context, Dialect, Told};
+use farthing::usage::{Usage, UsageEvent};
 use serde_json::{Value, json};
 
 /// Where it is from, how it is written, what was sent, the meters, the price.
@@ -706,6 +707,79 @@ fn rows() -> Vec<Row> {
             // The upstream's charge and the router's fee.
             "0.042",
         ),
+        (
+            "OpenRouter's response to a question for embeddings, which has no output and no time",
+            Openrouter,
+            json!({"id": "gen-emb-1", "object": "list", "model": "openai/text-embedding-3-small", "provider": "OpenAI",
+                   "data": [{"object": "embedding", "index": 0, "embedding": [0.01, -0.02]}],
+                   "usage": {"prompt_tokens": 8_000, "total_tokens": 8_000, "cost": 0.00016}}),
+            "input 8000",
+            // 8,000 at 0.02.
+            "0.00016",
+        ),
+        (
+            "the same where a part of it was in pictures",
+            Openrouter,
+            json!({"id": "gen-emb-2", "object": "list", "model": "openai/text-embedding-3-small", "data": [],
+                   "usage": {"prompt_tokens": 1_000, "total_tokens": 1_000, "prompt_tokens_details": {"image_tokens": 400}, "cost": 0.00005}}),
+            "input 600, image_input 400",
+            "0.00005",
+        ),
+        // --- spellings of the same in spans, as langfuse's mapper has seen them ---
+        (
+            "gen_ai.usage.cost is what an SDK computed, 250 times too much here; it is claimed and never booked",
+            Otlp,
+            traced(json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.response.model": "gpt-4o",
+                          "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100, "gen_ai.usage.cost": 0.875})),
+            "input 1000, output 100",
+            // 1,000 at 2.5, 100 at 10.
+            "0.0035",
+        ),
+        (
+            "llm.cost.total beside OpenInference's counts",
+            Otlp,
+            traced(json!({"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "gpt-4o",
+                          "llm.token_count.prompt": 10_000, "llm.token_count.prompt_details.cache_read": 8_000,
+                          "llm.token_count.completion": 1_000, "llm.token_count.total": 11_000, "llm.cost.total": 0.035})),
+            "input 2000, cache_read 8000, output 1000",
+            "0.025",
+        ),
+        (
+            "cache_read_tokens and cache_write_tokens, inside of the input",
+            Otlp,
+            traced(
+                json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic", "gen_ai.response.model": "claude-sonnet-4-5",
+                          "gen_ai.usage.input_tokens": 10_000, "gen_ai.usage.cache_read_tokens": 9_000,
+                          "gen_ai.usage.cache_write_tokens": 900, "gen_ai.usage.output_tokens": 100}),
+            ),
+            "input 100, cache_read 9000, cache_write 900, output 100",
+            // 100 at 3, 9,000 at 0.3, 900 at 3.75, 100 at 15.
+            "0.007875",
+        ),
+        (
+            "details.*, as pydantic-ai writes what the conventions have no name for",
+            Otlp,
+            traced(
+                json!({"gen_ai.operation.name": "chat", "gen_ai.system": "anthropic", "gen_ai.response.model": "claude-sonnet-4-5",
+                          "gen_ai.usage.input_tokens": 10_000, "gen_ai.usage.details.cache_read_tokens": 9_000,
+                          "gen_ai.usage.details.cache_write_tokens": 900, "gen_ai.usage.output_tokens": 100,
+                          "gen_ai.usage.details.reasoning_tokens": 60}),
+            ),
+            "input 100, cache_read 9000, cache_write 900, output 40, reasoning 60",
+            "0.007875",
+        ),
+        (
+            "details.* of speech",
+            Otlp,
+            traced(
+                json!({"gen_ai.operation.name": "chat", "gen_ai.system": "openai", "gen_ai.response.model": "gpt-4o-audio-preview",
+                          "gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.details.input_audio_tokens": 400,
+                          "gen_ai.usage.output_tokens": 300, "gen_ai.usage.details.output_audio_tokens": 250}),
+            ),
+            "input 600, output 50, audio_input 400, audio_output 250",
+            // 600 at 2.5, 50 at 10, 400 at 40, 250 at 80.
+            "0.038",
+        ),
     ]
 }
 
@@ -738,6 +812,97 @@ fn every_block_is_taken_apart_and_priced() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What one span says, without its price.
+fn told_of(of: Value) -> UsageEvent {
+    let context = Context { received_at: Instant::parse("2026-11-21T00:00:00Z").unwrap(), source: None, strict: false };
+    let sent = traced(of).to_string();
+    let [piece] = Dialect::Otlp.cut(&sent).unwrap().try_into().unwrap();
+    Dialect::Otlp.read(&piece, &context).unwrap().into_event().unwrap()
+}
+
+/// Ten thousand tokens in and a thousand out, each under every name that an instrumentation has for it.
+#[test]
+fn every_spelling_of_a_count_means_the_same() {
+    let read = [
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.cache_read_tokens",
+        "gen_ai.usage.details.cache_read_tokens",
+        "llm.token_count.prompt_details.cache_read",
+        "ai.usage.inputTokenDetails.cacheReadTokens",
+        "ai.usage.cachedInputTokens",
+    ];
+    let written = [
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.cache_write_tokens",
+        "gen_ai.usage.details.cache_write_tokens",
+        "llm.token_count.prompt_details.cache_write",
+        "ai.usage.inputTokenDetails.cacheWriteTokens",
+    ];
+    let reasoning = [
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.output_tokens.reasoning",
+        "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.details.reasoning_tokens",
+        "llm.token_count.completion_details.reasoning",
+        "llm.usage.reasoning_tokens",
+        "ai.usage.outputTokenDetails.reasoningTokens",
+        "ai.usage.reasoningTokens",
+    ];
+    let heard = ["llm.token_count.prompt_details.audio", "gen_ai.usage.details.input_audio_tokens"];
+    let spoken = ["llm.token_count.completion_details.audio", "gen_ai.usage.details.output_audio_tokens"];
+    let families: [(&[&str], &str); 5] = [
+        (&read, "input 3000, cache_read 7000, output 1000"),
+        (&written, "input 3000, cache_write 7000, output 1000"),
+        (&reasoning, "input 10000, output 400, reasoning 600"),
+        (&heard, "input 3000, output 1000, audio_input 7000"),
+        (&spoken, "input 10000, output 400, audio_output 600"),
+    ];
+    let meters = |event: &UsageEvent| {
+        let counts = event.quantities().unwrap_or_else(|| panic!("{:?}", event.usage));
+        counts.present().map(|(meter, count)| format!("{} {count}", meter.name())).collect::<Vec<_>>().join(", ")
+    };
+    for (names, expected) in families {
+        let count = if expected.contains("7000") { 7_000 } else { 600 };
+        for name in names {
+            let mut of = json!({"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 10_000, "gen_ai.usage.output_tokens": 1_000});
+            of[name] = json!(count);
+            assert_eq!(meters(&told_of(of)), expected, "{name}");
+        }
+    }
+    let sums = [
+        ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.total_tokens"],
+        ["gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens", "gen_ai.usage.total_tokens"],
+        ["llm.token_count.prompt", "llm.token_count.completion", "llm.token_count.total"],
+        ["llm.usage.prompt_tokens", "llm.usage.completion_tokens", "llm.usage.total_tokens"],
+        ["ai.usage.inputTokens", "ai.usage.outputTokens", "ai.usage.totalTokens"],
+        ["ai.usage.promptTokens", "ai.usage.completionTokens", "ai.usage.totalTokens"],
+    ];
+    for [input, output, total] in sums {
+        let mut of = json!({"gen_ai.operation.name": "chat"});
+        (of[input], of[output], of[total]) = (json!(10_000), json!(1_000), json!(11_000));
+        assert_eq!(meters(&told_of(of)), "input 10000, output 1000", "{input}");
+    }
+    for input in ["ai.usage.tokens", "embedding.token_count.prompt"] {
+        let mut of = json!({"gen_ai.operation.name": "embeddings"});
+        of[input] = json!(10_000);
+        assert_eq!(meters(&told_of(of)), "input 10000", "{input}");
+    }
+}
+
+#[test]
+fn every_spelling_of_a_cost_is_claimed_and_none_is_reported() {
+    for name in ["gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "operation.cost"] {
+        let mut of = json!({"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 1_000});
+        of[name] = json!(0.875);
+        let event = told_of(of);
+        let claimed = event.claimed.map(|claimed| (claimed.amount.to_string(), claimed.currency));
+        assert_eq!((claimed, event.reported), (Some(("0.875".to_owned(), Currency::USD)), None), "{name}");
+    }
 }
 
 /// Spans that repeat what the calls inside them count, or that are no calls: summed up they are twice the money
