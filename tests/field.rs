@@ -213,6 +213,60 @@ fn a_gateways_event_and_openrouters_word_on_the_same_call_are_charged_once() {
     }
 }
 
+/// A program names itself to OpenRouter by `X-Title` and `HTTP-Referer`. Both come back, and the title goes before the address.
+#[test]
+fn a_programs_title_or_else_its_address_is_the_app() {
+    let (_database, service) = started();
+    let (title, address, origin) = ("The IDE", "https://ide.example.com/", "https://plain.example.com/");
+    let broadcasts = [
+        (json!({"app.title": title}), Some(title)),
+        (json!({"trace.metadata.openrouter_generation.app.title": title}), Some(title)),
+        (json!({"http_referer": address}), Some(address)),
+        (json!({"HTTP-Referer": address}), Some(address)),
+        (json!({"http_referer": address, "app.title": title}), Some(title)),
+        // The service that sends is OpenRouter, and no program.
+        (json!({}), None),
+    ];
+    let records = [
+        (json!({"app_title": title, "http_referer": address, "origin": origin}), Some(title)),
+        (json!({"http_referer": address, "origin": origin}), Some(address)),
+        (json!({"app_title": null, "http_referer": null, "origin": origin}), Some(origin)),
+        (json!({"origin": ""}), None),
+    ];
+    let mut number = 0;
+    let mut app_of = |source: &str, write: &dyn Fn(&str) -> Value| {
+        number += 1;
+        let id = format!("gen-app-{number}");
+        let answer = service.post("/v1/ingest/openrouter", write(&id).to_string());
+        assert!(answer.status < 300, "{}", answer.text());
+        let event = service.get(&format!("/v1/events/{source}/{id}")).json();
+        event["event"]["app"].as_str().map(str::to_owned)
+    };
+    for (more, app) in &broadcasts {
+        let found = app_of("openrouter", &|id| {
+            let mut of = json!({"span.type": "generation", "gen_ai.response.id": id, "gen_ai.response.model": "openai/gpt-4o",
+                                "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.total_cost": 0.0025});
+            of.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            export(json!({"service.name": "openrouter"}), &[span(1, "LLM Generation", of)])
+        });
+        assert_eq!(found.as_deref(), *app, "{more}");
+    }
+    for (more, app) in &records {
+        let found = app_of("openrouter-generation", &|id| {
+            let mut of = json!({"id": id, "created_at": "2026-10-01T00:00:00Z", "model": "openai/gpt-4o", "total_cost": 0.0025,
+                                "is_byok": false, "native_tokens_prompt": 1000, "native_tokens_completion": 0});
+            of.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"data": of})
+        });
+        assert_eq!(found.as_deref(), *app, "{more}");
+    }
+    let spend = service.get("/v1/reports/spend?group_by=app").json();
+    let rows = spend["rows"].as_array().unwrap();
+    let of_app = |app: &str| rows.iter().find(|row| row["app"] == app).map(|row| row["amount"].as_str().unwrap().to_owned());
+    // Four calls under the title, three under the address, one under the origin, each of 0.0025.
+    assert_eq!([of_app(title), of_app(address), of_app(origin)].map(Option::unwrap), ["0.01", "0.0075", "0.0025"]);
+}
+
 #[test]
 fn a_langfuse_generation_is_charged_when_its_parts_are_there_in_whichever_order() {
     let create = json!({"id": "e1", "type": "generation-create", "timestamp": "2026-10-01T00:00:00Z", "body": {"id": "g1", "traceId": "t1",
