@@ -16,24 +16,38 @@ import tap
 
 # what litellm's mocked answer says it used is always 10 and 20 tokens.
 COST_OF_A_CALL = Decimal("0.0000135")
+# how long 400 calls take that are 5 ms apart, with as much again for making them.
+AS_ASKED = 4.0
 CALL_ID = re.compile(r'"litellm_call_id": ?"([^"]+)"')
 
 
 @pytest.mark.parametrize("callback", ["array", "ndjson"])
 def the_stock_callback_arrives_as_far_as_it_sends(server: farthing.Farthing, run: Callable[..., str], callback: str) -> None:
-    with tap.Tap(server.url) as between:
-        written = _written(run("litellm_sdk.py", callback, 400, GENERIC_LOGGER_ENDPOINT=f"{between.url}/v1/ingest/litellm"))
-    assert len(written) == 400
-    sent = {name for body in between.acknowledged for name in CALL_ID.findall(body.decode())}
-    arrived = server.calls()
-    print(f"generic_api, {callback}: {arrived} of 400 calls arrived, in {len(between.acknowledged)} posts")
     # what litellm is answered for is booked, all of it and once. What it loses, it loses before it sends: whatever is called
-    # while it posts, which is some calls or a fifth of them, depending on how busy the machine is.
-    assert _ids(server) == sent
-    assert arrived >= 200
-    assert server.spend("model") == {("gpt-4o-mini",): (arrived, arrived * COST_OF_A_CALL)}
+    # while it posts. It posts at every 5 s, so calls that are 5 ms apart are made by then; on a busy machine they are further
+    # apart, and a post falls among them. That says nothing of the server, so the best of three runs counts.
+    arrived: list[int] = []
+    as_asked: list[int] = []
+    while len(arrived) < 3 and max(arrived, default=0) < 390:
+        before = _ids(server)
+        with tap.Tap(server.url) as between:
+            said = run("litellm_sdk.py", callback, 400, GENERIC_LOGGER_ENDPOINT=f"{between.url}/v1/ingest/litellm")
+        written, took = _written(said), float(said.split("took ")[1].split()[0])
+        assert len(written) == 400
+        sent = {name for body in between.acknowledged for name in CALL_ID.findall(body.decode())}
+        booked = _ids(server) - before
+        assert booked == sent
+        assert booked <= written
+        arrived.append(len(booked))
+        as_asked.extend(arrived[-1:] if took <= AS_ASKED else [])
+        print(f"generic_api, {callback}: {len(booked)} of 400 calls arrived, made in {took:.1f} s, in {len(between.acknowledged)} posts")
+    assert server.spend("model") == {("gpt-4o-mini",): (sum(arrived), sum(arrived) * COST_OF_A_CALL)}
     assert set(server.spend("user")) == {("user-0",), ("user-1",), ("user-2",), ("user-3",)}
     assert not any(server.beside()[name] for name in ("conflicts", "held", "rejected"))
+    if max(arrived) < 390:
+        assert not as_asked, f"of 400 calls {as_asked} arrived, where they were made 5 ms apart"
+        print("this machine was too busy to make calls 5 ms apart: what 390 of 400 is asked of was not seen")
+        assert max(arrived) >= 200, f"of 400 calls {arrived} arrived"
 
 
 def our_callback_delivers_400_of_400(server: farthing.Farthing, run: Callable[..., str], tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Calls a mocked model through litellm's SDK: `litellm_sdk.py CALLBACK CALLS`, 5 ms apart.
 
 CALLBACK is `array` or `ndjson`, litellm's own generic_api callback in either format and with its default batches, or `ours`,
-the farthing_litellm of this repository. `written ID` is printed when the hooks of a call have returned.
+the farthing_litellm of this repository. `written ID` is printed when the hooks of a call have returned, and `took SECONDS` when
+all calls are made.
 """
 
 import asyncio
 import sys
+import time
 
 import litellm
 from litellm.constants import DEFAULT_FLUSH_INTERVAL_SECONDS
@@ -35,6 +37,7 @@ def callback(name):
 async def main():
     name, calls = sys.argv[1], int(sys.argv[2])
     litellm.callbacks = [callback(name), Witness()]
+    began = time.monotonic()
     for number in range(calls):
         await litellm.acompletion(
             "gpt-4o-mini",
@@ -44,6 +47,7 @@ async def main():
             metadata={"user_api_key_team_alias": "search", "user_api_key_project_alias": "ranking", "tags": ["nightly"]},
         )
         await asyncio.sleep(0.005)
+    print(f"took {time.monotonic() - began:.2f}", flush=True)
     if name != "ours":
         # its queue is posted at every interval, and forgotten when the process ends.
         await asyncio.sleep(DEFAULT_FLUSH_INTERVAL_SECONDS + 2)
