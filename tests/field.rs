@@ -2,6 +2,7 @@
 //! numbers are worked out by hand; the prices are those of the shipped catalogs.
 
 mod blocks;
+mod large;
 mod pages;
 mod protobuf;
 

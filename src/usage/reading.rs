@@ -105,6 +105,11 @@ impl<'a> Object<'a> {
         (value.get() != "null").then_some(value)
     }
 
+    /// Whether there is nothing in here but nulls.
+    pub fn says_nothing(&self) -> bool {
+        self.fields.iter().all(|(_, value)| value.get() == "null")
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|(field, value)| field == name && value.get() != "null")
     }
@@ -166,17 +171,7 @@ impl<'a> Object<'a> {
 
     /// Money that was reported: a number or a string, not negative, rounded (and flagged) past 24 decimals.
     pub fn amount(&mut self, name: &str) -> Result<Option<(Amount, bool)>, Rejected> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let literal = match kind(value.get()) {
-            "a number" => Cow::Borrowed(value.get()),
-            "a string" => string(value).ok_or_else(|| self.wrong_type(name, "a decimal", value))?,
-            _ => return Err(self.wrong_type(name, "a decimal", value)),
-        };
-        let (amount, rounded) = Amount::parse_rounded(&literal).map_err(|e| self.wrong(name, Problem::Money(e)))?;
-        if amount.is_negative() {
-            return Err(self.wrong(name, Problem::Negative(literal.into_owned())));
-        }
-        Ok(Some((amount, rounded)))
+        self.take(name).map(amount).transpose().map_err(|problem| self.wrong(name, problem))
     }
 
     pub fn instant(&mut self, name: &str, received_at: Instant) -> Result<Option<Instant>, Rejected> {
@@ -255,6 +250,21 @@ pub fn text(field: &str, content: &str) -> Result<Text, Rejected> {
         return Err(Rejected::new(field, Problem::ControlCharacter(control as u32)));
     }
     Ok(Text::checked(content))
+}
+
+/// Money as a number or a string, not negative; whether it was rounded past 24 decimals.
+pub fn amount(value: &RawValue) -> Result<(Amount, bool), Problem> {
+    let wrong_type = || Problem::WrongType { expected: "a decimal", found: kind(value.get()) };
+    let literal = match kind(value.get()) {
+        "a number" => Cow::Borrowed(value.get()),
+        "a string" => string(value).ok_or_else(wrong_type)?,
+        _ => return Err(wrong_type()),
+    };
+    let (amount, rounded) = Amount::parse_rounded(&literal).map_err(Problem::Money)?;
+    if amount.is_negative() {
+        return Err(Problem::Negative(literal.into_owned()));
+    }
+    Ok((amount, rounded))
 }
 
 /// A whole number, not negative: `12`, `"12"`, `12.0`; some clients print counts through a float or as a string.

@@ -4,7 +4,7 @@
 //! twice, would be a wrong price. Costs are what Langfuse's client computed, so they are claimed.
 
 use crate::money::{Amount, Currency};
-use crate::usage::reading::{Object, Rejected};
+use crate::usage::reading::{self, Object, Rejected};
 use crate::usage::shape::{self, Shape};
 use crate::usage::{Claimed, Meter, Quantities, Usage};
 
@@ -50,8 +50,7 @@ const REMARKS: [&str; 2] = ["accepted_prediction_tokens", "output_accepted_predi
 pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
     let mut details = Object::parse(json, "usage")?;
     // An empty one and one of nulls says nothing.
-    let named: Vec<String> = details.names().filter(|name| details.has(name)).map(str::to_owned).collect();
-    if named.is_empty() {
+    if details.says_nothing() {
         return Ok(None);
     }
     if !details.has("input")
@@ -69,16 +68,21 @@ pub fn read_usage(json: &str) -> Result<Option<Usage>, Rejected> {
         Some(total) => Some(total),
         None => details.count("totalTokens")?,
     };
-    for name in named.iter().filter(|name| !REMARKS.contains(&name.as_str()) && !name.ends_with("Cost")) {
-        let Ok(place) = METERS.binary_search_by_key(&name.as_str(), |(name, _)| name) else {
+    // Names are free, so there may be any number of them: each is looked at once, and none is looked for.
+    for (name, value) in details.rest() {
+        if value.get() == "null" || REMARKS.contains(&&*name) || name.ends_with("Cost") {
+            continue;
+        }
+        let count = reading::count(value);
+        let Ok(place) = METERS.binary_search_by_key(&&*name, |(name, _)| name) else {
             // A text under a free name is a remark.
-            if !matches!(details.count(name), Ok(Some(1..))) {
+            if !matches!(count, Ok(1..)) {
                 continue;
             }
             let name: String = name.chars().take(60).collect();
             return Ok(Some(contradiction(format!("nobody knows what {name} counts, or what it is part of"))));
         };
-        let Some(count) = details.count(name)? else { continue };
+        let count = count.map_err(|problem| Rejected::new(format!("usage.{name}"), problem))?;
         let meter = METERS[place].1;
         counts.set(meter, counts.get(meter).saturating_add(count));
     }
@@ -112,8 +116,7 @@ pub fn read_cost(json: &str) -> Option<Claimed> {
     let amount = match details.amount("total").ok()? {
         Some((total, _)) => total,
         None => {
-            let names: Vec<String> = details.names().map(str::to_owned).collect();
-            let parts = names.iter().filter_map(|name| details.amount(name).ok().flatten());
+            let parts = details.rest().into_iter().filter_map(|(_, value)| reading::amount(value).ok());
             parts.map(|(part, _)| part).reduce(|one, other| one.checked_add(other).unwrap_or(Amount::ZERO))?
         }
     };
