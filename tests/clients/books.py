@@ -79,6 +79,28 @@ def fill(server: farthing.Farthing, whole: int, count: int = 300) -> None:
     post(server, events)
 
 
+DEARER = """provider: openai
+overrides:
+  - {kind: contract, model: gpt-4o, input_per_1m: "2.4999999", cache_read_per_1m: "1.25", output_per_1m: "9.999999999"}
+  - {kind: contract, model: gpt-4o-mini, input_per_1m: "0.16000000007", cache_read_per_1m: "0.075", output_per_1m: "0.6"}
+"""
+
+
+def correct(server: farthing.Farthing) -> None:
+    """Publishes other prices for what is booked at list prices, and has it charged again: each call is taken back first."""
+    for path, body, kind in [
+        ("/v1/catalog/versions?accept=true&note=other+prices", DEARER, "application/yaml"),
+        ("/v1/rerate?dry_run=false&reason=other+prices", "", "application/json"),
+    ]:
+        request = urllib.request.Request(
+            server.url + path,
+            data=body.encode(),
+            headers={"Authorization": f"Bearer {server.key}", "Content-Type": kind},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status in (200, 201)
+
+
 def export(server: farthing.Farthing, to: Path, *flags: str) -> Path:
     database = f"sqlite://{server.directory}/f.db"
     command = [os.environ["FARTHING"], "export", "entries", "--database", database, "-o", str(to), *flags]

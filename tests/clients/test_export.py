@@ -29,6 +29,28 @@ def a_reader_of_parquet_comes_to_what_a_report_says(
     assert reader(files) == {(row["user"], row["model"]): (books.plain(row["amount"]), row["calls"]) for row in report}
 
 
+@pytest.mark.parametrize("reader", [readers.with_pyarrow, readers.with_duckdb, readers.with_polars])
+def what_was_taken_back_is_negative_to_a_reader_of_parquet(
+    server: farthing.Farthing, tmp_path: Path, reader: Callable[..., readers.Sums]
+) -> None:
+    books.fill(server, whole=100_000)
+    books.correct(server)
+    files = books.export(server, tmp_path / "entries", "--format", "parquet", "--rows-per-part", "250")
+    taken: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for entry in server.entries():
+        if entry["kind"] == "reversal":
+            taken.setdefault((entry.get("user"), entry["model"]), []).append(entry)
+    assert {model for _, model in taken} == {"gpt-4o", "gpt-4o-mini"} and sum(map(len, taken.values())) == 300
+    # an entry shows what it moves, and a reversal moves it back: what is taken from its owner has a minus in front.
+    expected = {
+        key: (books.plain(books.add("-" + entry["amount"] for entry in entries)), -sum(entry["calls"] for entry in entries))
+        for key, entries in taken.items()
+    }
+    assert reader(files, negative=True) == expected
+    report = server.get("/v1/reports/spend", group_by="user,model")["rows"]
+    assert reader(files) == {(row["user"], row["model"]): (books.plain(row["amount"]), row["calls"]) for row in report}
+
+
 def the_types_are_what_a_warehouse_expects(server: farthing.Farthing, tmp_path: Path) -> None:
     books.fill(server, whole=10)
     files = books.export(server, tmp_path / "entries", "--format", "parquet")
