@@ -40,6 +40,7 @@ mod reports;
 mod retention;
 mod rules;
 mod schema;
+mod scopes;
 mod simulation;
 mod settle;
 mod statements;

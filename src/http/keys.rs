@@ -43,7 +43,7 @@ pub struct KeyBody {
 }
 
 pub async fn list(State(service): App, known: Known) -> Result<Json<Page<KeyBody>>, Problem> {
-    let caller = known.may(Scope::Admin)?;
+    let caller = known.may_everywhere(Scope::Admin)?;
     let keys = service.farthing.store.keys(caller.org).await?;
     Ok(Json(Page { items: keys.into_iter().map(body).collect(), next: None }))
 }
@@ -54,7 +54,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Made>), Problem> {
-    let caller = known.may(Scope::Admin)?;
+    let caller = known.may_everywhere(Scope::Admin)?;
     let wish = read_text(&service, &headers, body).await?;
     let wish: Wish = serde_json::from_str(&wish).map_err(|e| Problem::bad_request(e.to_string()))?;
     let scopes = wish.scopes.iter().map(|scope| scope.parse()).collect::<Result<Vec<Scope>, String>>();
@@ -65,7 +65,7 @@ pub async fn create(
 }
 
 pub async fn revoke(State(service): App, known: Known, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    let caller = known.may(Scope::Admin)?;
+    let caller = known.may_everywhere(Scope::Admin)?;
     let revoked = service.farthing.store.revoke_key(caller.org, &id, now()).await?;
     service.callers.forget();
     if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found(format!("no key {id} that could be revoked"))) }
