@@ -575,7 +575,12 @@ fn a_sheet_is_a_page_that_can_be_sent() {
     }
     assert!(!page.contains("Corrections"), "nothing was corrected");
     let csv = service.get("/v1/sheets?month=2026-10&team=search&format=csv").text();
-    assert_eq!(csv, "provider,model,calls,tokens,amount,currency\r\nopenai,gpt-4o-mini,2,2400,0.00054,USD\r\n");
+    assert_eq!(
+        csv,
+        "line,provider,model,calls,tokens,entries,amount,currency\r\n\
+         model,openai,gpt-4o-mini,2,2400,,0.00054,USD\r\n\
+         total,,,2,2400,,0.00054,USD\r\n"
+    );
     let of_a_user = service.get("/v1/sheets?month=2026-10&user=%3Cb%3Ebo%3C%2Fb%3E").text();
     assert!(of_a_user.contains("usage of user &lt;b&gt;bo&lt;/b&gt;") && !of_a_user.contains("<b>"), "{of_a_user}");
     assert!(service.get("/v1/sheets?month=2026-09&team=search").text().contains("Nothing was charged."));
@@ -593,6 +598,44 @@ fn a_sheet_is_a_page_that_can_be_sent() {
         assert_eq!(service.get(&format!("/v1/sheets?{wrong}")).json()["field"], field, "{wrong}");
     }
     assert_eq!(service.get("/v1/sheets?month=October&team=a").status, 409);
+}
+
+#[test]
+fn a_sheet_has_its_totals_and_corrections_as_a_page_and_as_csv() {
+    let (_database, service) = started();
+    let larger = with("s2", |event| event["model"] = json!("gpt-4o"));
+    service.post("/v1/events", json!([event("s1"), larger]).to_string());
+    let contract =
+        "provider: openai\noverrides:\n  - {kind: contract, model: gpt-4o, input_per_1m: \"1.25\", output_per_1m: \"5\"}\n";
+    let publish =
+        service.request("POST", "/v1/catalog/versions?accept=true&note=contract").header("Content-Type", "application/yaml");
+    let published = service.send(publish.body(contract));
+    assert_eq!(published.status, 201, "{}", published.text());
+    assert_eq!(service.post("/v1/rerate?dry_run=false&reason=contract", "").status, 200);
+
+    // 0.0025 and 0.002 were charged at first, then the half of both.
+    let csv = service.get("/v1/sheets?month=2026-10&team=search&format=csv").text();
+    assert_eq!(
+        csv,
+        "line,provider,model,calls,tokens,entries,amount,currency\r\n\
+         model,openai,gpt-4o,1,1200,,0.00225,USD\r\n\
+         model,openai,gpt-4o-mini,1,1200,,0.00027,USD\r\n\
+         total,,,2,2400,,0.00252,USD\r\n\
+         charge,,,,,3,0.00702,USD\r\n\
+         reversal,,,,,1,-0.0045,USD\r\n"
+    );
+    let page = service.get("/v1/sheets?month=2026-10&team=search").text();
+    let (lines, corrections) = page.split_once("<h2>Corrections</h2>").expect("something was corrected");
+    let totals = |table: &str| {
+        let foot = table.split_once("<tfoot>").expect("it has totals").1.split_once("</tfoot>").unwrap().0.to_owned();
+        foot.replace(" class=\"n\"", "").trim().to_owned()
+    };
+    let expected = "<tr><td>total</td><td></td><td>2</td><td>2 400</td><td>0.00252</td><td>USD</td></tr>";
+    assert_eq!(totals(lines), expected);
+    assert_eq!(totals(corrections), "<tr><td>total</td><td>4</td><td>0.00252</td><td>USD</td></tr>");
+    for said in ["<td>charge</td>", "0.00702", "<td>reversal</td>", "-0.0045"] {
+        assert!(corrections.contains(said), "{said} is not in {corrections}");
+    }
 }
 
 #[test]

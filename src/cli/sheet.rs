@@ -41,7 +41,7 @@ impl Sheet {
         farthing.store.close().await;
         let page = match self.format.as_str() {
             "html" => sheet.to_html(),
-            "csv" => sheet.lines.to_csv(),
+            "csv" => sheet.to_csv(),
             other => return Err(Failure::Usage(format!("--format: `{other}` is no format; known are html and csv"))),
         };
         match &self.output {

@@ -73,7 +73,7 @@ pub async fn sheet(State(service): App, known: Known, RawQuery(text): RawQuery) 
     let sheet = service.farthing.sheet(caller.org, &month, zone, filters).await?;
     match format.as_str() {
         "html" => Ok(typed(sheet.to_html(), "text/html; charset=utf-8")),
-        "csv" => Ok(typed(sheet.lines.to_csv(), "text/csv; charset=utf-8; header=present")),
+        "csv" => Ok(typed(sheet.to_csv(), "text/csv; charset=utf-8; header=present")),
         other => Err(Problem::parameter("format", format!("`{other}` is no format; known are html and csv"))),
     }
 }

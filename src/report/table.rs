@@ -258,7 +258,7 @@ fn write_object(names: &[String], row: &[Cell], wanted: impl Fn(&Cell) -> bool, 
     to.push('}');
 }
 
-fn csv_cell(cell: &Cell) -> String {
+pub(super) fn csv_cell(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) => csv_text(text),
         other => other.plain(),
