@@ -238,6 +238,14 @@ async fn open_read_only(settings: &Settings) -> Result<(Arc<Farthing>, Org), Fai
     Ok((farthing, org))
 }
 
+/// Copies what a command booked to segments, as a service would: nobody else may come to do it. What cannot be copied is in the
+/// book all the same.
+async fn copy_what_was_booked(farthing: &Farthing, org: Org) {
+    if let Err(e) = farthing.copy_to_segments(org, |_, _| {}).await {
+        eprintln!("farthing: what was booked could not be copied to segments, and reports read it from the book: {e}");
+    }
+}
+
 /// A file's bytes, standard input for `-`; what is gzip is unzipped.
 fn read_input(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();

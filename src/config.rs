@@ -43,6 +43,9 @@ pub struct Flags {
     /// PostgreSQL]
     #[arg(long, global = true, env = "FARTHING_SEGMENTS", value_name = "DIR")]
     segments: Option<PathBuf>,
+    /// Entries that wait outside of any segment before they are copied; for tests, which have fewer of them
+    #[arg(long, global = true, hide = true, value_name = "N")]
+    segments_tail: Option<i64>,
     /// A file with the key that closings and the manifests of exports are signed with (or the key itself in
     /// FARTHING_SIGNING_KEY); `farthing signing-key FILE` makes one
     #[arg(long, global = true, env = "FARTHING_SIGNING_KEY_FILE", value_name = "FILE")]
@@ -242,7 +245,7 @@ impl Settings {
             )?,
         };
         Ok(Settings {
-            segments: segments(flags.segments.clone().or(file.segments), &url),
+            segments: segments(flags.segments.clone().or(file.segments), &url, flags.segments_tail),
             store: StoreOptions {
                 url,
                 allow_fsync_off: flags.allow_fsync_off || file.allow_fsync_off.unwrap_or(false),
@@ -298,13 +301,14 @@ fn signer(file: Option<PathBuf>) -> Result<Option<Arc<Signer>>, ConfigError> {
 }
 
 /// Without the feature for their files there are none.
-fn segments(named: Option<PathBuf>, database: &str) -> Option<SegmentPlan> {
+fn segments(named: Option<PathBuf>, database: &str, tail: Option<i64>) -> Option<SegmentPlan> {
     let beside = || {
         let path = database.strip_prefix("sqlite://")?.split('?').next()?;
         (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(format!("{path}.segments")))
     };
     let directory = named.or_else(beside).filter(|named| named.as_os_str() != "off");
-    directory.filter(|_| cfg!(feature = "polars")).map(SegmentPlan::at)
+    let plan = SegmentPlan::at(directory.filter(|_| cfg!(feature = "polars"))?);
+    Some(SegmentPlan { tail: tail.unwrap_or(plan.tail).max(1), ..plan })
 }
 
 fn refresh(policy: Option<String>, url: Option<String>) -> Result<Refresh, ConfigError> {

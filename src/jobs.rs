@@ -8,6 +8,7 @@ use crate::flow::reconcile::scheduled;
 use crate::flow::refresh::{Policy, Refresh, Refreshed};
 use crate::flow::retention::Kept;
 use crate::flow::runs::{FORGET, RECONCILE, REFRESH, Recurring, Whose};
+use crate::flow::segments::Work;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{Org, Version};
 use crate::provider::openrouter::{Keys, Openrouter, Patience};
@@ -52,6 +53,7 @@ pub fn start(farthing: &Arc<Farthing>, plan: Plan, jobs: &[Job]) -> Vec<Recurrin
     }
     tokio::spawn(look_for_unpriced(farthing.clone()));
     tokio::spawn(copy_to_segments(farthing.clone()));
+    tokio::spawn(put_together(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
         recurring.push(Recurring { name: REFRESH, schedule: plan.refresh_schedule.clone(), whose: Whose::EachOrg });
         tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
@@ -160,20 +162,33 @@ async fn look_for_unpriced(farthing: Arc<Farthing>) {
     }
 }
 
-/// Keeps what reports have to read row by row short.
+/// Segments are looked at this often, though nobody says that there is something to do.
+const LOOK_AT_SEGMENTS: Duration = Duration::from_secs(5);
+
+/// What keeps a segment from being written is not gone in seconds.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(300);
+
+/// Keeps what reports have to read row by row short: looks now and then, and at once where much was booked since.
 async fn copy_to_segments(farthing: Arc<Farthing>) {
     loop {
-        let pause = match copy_all(&farthing).await {
-            true => Duration::from_secs(5),
-            // What keeps it from being written is not gone in seconds.
-            false => Duration::from_secs(300),
-        };
+        match copy_all(&farthing, Work::Tail).await {
+            // What was told while it worked, it may have copied already.
+            true => drop(tokio::time::timeout(LOOK_AT_SEGMENTS, farthing.copying_is_due()).await),
+            false => tokio::time::sleep(AFTER_A_FAILURE).await,
+        }
+    }
+}
+
+/// Puts small segments together, which takes longer than what is new may wait.
+async fn put_together(farthing: Arc<Farthing>) {
+    loop {
+        let pause = if copy_all(&farthing, Work::Together).await { LOOK_AT_SEGMENTS } else { AFTER_A_FAILURE };
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Every org has its own segments; one that cannot be copied does not keep the others from it.
-async fn copy_all(farthing: &Farthing) -> bool {
+async fn copy_all(farthing: &Farthing, work: Work) -> bool {
     let orgs = match farthing.store.orgs().await {
         Ok(orgs) => orgs,
         Err(error) => {
@@ -183,7 +198,7 @@ async fn copy_all(farthing: &Farthing) -> bool {
     };
     let mut all = true;
     for (org, name) in orgs {
-        match farthing.copy_to_segments(org, |_, _| {}).await {
+        match farthing.copy(org, work, |_, _| {}).await {
             Ok(copied) if copied.segments > 0 => {
                 tracing::info!(org = %name, segments = copied.segments, entries = copied.entries, "copied to segments");
             }

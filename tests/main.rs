@@ -41,6 +41,8 @@ mod retention;
 mod rules;
 mod schema;
 mod scopes;
+#[cfg(feature = "polars")]
+mod segments;
 mod simulation;
 mod settle;
 mod statements;

@@ -3,7 +3,7 @@
 //! that runs away for a night, a model that nobody has a price for, and calls whose usage never came.
 
 use super::bench::Random;
-use super::{Failure, Outcome, open};
+use super::{Failure, Outcome, copy_what_was_booked, open};
 use crate::catalog::source::own;
 use crate::config::Settings;
 use crate::flow::now;
@@ -53,6 +53,7 @@ impl Demo {
         let reason = "the contract of 16 October".to_owned();
         let corrected = farthing.rerate(org, &rerate::Wish { reason, ..rerate::Wish::default() }, |_| {}).await?;
         commit(&farthing, org, &month[signed..]).await?;
+        copy_what_was_booked(&farthing, org).await;
         farthing.store.close().await;
 
         let database = without_password(&settings.store.url);

@@ -1,7 +1,7 @@
 //! `ingest`: events from a file into the book, through the same committer as the service. Lines are read, rated and
 //! committed side by side, so the file is never in memory as a whole; only a JSON array is.
 
-use super::{Failure, Outcome, open, open_input, progress};
+use super::{Failure, Outcome, copy_what_was_booked, open, open_input, progress};
 use crate::config::Settings;
 use crate::flow::ingest::Outcome as Became;
 use crate::flow::intake::{self, Framing, Intake, Received, Taken};
@@ -67,6 +67,7 @@ impl Ingest {
         }
         tally.finish(&bar).await?;
         run.intake.drain().await;
+        copy_what_was_booked(&run.farthing, org).await;
         run.farthing.store.close().await;
         bar.finish_and_clear();
         tally.report()

@@ -1,6 +1,6 @@
 //! `pull`: follows the ledger of a gateway that pushes nothing.
 
-use super::{Failure, Outcome, open};
+use super::{Failure, Outcome, copy_what_was_booked, open};
 use crate::config::{Flags, ServeFlags, Settings};
 use crate::flow::ingest::Outcome as Became;
 use crate::flow::intake::Taken;
@@ -88,6 +88,7 @@ impl Oceans {
                     );
                 }
             }
+            copy_what_was_booked(&farthing, org).await;
             match (self.every, done) {
                 // Whoever follows a table waits for a database that is away.
                 (Some(_), Err(e)) => eprintln!("farthing: {e}; trying again"),

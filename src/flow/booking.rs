@@ -104,6 +104,8 @@ pub struct Sealed {
     pub org: Org,
     pub block: crate::id::BlockNumber,
     pub hash: BlockHash,
+    /// The entry that comes after its last one.
+    pub until: Sequence,
 }
 
 /// Everything one commit adds to one book.
@@ -561,7 +563,8 @@ impl<'c> Booking<'c> {
         self.head.hash = hash;
         self.head.sealed_at = block.header.sealed_at;
         write.move_head(&self.head).await?;
-        Ok((Sealed { org, block: self.head.block, hash }, std::mem::take(&mut self.keys)))
+        let sealed = Sealed { org, block: self.head.block, hash, until: self.head.next_sequence };
+        Ok((sealed, std::mem::take(&mut self.keys)))
     }
 
     /// Seals and commits. If the answer is lost, nobody is told anything until the book itself has said whether it happened.

@@ -115,9 +115,14 @@ impl Farthing {
                     Rating::Unpriced(_) => {}
                 }
             }
-            let keys = if booking.changes_nothing() { Vec::new() } else { booking.seal(&mut write, now()).await?.1 };
+            if booking.changes_nothing() {
+                write.commit().await?;
+                return Ok(posted);
+            }
+            let (sealed, keys) = booking.seal(&mut write, now()).await?;
             write.remember_once(&keys).await?;
             write.commit().await?;
+            self.was_committed(&sealed);
             Ok(posted)
         }
         .await;

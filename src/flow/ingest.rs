@@ -198,6 +198,7 @@ impl Farthing {
         if !sealed.is_empty() {
             write.remember_once(&keys).await?;
             self.finish(write, &sealed).await?;
+            sealed.iter().for_each(|sealed| self.was_committed(sealed));
         }
         Ok(steps.into_iter().map(|step| step.expect("every event belongs to one of the orgs")).collect())
     }

@@ -231,8 +231,9 @@ impl Farthing {
             if booking.is_empty() {
                 return Ok((Vec::new(), 0));
             }
-            booking.seal(&mut write, now()).await?;
+            let (sealed, _) = booking.seal(&mut write, now()).await?;
             write.commit().await?;
+            self.was_committed(&sealed);
             Ok((changed, posted as u64))
         }
         .await;

@@ -2,11 +2,12 @@
 //! some blocks one after the other, sorted by hour and owner, in two files: whole entries, and their meters. Beside them
 //! a manifest says which blocks they are of, what they add up to and what they hash to; it is written last, and a segment
 //! without one does not exist. All of it can be deleted and is made again; the book is never read past what a segment says
-//! of itself.
+//! of itself. What is in none yet is kept short: whoever books tells when enough of it waits.
 
 mod read;
 mod write;
 
+use crate::flow::booking::Sealed;
 use crate::flow::{Farthing, FlowError, broke_off, in_background};
 use crate::id::{BlockNumber, Org};
 use crate::ledger::seal::BlockHash;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::Notify;
 use write::Copy;
 
 /// Where segments lie, and how large they become.
@@ -33,13 +35,17 @@ pub struct SegmentPlan {
 
 impl SegmentPlan {
     pub fn at(directory: PathBuf) -> SegmentPlan {
-        SegmentPlan { directory, tail: 25_000, most: 250_000, is_kept: false }
+        SegmentPlan { directory, tail: TAIL, most: 250_000, is_kept: false }
     }
 
     pub fn of_an_archive(directory: PathBuf) -> SegmentPlan {
         SegmentPlan { is_kept: true, ..SegmentPlan::at(directory) }
     }
 }
+
+/// As many again are booked at most while these are copied, wherever copying is the faster of the two: reports find less than
+/// 50,000 to read row by row.
+const TAIL: i64 = 20_000;
 
 /// Small segments that are put together when there are so many at the end.
 const TOGETHER: usize = 8;
@@ -90,6 +96,21 @@ pub struct Segment {
 pub struct Segments {
     pub plan: SegmentPlan,
     known: Mutex<HashMap<PathBuf, Arc<Segment>>>,
+    /// The first entry of each org that was in no segment when that was last looked at.
+    tails: Mutex<HashMap<Org, i64>>,
+    /// Enough entries wait to be copied.
+    due: Notify,
+}
+
+/// Which copying is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// What is in no segment yet.
+    Tail,
+    /// Small segments, into larger ones.
+    Together,
+    /// The one and then the other.
+    All,
 }
 
 /// What a run of the copying did.
@@ -101,7 +122,7 @@ pub struct Copied {
 
 impl Segments {
     pub fn new(plan: SegmentPlan) -> Segments {
-        Segments { plan, known: Mutex::default() }
+        Segments { plan, known: Mutex::default(), tails: Mutex::default(), due: Notify::new() }
     }
 
     fn directory(&self, org: Org) -> PathBuf {
@@ -132,6 +153,18 @@ impl Segments {
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Arc<Segment>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tails(&self) -> std::sync::MutexGuard<'_, HashMap<Org, i64>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The book of an org goes up to an entry now: whoever copies is told once enough of it waits.
+    fn booked(&self, org: Org, until: i64) {
+        let tail = self.tails().get(&org).copied().unwrap_or(1);
+        if until - tail >= self.plan.tail {
+            self.due.notify_one();
+        }
     }
 
     /// A segment that could not be read: the book can. What is not what was written is written anew by the next run of the
@@ -306,8 +339,28 @@ impl Farthing {
         in_background(move || those.iter().for_each(|segment| segments.forget(segment))).await
     }
 
+    /// Entries were committed.
+    pub(crate) fn was_committed(&self, sealed: &Sealed) {
+        if let Some(segments) = &self.segments {
+            segments.booked(sealed.org, sealed.until.0);
+        }
+    }
+
+    /// Waits until enough was booked to be copied; where there are no segments, for ever.
+    pub async fn copying_is_due(&self) {
+        match &self.segments {
+            Some(segments) => segments.due.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Copies what is in no segment yet, once there is enough of it, and puts small ones together.
-    pub async fn copy_to_segments(&self, org: Org, mut progress: impl FnMut(i64, i64)) -> Result<Copied, FlowError> {
+    pub async fn copy_to_segments(&self, org: Org, progress: impl FnMut(i64, i64)) -> Result<Copied, FlowError> {
+        self.copy(org, Work::All, progress).await
+    }
+
+    /// A part of that. Whoever puts small ones together may do it while another copies what is new, which does not wait for it.
+    pub async fn copy(&self, org: Org, work: Work, mut progress: impl FnMut(i64, i64)) -> Result<Copied, FlowError> {
         let mut copied = Copied::default();
         let Some(segments) = self.segments.clone() else { return Ok(copied) };
         let sweeping = segments.clone();
@@ -323,7 +376,7 @@ impl Farthing {
             let listed = self.segments_until(org, i64::MAX).await?;
             // While one is written the next one is read.
             let there = (writing.as_ref().map_or(first, |writing| writing.until), head);
-            let next = match next(&segments.plan, &listed, there) {
+            let next = match next(&segments.plan, &listed, there, work) {
                 None => None,
                 Some((from, until, replaced)) => {
                     let ends = self.store.block_that_ends(org, from, until).await?;
@@ -344,6 +397,7 @@ impl Farthing {
                 copied.entries += entries;
                 progress(until, head);
             } else if read.is_none() {
+                segments.tails().insert(org, end_of(&listed, first));
                 return Ok(copied);
             }
             if let Some((copy, range, last, mut replaced)) = read {
@@ -383,16 +437,23 @@ impl Farthing {
 }
 
 /// What to copy next of the entries that are there, from the first one up to the head, and which segments it takes the place of.
-fn next(plan: &SegmentPlan, listed: &[Arc<Segment>], (first, head): (i64, i64)) -> Option<(i64, i64, Vec<Arc<Segment>>)> {
-    let mut place = first;
-    for segment in listed {
-        if segment.manifest.from > place {
+fn next(
+    plan: &SegmentPlan,
+    listed: &[Arc<Segment>],
+    (first, head): (i64, i64),
+    work: Work,
+) -> Option<(i64, i64, Vec<Arc<Segment>>)> {
+    if work != Work::Together {
+        let place = end_of(listed, first);
+        if let Some(segment) = listed.iter().find(|segment| segment.manifest.from > place) {
             return Some((place, segment.manifest.from.min(place + plan.most), Vec::new()));
         }
-        place = place.max(segment.manifest.until);
+        if head - place >= plan.tail {
+            return Some((place, head.min(place + plan.most), Vec::new()));
+        }
     }
-    if head - place >= plan.tail {
-        return Some((place, head.min(place + plan.most), Vec::new()));
+    if work == Work::Tail {
+        return None;
     }
     let is_small = |segment: &&Arc<Segment>| {
         segment.manifest.from >= first && segment.manifest.until - segment.manifest.from < plan.most / 2
@@ -401,6 +462,14 @@ fn next(plan: &SegmentPlan, listed: &[Arc<Segment>], (first, head): (i64, i64)) 
     let (first, last) = (small.last()?, small.first()?);
     (small.len() >= TOGETHER)
         .then(|| (first.manifest.from, last.manifest.until.min(first.manifest.from + plan.most), small.clone()))
+}
+
+/// Where the segments end that lie one after the other from an entry on.
+fn end_of(listed: &[Arc<Segment>], first: i64) -> i64 {
+    listed.iter().fold(first, |place, segment| match segment.manifest.from > place {
+        true => place,
+        false => place.max(segment.manifest.until),
+    })
 }
 
 #[cfg(test)]
@@ -448,7 +517,9 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         let segments = Segments::new(plan(scratch.file("none")));
         let ends = |next: Option<(i64, i64, Vec<Arc<Segment>>)>| next.map(|(from, until, _)| (from, until));
-        let next = |segments: &Segments, listed: &[Arc<Segment>], first| ends(super::next(&segments.plan, listed, (first, 300)));
+        let next = |segments: &Segments, listed: &[Arc<Segment>], first| {
+            ends(super::next(&segments.plan, listed, (first, 300), Work::All))
+        };
         assert_eq!(next(&segments, &[], 1), Some((1, 101)));
         assert_eq!(next(&segments, &[], 51), Some((51, 151)), "those before it were taken out");
 
@@ -465,11 +536,50 @@ mod tests {
         let segments = Segments::new(plan(scratch.file("small")));
         let listed = lie(&segments, &(0..9).map(|place| (1 + 10 * place, 11 + 10 * place)).collect::<Vec<_>>());
         let next = |first| {
-            super::next(&segments.plan, &listed, (first, 91)).map(|(from, until, replaced)| (from, until, replaced.len()))
+            super::next(&segments.plan, &listed, (first, 91), Work::All)
+                .map(|(from, until, replaced)| (from, until, replaced.len()))
         };
         assert_eq!(next(1), Some((1, 91, 9)));
         assert_eq!(next(11), Some((11, 91, 8)));
         assert_eq!(next(21), None, "too few are left");
+    }
+
+    #[test]
+    fn what_is_new_is_copied_without_putting_others_together() {
+        let scratch = Scratch::new().unwrap();
+        let segments = Segments::new(plan(scratch.file("both")));
+        let listed = lie(&segments, &(0..9).map(|place| (1 + 10 * place, 11 + 10 * place)).collect::<Vec<_>>());
+        let next = |head, work| {
+            super::next(&segments.plan, &listed, (1, head), work).map(|(from, until, replaced)| (from, until, replaced.len()))
+        };
+        assert_eq!(next(101, Work::Tail), Some((91, 101, 0)));
+        assert_eq!(next(100, Work::Tail), None, "too little is new");
+        assert_eq!(next(101, Work::Together), Some((1, 91, 9)));
+        assert_eq!(next(101, Work::All), Some((91, 101, 0)), "what is new goes first");
+    }
+
+    #[test]
+    fn whoever_copies_is_told_once_enough_waits() {
+        let scratch = Scratch::new().unwrap();
+        let segments = Segments::new(plan(scratch.file("told")));
+        let is_told = || {
+            let mut told = std::pin::pin!(segments.due.notified());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            told.as_mut().poll(&mut context).is_ready()
+        };
+        // Ten entries are enough; the first nine, one by one, are not.
+        (2..=10).for_each(|until| segments.booked(Org(1), until));
+        assert!(!is_told());
+        segments.booked(Org(1), 11);
+        assert!(is_told());
+        assert!(!is_told(), "once");
+        // What was left when it was last looked at counts too, and each org has its own.
+        segments.tails().insert(Org(1), 5);
+        segments.booked(Org(1), 14);
+        segments.booked(Org(2), 10);
+        assert!(!is_told());
+        segments.booked(Org(1), 15);
+        assert!(is_told());
     }
 
     #[test]
