@@ -7,6 +7,7 @@ mod load;
 mod provider;
 mod reports;
 mod sample;
+mod tail;
 mod wire;
 
 use super::{Failure, Outcome};
@@ -34,6 +35,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tail::Tail;
 use wire::Wire;
 
 #[derive(Args)]
@@ -310,6 +312,7 @@ impl Run<'_> {
             ("OTLP protobuf, 512 spans, 8 clients", Load { wire: Wire::Otlp, ..native(8, 512) }),
         ];
         let mut highest: f64 = 0.0;
+        let tail = Tail::watch(database);
         for (place, (what, load)) in loads.into_iter().enumerate() {
             if !self.wants(&format!("{kind}{with}: {what}")) {
                 continue;
@@ -329,6 +332,10 @@ impl Run<'_> {
             highest = highest.max(service.megabytes());
         }
         self.figure(&format!("{kind}{with}: memory under load"), highest, "MB", None);
+        if let Some(tail) = tail {
+            let largest = tail.largest()? as f64;
+            self.figure(&format!("{kind}{with}: most entries in no segment under load"), largest, "entries", None);
+        }
         service.stop()
     }
 
@@ -351,7 +358,7 @@ impl Run<'_> {
         }
         eprintln!();
         farthing.store.close().await;
-        Ok(())
+        tail::copy(database, Farthing::open(database, &CatalogFiles::Shipped).await?, org).await
     }
 
     /// What sqlx and the database allow: the same rows, keys included, inserted without anything around it.

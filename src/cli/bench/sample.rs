@@ -63,13 +63,12 @@ impl Sample {
         Sample { random: Random::new(seed), models, clock: 0, pace: 1_000, days: 28, first_day: OCTOBER }
     }
 
-    /// The same from some day on, as slow as is wanted.
-    pub fn spread(seed: u64, catalog: &Catalog, from_day: u64, pace: u64) -> Sample {
-        let first_day = LONG_AGO + (from_day * DAY) as i64;
-        Sample { pace: pace.max(1), days: 1_000, first_day, ..Sample::new(seed, catalog) }
+    /// The same over months, as slow as is wanted.
+    pub fn spread(seed: u64, catalog: &Catalog, pace: u64) -> Sample {
+        Sample { pace: pace.max(1), days: 1_000, first_day: LONG_AGO, ..Sample::new(seed, catalog) }
     }
 
-    /// The instant at which a day begins.
+    /// The instant at which a day of them begins.
     pub fn first_day(day: u64) -> String {
         Instant::from_micros((LONG_AGO + (day * DAY) as i64) * 1_000).to_string()
     }
