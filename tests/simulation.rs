@@ -2,7 +2,8 @@
 //! months that are closed and opened again; and again and again what is being done is dropped between two statements, with
 //! the process or without it, and done once more. An [`Auditor`] that shares no code with the ledger predicts every closing
 //! and, after every season, what each user bears and what each month and account holds. `FARTHING_SIMULATION_SEED` lives the
-//! same life again, as far as the places of the drops allow; `FARTHING_SIMULATION_S` says for how many seconds.
+//! same life again, as far as the places of the drops allow; `FARTHING_SIMULATION_S` says for how many seconds. A life in which too
+//! little happened, a year at least, proves nothing and is a failure.
 
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
@@ -45,7 +46,8 @@ fn live(kind: Kind) {
     block_on(async {
         let started = std::time::Instant::now();
         let mut life = Life::begin(&database, seed).await;
-        while started.elapsed() < seconds {
+        // A busy machine gets further in more time, and must not get by with less.
+        while started.elapsed() < seconds || (life.has_missed().is_some() && started.elapsed() < seconds + PATIENCE) {
             for _ in 0..25 {
                 life.step().await;
             }
@@ -53,11 +55,13 @@ fn live(kind: Kind) {
         }
         let verified = life.farthing.verify_deep(ORG, |_, _| {}).await.unwrap();
         assert!(verified.is_ok(), "seed {seed}: {verified:?}");
-        let auditor = &life.auditor;
-        println!("{} steps, {} events, {} drops, {} months", life.steps, auditor.events.len(), life.drops, auditor.today - FIRST);
-        assert!(life.drops > 0 && !auditor.events.is_empty());
+        println!("{} steps, {} drops, {} events, {:?}", life.steps, life.drops, life.auditor.events.len(), life.auditor.counted);
+        assert_eq!(life.has_missed(), None, "seed {seed}: {:?}", life.auditor.counted);
     });
 }
+
+/// How much longer than asked a life may take to have seen everything.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const ORG: Org = Org(1);
 const MODELS: [&str; 3] = ["haiku", "sonnet", "opus"];
@@ -78,6 +82,26 @@ struct Life<'d> {
 }
 
 impl<'d> Life<'d> {
+    /// What this life has seen too little of, by what the auditor predicted and the book confirmed.
+    fn has_missed(&self) -> Option<&'static str> {
+        let Counted { replayed, held, retried, late, conflicts, adjusted, corrected, closed, reopened } = self.auditor.counted;
+        let floors = [
+            ("events", self.auditor.events.len() as u64, 200),
+            ("drops", self.drops.into(), 20),
+            ("replays", replayed, 20),
+            ("events without a price", held, 10),
+            ("held events that got one", retried, 5),
+            ("late facts", late, 10),
+            ("conflicts", conflicts, 5),
+            ("adjustments", adjusted, 5),
+            ("charges that were corrected", corrected, 20),
+            ("closings", closed, 12),
+            ("reopenings", reopened, 2),
+            ("months", u64::from(self.auditor.today - FIRST), 12),
+        ];
+        floors.into_iter().find(|(_, seen, floor)| seen < floor).map(|(what, ..)| what)
+    }
+
     async fn begin(database: &'d TestDatabase, seed: u64) -> Life<'d> {
         let (random, auditor) = (Random::new(seed), Auditor::new());
         let farthing = open(database).await;
@@ -168,6 +192,7 @@ impl<'d> Life<'d> {
         let (outcomes, _) = self.surely(async |farthing| commit(farthing, std::slice::from_ref(&sent)).await).await;
         let outcome = &outcomes.unwrap()[0];
         assert!(matches!(outcome, Outcome::Conflict { .. }), "step {} of seed {}: {outcome:?}", self.steps, self.seed);
+        self.auditor.counted.conflicts += 1;
     }
 
     async fn adjust(&mut self) {
@@ -243,6 +268,7 @@ impl<'d> Life<'d> {
         let (entries, sum) = self.auditor.months.get(&number).cloned().unwrap_or_default();
         let amount = closing.amounts.get("USD").map_or(BigInt::ZERO, |amount| units(amount));
         assert_eq!((closing.entries, amount), (entries, sum), "{month}, step {} of seed {}", self.steps, self.seed);
+        self.auditor.counted.closed += 1;
         self.auditor.first_open = number + 1;
         self.auditor.today = self.auditor.today.max(number + 1);
     }
@@ -263,6 +289,7 @@ impl<'d> Life<'d> {
             Some(opened) => assert_eq!(opened, expected, "step {} of seed {}", self.steps, self.seed),
             None => assert!(was_dropped, "step {} of seed {}", self.steps, self.seed),
         }
+        self.auditor.counted.reopened += 1;
         self.auditor.first_open = number;
     }
 
@@ -382,6 +409,22 @@ struct Auditor {
     months: BTreeMap<u32, (i64, BigInt)>,
     first_open: u32,
     today: u32,
+    counted: Counted,
+}
+
+/// How often what happened.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    replayed: u64,
+    held: u64,
+    retried: u64,
+    /// Booked in a later month than their own.
+    late: u64,
+    conflicts: u64,
+    adjusted: u64,
+    corrected: u64,
+    closed: u64,
+    reopened: u64,
 }
 
 struct Event {
@@ -393,7 +436,7 @@ struct Event {
 impl Auditor {
     fn new() -> Auditor {
         let (prices, events, users, months) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Auditor { prices, events, users, months, first_open: FIRST, today: FIRST + 3 }
+        Auditor { prices, events, users, months, first_open: FIRST, today: FIRST + 3, counted: Counted::default() }
     }
 
     fn price_file(&self) -> String {
@@ -419,13 +462,18 @@ impl Auditor {
 
     fn receive(&mut self, sent: &Sent) -> Answer {
         if self.events.contains_key(&sent.id) {
+            self.counted.replayed += 1;
             return Answer::Present;
         }
         let cost = self.cost(sent);
         self.events.insert(sent.id.clone(), Event { sent: sent.clone(), cost: cost.clone() });
         match cost {
-            None => Answer::Held,
+            None => {
+                self.counted.held += 1;
+                Answer::Held
+            }
             Some(cost) => {
+                self.counted.late += u64::from(sent.month < self.first_open);
                 self.book(sent.user, sent.month, cost);
                 Answer::Posted
             }
@@ -433,12 +481,14 @@ impl Auditor {
     }
 
     fn retry_held(&mut self) {
-        self.book_anew(|event| event.cost.is_none());
+        self.counted.retried += self.book_anew(|event| event.cost.is_none());
     }
 
     /// How many events cost something else now.
     fn rerate(&mut self) -> u64 {
-        self.book_anew(|event| event.cost.is_some())
+        let changed = self.book_anew(|event| event.cost.is_some());
+        self.counted.corrected += changed;
+        changed
     }
 
     fn book_anew(&mut self, which: impl Fn(&Event) -> bool) -> u64 {
@@ -459,6 +509,7 @@ impl Auditor {
     }
 
     fn adjust(&mut self, user: &'static str, month: u32, amount: BigInt) {
+        self.counted.adjusted += 1;
         self.book(user, month, amount);
     }
 
