@@ -3,17 +3,19 @@
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;
 use farthing::catalog::source::own;
+use farthing::flow::accounts::Wanted;
 use farthing::flow::ingest::{Outcome, Prepared};
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, now};
 use farthing::id::{EventNumber, Org, Sequence};
-use farthing::ledger::Chart;
+use farthing::ledger::decision::Balances;
+use farthing::ledger::{Chart, Entry};
 use farthing::money::Amount;
 use farthing::rating::Rating;
 use farthing::report::Query;
 use farthing::store::{EntryFilter, Fault, OnceKey, Store};
-use farthing::usage::UsageEvent;
 use farthing::usage::dialect::{Context, native};
+use farthing::usage::{Meter, Usage, UsageEvent};
 use sqlx::{Connection, Executor, Row};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -193,6 +195,81 @@ async fn two_processes_share_one_memory_of_keys(database: &TestDatabase) {
     let entries = one.store.entries_between(org, 1, head.next_sequence.0).await.unwrap();
     assert_eq!(entries.iter().map(|entry| entry.posting.amount()).sum::<Amount>(), total);
     assert!(two.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
+}
+
+/// One transaction for several orgs is what each org's own would have been, in whatever order: a database that is spread over
+/// servers by org may commit them one by one.
+#[test]
+fn a_group_of_several_orgs_makes_the_books_that_each_org_alone_would_make() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let orders: [&[&[Org]]; 3] = [&[&ORGS], &[&ORGS[..1], &ORGS[1..2], &ORGS[2..]], &[&ORGS[2..], &[Org(2), Org(1)]]];
+        let books = orders.map(|order| {
+            let database = TestDatabase::new(kind);
+            block_on(committed_by(&database, order))
+        });
+        assert_eq!(books[0], books[1]);
+        assert_eq!(books[0], books[2]);
+    }
+}
+
+const ORGS: [Org; 3] = [Org(1), Org(2), Org(3)];
+
+/// What became of each event, and the entries and balances of each org.
+type Books = (Vec<Outcome>, Vec<(Vec<Entry>, Balances)>);
+
+/// Commits the same events in groups of these orgs.
+async fn committed_by(database: &TestDatabase, groups: &[&[Org]]) -> Books {
+    let (farthing, _) = open(database).await;
+    let file = std::env::temp_dir().join(format!("farthing-orgs-{}-{}.yaml", std::process::id(), now().micros()));
+    std::fs::write(&file, CATALOG).unwrap();
+    for name in ["two", "three"] {
+        farthing.create_org(name, &CatalogFiles::At(file.clone())).await.unwrap();
+    }
+    std::fs::remove_file(file).unwrap();
+    // The same ids in every org, some of them twice: as they were, or as something else.
+    let mut random = Random::new(8);
+    let mut sent: Vec<(Org, UsageEvent)> = Vec::new();
+    for number in 0..120 {
+        let org = *random.pick(&ORGS);
+        let known = (number > 20 && random.below(6) == 0).then(|| random.pick(&sent).clone());
+        sent.push(known.unwrap_or_else(|| (org, event(random.below(60), &mut random))));
+    }
+    let mut prepared = Vec::new();
+    for (org, event) in &sent {
+        prepared.extend(prepare(&farthing, *org, [event.clone()]).await);
+    }
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; sent.len()];
+    for orgs in groups {
+        let places: Vec<usize> = (0..sent.len()).filter(|place| orgs.contains(&sent[*place].0)).collect();
+        let group: Vec<Prepared> = places.iter().map(|place| prepared[*place].clone()).collect();
+        for (place, outcome) in places.into_iter().zip(farthing.commit_events(&group, || false).await.unwrap()) {
+            outcomes[place] = Some(outcome);
+        }
+    }
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
+    assert!(count(|outcome| matches!(outcome, Outcome::AlreadyPresent)) > 3);
+    assert!(count(|outcome| matches!(outcome, Outcome::Conflict { .. })) > 3);
+
+    let mut books = Vec::new();
+    for org in ORGS {
+        let mut ids = std::collections::HashSet::new();
+        let first = sent.iter().filter(|(of, event)| *of == org && ids.insert((event.source.clone(), event.id.clone())));
+        // A quarter of a dollar per million in, five quarters out, three cents from the cache, in units of 10^-24.
+        let prices = [(Meter::Input, 25), (Meter::Output, 125), (Meter::CacheRead, 3)];
+        let cost = |event: &UsageEvent| -> i128 {
+            let Usage::Counted(counts) = &event.usage else { panic!("{event:?}") };
+            prices.iter().map(|(meter, cents)| i128::from(counts.get(*meter)) * cents * 10_i128.pow(24 - 2 - 6)).sum()
+        };
+        let expected: i128 = first.map(|(_, event)| cost(event)).sum();
+        let next = farthing.store.head(org).await.unwrap().next_sequence.0;
+        let entries = farthing.store.entries_between(org, 1, next).await.unwrap();
+        assert!(entries.len() > 10);
+        assert_eq!(entries.iter().map(|entry| entry.posting.amount().units()).sum::<i128>(), expected);
+        assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
+        books.push((entries, farthing.balances(org, &Wanted::default()).await.unwrap().0));
+    }
+    (outcomes, books)
 }
 
 /// Runs a statement behind the store's back.
