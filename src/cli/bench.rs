@@ -260,6 +260,7 @@ impl Run<'_> {
         if self.bench.existing > 0 {
             self.fill(&served, self.bench.existing).await?;
             let with = format!(" at {}", self.bench.existing);
+            self.disk(&format!("{kind}{with}"), &served).await?;
             self.http(kind, &with, &served, ceiling).await?;
         }
         Ok(())
@@ -359,6 +360,16 @@ impl Run<'_> {
         eprintln!();
         farthing.store.close().await;
         tail::copy(database, Farthing::open(database, &CatalogFiles::Shipped).await?, org).await
+    }
+
+    /// What each event of a book takes on disk.
+    async fn disk(&mut self, of: &str, database: &StoreOptions) -> Outcome {
+        let (farthing, org) = self.open(database).await?;
+        let events = farthing.store.head(org).await?.next_record - 1;
+        let bytes = farthing.store.bytes_on_disk().await? as f64 / events as f64;
+        farthing.store.close().await;
+        self.figure(&format!("{of}: disk for an event, its entry and its key"), bytes, "bytes", None);
+        Ok(())
     }
 
     /// What sqlx and the database allow: the same rows, keys included, inserted without anything around it.
