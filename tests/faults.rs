@@ -7,7 +7,7 @@
 use crate::support::database::{TestDatabase, block_on};
 use crate::support::service::Service;
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -171,7 +171,7 @@ fn a_clock_that_jumps_back_changes_no_order() {
     blocks.dedup();
     assert_eq!(blocks.len(), 4, "no two blocks have the same time: {blocks:?}");
     assert_eq!(service.get("/v1/verify?deep=true").json()["ok"], true);
-    // Jobs and keys go on too: whoever asked before is let in, and a fresh start finds its book.
+    // Keys go on too: whoever asked before is let in, and a fresh start finds its book. What jobs do is in `tests/jobs.rs`.
     let key = service.key.clone();
     drop(service);
     let service = machine.service();
@@ -195,12 +195,16 @@ fn a_damaged_file_is_named_as_such_and_not_written_to() {
         std::fs::write(machine.file(), &damaged).unwrap();
         let output = machine.run(&["verify", "--deep"]);
         assert_eq!(output.status.code(), Some(2), "page {page}: {}", said(&output));
+        assert!(std::fs::read(machine.file()).unwrap() == damaged, "page {page}: the file was written to");
     }
     for (what, bytes) in [("no header", [&[0xa5; 100], &whole[100..]].concat()), ("half", whole[..whole.len() / 2].to_vec())] {
         std::fs::write(machine.file(), &bytes).unwrap();
-        let output = machine.run(&["verify"]);
-        assert_eq!(output.status.code(), Some(2), "{what}: {}", said(&output));
-        assert!(said(&output).contains("damaged") || said(&output).contains("malformed"), "{what}: {}", said(&output));
+        for arguments in [&["verify"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+            let output = machine.run(arguments);
+            assert_eq!(output.status.code(), Some(2), "{what}, {arguments:?}: {}", said(&output));
+            assert!(said(&output).contains("damaged") || said(&output).contains("malformed"), "{what}: {}", said(&output));
+            assert!(std::fs::read(machine.file()).unwrap() == bytes, "{what}, {arguments:?}: the file was written to");
+        }
     }
     std::fs::write(machine.file(), &whole).unwrap();
     assert!(machine.run(&["verify", "--deep"]).status.success());
@@ -225,4 +229,80 @@ fn a_database_that_somebody_else_holds_is_waited_for() {
     });
     assert!(started.elapsed() >= held);
     assert_eq!(service.get("/v1/verify").json()["entries"], 10);
+}
+
+/// The lock is not let go of for longer than SQLite waits for it, and more is sent than there is room for.
+#[test]
+fn a_database_that_is_held_for_longer_than_it_is_waited_for_loses_nothing() {
+    let machine = Machine::new();
+    // SQLite's half a minute passes in a third of a second.
+    machine.begin("hurry", "100");
+    let service = Service::start_in(&machine.database.url, &LITTLE_ROOM, &machine.environment());
+    let refused = block_on(async {
+        let mut other = SqliteConnection::connect(&machine.database.url).await.unwrap();
+        other.execute("BEGIN IMMEDIATE").await.unwrap();
+        let clients = clients(&service);
+        tokio::time::sleep(HELD).await;
+        assert!(clients.iter().all(|client| !client.is_finished()), "nothing is acknowledged that is not on disk");
+        assert_eq!(service.get("/v1/verify").json()["entries"], 0, "reading goes on");
+        other.execute("ROLLBACK").await.unwrap();
+        clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+    });
+    assert!(refused > 0, "there was room for everything");
+    let waited = service.log.lock().unwrap().matches("the database is away; events wait").count();
+    assert!(waited > 1, "SQLite never gave up: {}", service.log.lock().unwrap());
+    everything_is_in_the_book(&service);
+}
+
+/// The same with the head of the book on PostgreSQL.
+#[test]
+fn a_head_that_is_held_for_long_on_postgres_loses_nothing() {
+    let database = TestDatabase::postgres();
+    let service = Service::start_with(&database.url, &LITTLE_ROOM);
+    let refused = block_on(async {
+        let mut other = PgConnection::connect(&database.url).await.unwrap();
+        other.execute("BEGIN").await.unwrap();
+        other.execute("SELECT * FROM books FOR UPDATE").await.unwrap();
+        let clients = clients(&service);
+        tokio::time::sleep(HELD).await;
+        assert!(clients.iter().all(|client| !client.is_finished()), "nothing is acknowledged that is not on disk");
+        assert_eq!(service.get("/v1/verify").json()["entries"], 0, "reading goes on");
+        other.execute("ROLLBACK").await.unwrap();
+        clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+    });
+    assert!(refused > 0, "there was room for everything");
+    everything_is_in_the_book(&service);
+}
+
+/// Room for one body and a half, so that the others wait for it, in vain after five seconds.
+const LITTLE_ROOM: [&str; 4] = ["--queue-mb", "1", "--max-body-mb", "1"];
+const HELD: Duration = Duration::from_secs(8);
+const CLIENTS: u32 = 4;
+const EVENTS: u32 = 5_000;
+
+/// Each sends its own events, and sends them again for as long as it is told to; answers with how often it was.
+fn clients(service: &Service) -> Vec<std::thread::JoinHandle<usize>> {
+    let client = |client: u32| {
+        let body = events(client * EVENTS..(client + 1) * EVENTS);
+        assert!(body.len() > 600_000, "two of them must not have room");
+        let request = service.request("POST", "/v1/events").header("Content-Type", "application/json").body(body);
+        let address = service.address.clone();
+        std::thread::spawn(move || {
+            for refused in 0.. {
+                let answer = request.clone().send(&address);
+                match answer.status {
+                    200 => return refused,
+                    503 => assert!(answer.header("Retry-After").is_some(), "{}", answer.head),
+                    other => panic!("{other}: {}", answer.text()),
+                }
+            }
+            unreachable!()
+        })
+    };
+    (0..CLIENTS).map(client).collect()
+}
+
+fn everything_is_in_the_book(service: &Service) {
+    let verified = service.get("/v1/verify?deep=true").json();
+    assert_eq!((&verified["ok"], &verified["entries"]), (&json!(true), &json!(CLIENTS * EVENTS)), "{verified}");
 }

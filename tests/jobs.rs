@@ -165,6 +165,23 @@ fn what_is_made_up_for_however_long_ago_is_all_made_up_for() {
     });
 }
 
+/// What came due by a clock that was ahead was made then; the clock that is right again comes past it and goes on.
+#[test]
+fn a_clock_that_jumps_ahead_and_back_makes_each_run_once() {
+    on_both("jumps", async |case| {
+        let job = case.job("schedule: 0 6 * * *\nrange: yesterday");
+        let run = |day: &str| (format!("2026-11-{day}T06:00"), RunState::Done);
+        assert_eq!(case.look(&job, at("2026-11-07T12:00:00Z")).await, []);
+        assert_eq!(case.look(&job, at("2026-11-09T12:00:00Z")).await, [run("08"), run("09")]);
+        for right in ["2026-11-01T00:00:00Z", "2026-11-07T12:01:00Z", "2026-11-08T06:00:00Z", "2026-11-10T05:59:59Z"] {
+            assert_eq!(case.look(&job, at(right)).await, [], "{right}");
+        }
+        assert_eq!(case.look(&job, at("2026-11-10T06:00:00Z")).await, [run("10")]);
+        assert_eq!(case.look(&job, at("2026-11-11T06:00:00Z")).await, [run("11")]);
+        assert_eq!(case.files().len(), 8, "a file and a note for each: {:?}", case.files());
+    });
+}
+
 #[test]
 fn a_schedule_begins_when_it_is_first_seen() {
     on_both("begins", async |case| {

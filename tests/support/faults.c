@@ -1,6 +1,7 @@
 /* Faults that a test turns on and off while a program runs, by files in the folder that FARTHING_TEST_FAULTS names:
    `disk` has the number of the error that every write to a file ends with, `clock` the seconds that the clock is off,
-   `mounts` is what the kernel says is mounted, and while `readonly` is there no database can be opened to write. */
+   `mounts` is what the kernel says is mounted, while `readonly` is there no database can be opened to write, and `hurry` is how
+   many times shorter naps are: SQLite counts the naps it asked for, so it gives up on a lock as many times sooner. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -58,6 +59,17 @@ int clock_gettime(clockid_t clock, struct timespec *to) {
   int done = syscall(SYS_clock_gettime, clock, to);
   if (done == 0 && clock == CLOCK_REALTIME) to->tv_sec += number_in("clock");
   return done;
+}
+
+int nanosleep(const struct timespec *nap, struct timespec *left) {
+  struct timespec shorter = *nap;
+  long times = number_in("hurry");
+  if (times > 1) {
+    long long nanos = (nap->tv_sec * 1000000000LL + nap->tv_nsec) / times;
+    shorter.tv_sec = nanos / 1000000000LL;
+    shorter.tv_nsec = nanos % 1000000000LL;
+  }
+  return syscall(SYS_nanosleep, &shorter, left);
 }
 
 static int opened(const char *path, int flags, mode_t mode) {
