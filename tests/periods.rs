@@ -19,6 +19,7 @@ use farthing::usage::Text;
 use farthing::usage::dialect::{Context, native};
 use num_bigint::BigInt;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -245,6 +246,51 @@ fn every_balance_is_what_a_recount_of_the_entries_says_and_all_of_them_together_
         }
         let _ = std::fs::remove_dir_all(plan.directory);
     });
+}
+
+/// Closing proves the whole chain, also what was booked after the month.
+#[test]
+fn a_month_of_a_book_that_was_changed_is_not_closed_and_the_first_broken_block_is_named() {
+    let changes = [
+        ("UPDATE entries SET micro = micro + 1 WHERE sequence = 2", "block 2, entry 2: its bytes are not those that were sealed"),
+        ("UPDATE entries SET micro = micro - 1 WHERE sequence = 3", "block 3, entry 3: its bytes are not those that were sealed"),
+        ("UPDATE events SET id = 'x' WHERE record = 1", "block 1, event record 1: its bytes are not those that were sealed"),
+        ("UPDATE blocks SET sealed_at = sealed_at + 1 WHERE block = 2", "block 2: its header or its hash is not what was sealed"),
+        ("DELETE FROM entries WHERE sequence = 2", "block 2: it covers 1 entries and 0 are there"),
+    ];
+    for (change, why) in changes {
+        both(async |database| {
+            let farthing = open(database).await;
+            for (id, at) in [("a", "2026-01-10T00:00:00Z"), ("b", "2026-01-20T00:00:00Z"), ("c", "2026-02-10T00:00:00Z")] {
+                send(&farthing, id, at, "haiku").await;
+            }
+            let head = farthing.store.head(ORG).await.unwrap();
+            behind_the_book(database, change).await;
+            let refused = close(&farthing, "2026-01").await.unwrap_err().to_string();
+            assert_eq!(refused, format!("the book is broken in {why}"), "{change}");
+            assert_eq!(farthing.store.head(ORG).await.unwrap(), head, "nothing was sealed");
+            assert_eq!(farthing.periods(ORG).await.unwrap(), []);
+            let late = prepared(&farthing, "d", "2026-01-25T00:00:00Z", "haiku", "ann", 1).await;
+            farthing.commit_events(&[late], || false).await.unwrap();
+            assert!(farthing.store.booked_until(ORG, month("2026-01"), head.next_sequence).await.unwrap(), "January is open");
+        });
+    }
+}
+
+/// Changes something as somebody would who may do everything.
+async fn behind_the_book(database: &TestDatabase, change: &str) {
+    if database.url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+        let triggers = "SELECT 'DROP TRIGGER ' || name FROM sqlite_schema WHERE type = 'trigger'";
+        for row in connection.fetch_all(triggers).await.unwrap() {
+            connection.execute(AssertSqlSafe(row.get::<String, _>(0))).await.unwrap();
+        }
+        assert_eq!(connection.execute(AssertSqlSafe(change.to_owned())).await.unwrap().rows_affected(), 1, "{change}");
+    } else {
+        let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
+        connection.execute("SET session_replication_role = replica").await.unwrap();
+        assert_eq!(connection.execute(AssertSqlSafe(change.to_owned())).await.unwrap().rows_affected(), 1, "{change}");
+    }
 }
 
 #[test]

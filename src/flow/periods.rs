@@ -54,10 +54,17 @@ impl Farthing {
         wish: &Wish,
         progress: impl Fn(BlockNumber, BlockNumber),
     ) -> Result<Closing, FlowError> {
-        self.may_close(org, wish, &self.store.head(org).await?).await?;
+        let damage = match self.may_close(org, wish, &self.store.head(org).await?).await {
+            // The proof says where.
+            Err(e @ FlowError::Store(StoreError::Damaged { .. })) => Some(e),
+            may => may.map(|()| None)?,
+        };
         if let Err(broken) = self.verify_what_is_there(org, &progress).await? {
             let record = broken.record.map_or(String::new(), |record| format!(", {record}"));
             return Err(FlowError::Refused(format!("the book is broken in block {}{record}: {}", broken.block, broken.why)));
+        }
+        if let Some(damage) = damage {
+            return Err(damage);
         }
         let mut proof = self.prove(org, wish.month).await?;
         for attempt in 1.. {
