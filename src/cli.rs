@@ -31,6 +31,7 @@ mod suspects;
 mod verify;
 
 use crate::config::{ConfigError, Flags, ServeFlags, Settings};
+use crate::flow::segments::SegmentPlan;
 use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
 use crate::store::StoreError;
@@ -231,9 +232,10 @@ async fn open(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
     Ok((farthing, org))
 }
 
-/// The same, only to look: nothing is made and nobody who writes is disturbed.
+/// The same, only to look: nothing is made or taken away, and nobody who writes is disturbed.
 async fn open_read_only(settings: &Settings) -> Result<(Arc<Farthing>, Org), Failure> {
-    let farthing = Arc::new(Farthing::open_read_only(&settings.store).await?);
+    let kept = settings.segments.clone().map(|plan| SegmentPlan { is_kept: true, ..plan });
+    let farthing = Arc::new(Farthing::open_read_only(&settings.store).await?.with_segments(kept));
     let org = farthing.store.org(&settings.org).await?;
     Ok((farthing, org))
 }

@@ -619,30 +619,11 @@ fn copies_that_do_not_come_to_what_the_entries_come_to_are_not_archived() {
         close(&farthing, "2026-01").await;
         for file in std::fs::read_dir(copies.join("1")).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "json") {
-                make_dearer(&file);
+                crate::segments::make_dearer(&file, usize::MAX);
             }
         }
         let refused = archive(&farthing, "2026-01", &place.0).await.unwrap_err().to_string();
         assert_eq!(refused, "segments: the copies in columns do not come to what the entries come to");
         assert!(!place.0.join("_manifest.json").exists());
     });
-}
-
-/// Adds a millionth to each entry of a segment, and writes its manifest anew.
-#[cfg(feature = "polars")]
-fn make_dearer(manifest: &Path) {
-    use polars::prelude::*;
-    let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
-    let file = manifest.with_file_name(told["files"][0]["name"].as_str().unwrap());
-    let mut frame = ParquetReader::new(std::fs::File::open(&file).unwrap()).finish().unwrap();
-    let micro: Vec<i64> = frame.column("micro").unwrap().i64().unwrap().iter().map(|micro| micro.unwrap() + 1).collect();
-    frame.with_column(Int64Chunked::from_vec("micro".into(), micro).into_column()).unwrap();
-    ParquetWriter::new(std::fs::File::create(&file).unwrap()).finish(&mut frame).unwrap();
-    let bytes = std::fs::read(&file).unwrap();
-    told["files"][0]["bytes"] = bytes.len().into();
-    told["files"][0]["blake3"] = blake3::hash(&bytes).to_string().into();
-    told["seal"] = "".into();
-    let unsealed: farthing::flow::segments::Manifest = serde_json::from_value(told.clone()).unwrap();
-    told["seal"] = blake3::hash(&serde_json::to_vec(&unsealed).unwrap()).to_string().into();
-    std::fs::write(manifest, serde_json::to_vec_pretty(&told).unwrap()).unwrap();
 }

@@ -49,6 +49,8 @@ mod statements;
 mod store;
 mod stories;
 mod support;
+#[cfg(feature = "polars")]
+mod tail;
 mod taken_out;
 mod tidy;
 mod verify;

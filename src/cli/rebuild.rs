@@ -4,7 +4,7 @@ use super::{Failure, Outcome, open, progress};
 use crate::config::Settings;
 use crate::flow::Farthing;
 use crate::id::{BlockNumber, Org};
-use crate::report::{AsOf, Clock, Dimension, Measure, Query, Table};
+use crate::report::Table;
 use clap::Subcommand;
 
 #[derive(Subcommand)]
@@ -66,21 +66,8 @@ async fn prove(farthing: &Farthing, org: Org, block: BlockNumber) -> Result<Vec<
     }
 }
 
-/// All that a whole entry has of numbers, and what its meters have.
+/// What was taken out can be asked of nothing but copies.
 async fn answers(farthing: &Farthing, org: Org, block: BlockNumber, scan: bool) -> Result<Vec<Table>, Failure> {
-    use Dimension::{Kind, Meter, Model, Period, Team, User};
-    use Measure::{Amount, CacheSavings, Calls, Drift, Entries, List, Quantity, Rated, Reported, Tokens};
-    let questions = [
-        (vec![Kind, Period, Team, User, Model], vec![Amount, Calls, Entries, Tokens, List, Rated, Reported, Drift, CacheSavings]),
-        (vec![Kind, Model, Meter], vec![Amount, Quantity, Tokens]),
-    ];
-    // What was taken out can be asked of nothing but copies.
     let from = farthing.whole_since(org).await?;
-    let clock = if from.is_some() { Clock::Recorded } else { Clock::Occurred };
-    let mut answers = Vec::with_capacity(questions.len());
-    for (by, show) in questions {
-        let query = Query { by, show, as_of: Some(AsOf::Block(block)), scan, from, clock, ..Query::default() };
-        answers.push(farthing.report(org, &query).await?.table);
-    }
-    Ok(answers)
+    Ok(farthing.answers(org, from, block, scan).await?)
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Verify {
-    /// Rate every charge again, hold corrections, lists and keys against the book, and check the database file
+    /// Rate every charge again, hold corrections, lists, keys and segments against the book, and check the database file
     #[arg(long)]
     deep: bool,
     /// The archive of a month whose rows were taken out of the database; name those of all such months

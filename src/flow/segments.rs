@@ -4,6 +4,7 @@
 //! without one does not exist. All of it can be deleted and is made again; the book is never read past what a segment says
 //! of itself. What is in none yet is kept short: whoever books tells when enough of it waits.
 
+mod proof;
 mod read;
 mod write;
 

@@ -137,6 +137,7 @@ impl Farthing {
             self.verify_lists(org).await?;
             self.verify_decisions(org).await?;
             let deepened = deep.finish(verified.entries).await?;
+            self.verify_segments(org).await?;
             Ok(Verified { deep: Some(deepened), ..verified })
         };
         told(walk.await)

@@ -184,6 +184,15 @@ impl Store {
         })
     }
 
+    /// The block that covers a record; 0 where none does.
+    pub async fn block_of_record(&self, org: Org, record: i64) -> Result<BlockNumber, StoreError> {
+        let text = "SELECT COALESCE(MIN(block), 0) FROM blocks WHERE org = $1 AND record_from <= $2 AND record_until > $2";
+        on!(self.reader(), db => {
+            let row = sqlx::query(text).bind(org.0).bind(record).fetch_one(db).await.doing("read blocks")?;
+            row.int(0).map(BlockNumber).doing("read blocks")
+        })
+    }
+
     /// Of each kind of row that a book covers the first and the last number there is.
     pub async fn ends(&self, org: Org) -> Result<[(&'static str, Option<i64>, Option<i64>); 6], StoreError> {
         // Each by itself: only a lone MIN or MAX is looked up by the key.

@@ -1,13 +1,13 @@
 //! What is derived from a book, held against it: the list of what waits, the list of contradictions, the keys of what must
-//! happen once, and on SQLite the structure of the file. A book may be written to meanwhile; what seems not to fit is looked
-//! at again before it is told. The book's copies in columns have a proof of their own: `farthing rebuild segments`.
+//! happen once, its copies in columns, and on SQLite the structure of the file. A book may be written to meanwhile; what seems
+//! not to fit is looked at again before it is told.
 
 use super::{Rows, Stop, broken};
 use crate::flow::Farthing;
 use crate::id::{BlockNumber, EventNumber, Org};
 use crate::ledger::decision::what_was_decided;
 use crate::ledger::seal::{EventRow, State};
-use crate::store::{Block, Names};
+use crate::store::{Block, Names, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -57,16 +57,31 @@ impl Farthing {
         if damage.is_empty() { Ok(()) } else { broken(BlockNumber(0), None, damage.join("; ")) }
     }
 
+    /// Copies in columns say what the entries say, where there are any.
+    pub(super) async fn verify_segments(&self, org: Org) -> Result<(), Stop> {
+        match self.wrong_segment(org).await? {
+            Some((file, why)) => broken(BlockNumber(0), Some(format!("segment {file}")), why),
+            None => Ok(()),
+        }
+    }
+
     /// Statements are what was received, and closings say what their months still say.
     pub(super) async fn verify_decisions(&self, org: Org) -> Result<(), Stop> {
         for (number, stated) in self.statements(org).await? {
-            let body = self.store.statement_body(org, number).await?;
-            if body.is_none_or(|body| blake3::hash(&body).to_string() != stated.statement) {
-                return broken(BlockNumber(0), Some(format!("statement {number}")), "it is not what was received");
+            let is_as_received = match self.store.statement_body(org, number).await {
+                Err(StoreError::Damaged { .. }) => false,
+                body => body?.is_some_and(|body| blake3::hash(&body).to_string() == stated.statement),
+            };
+            if !is_as_received {
+                let block = self.store.block_of_record(org, number).await?;
+                return broken(block, Some(format!("statement {number}")), "it is not what was received");
             }
         }
         match self.wrong_closing(org).await? {
-            Some((record, why)) => broken(BlockNumber(0), Some(format!("event record {record}")), why),
+            Some((record, why)) => {
+                let block = self.store.block_of_record(org, record).await?;
+                broken(block, Some(format!("event record {record}")), why)
+            }
             None => Ok(()),
         }
     }
@@ -78,7 +93,8 @@ impl Farthing {
             let Some(last) = page.last() else { return Ok(()) };
             after = last.event;
             if let Some((event, why)) = self.misplaced(org, page.iter().map(|held| held.event).collect()).await? {
-                return broken(BlockNumber(0), Some(format!("held event {event}")), why);
+                let block = self.store.block_of_record(org, event.0).await?;
+                return broken(block, Some(format!("held event {event}")), why);
             }
         }
     }
@@ -95,8 +111,8 @@ impl Farthing {
                 rows.iter().any(|row| (row.record, row.event, row.state) == (number, event, State::Conflict))
             };
             if let Some(conflict) = page.iter().find(|conflict| !fits(conflict.conflict, conflict.event)) {
-                let record = Some(format!("conflict {}", conflict.conflict));
-                return broken(BlockNumber(0), record, "no event in the book contradicts another so");
+                let (block, record) = (self.store.block_of_record(org, conflict.conflict).await?, conflict.conflict);
+                return broken(block, Some(format!("conflict {record}")), "no event in the book contradicts another so");
             }
         }
     }
@@ -105,10 +121,11 @@ impl Farthing {
     async fn verify_erased(&self, org: Org) -> Result<(), Stop> {
         // It is asked before and after: there may be an erasure in between.
         let (before, erased) = (self.store.head(org).await?.erased_names, self.store.erased_names(org).await?);
-        let now = self.store.head(org).await?.erased_names;
+        let head = self.store.head(org).await?;
+        let now = head.erased_names;
         if !(before..=now).contains(&erased) {
             let why = format!("the head of the book counts {now} erased names and {erased} are there");
-            return broken(BlockNumber(0), None, why);
+            return broken(head.block, None, why);
         }
         Ok(())
     }
