@@ -124,11 +124,12 @@ impl Farthing {
         let store = Store::open(options).await?;
         let farthing =
             Farthing { store, catalogs: Mutex::default(), books: tokio::sync::Mutex::default(), segments: None, signer: None };
-        if farthing.store.orgs().await?.is_empty() {
-            match farthing.create_org(FIRST_ORG, catalogs).await {
-                // Two processes may start at once on an empty database; one of them is first.
-                Ok(_) | Err(FlowError::Store(StoreError::OrgExists(_))) => {}
-                Err(e) => return Err(e),
+        if farthing.store.orgs().await?.is_empty()
+            && let Err(e) = farthing.create_org(FIRST_ORG, catalogs).await
+        {
+            // Two processes may start at once on an empty database; one of them is first, and then its org is there.
+            if farthing.store.orgs().await?.is_empty() {
+                return Err(e);
             }
         }
         Ok(farthing)

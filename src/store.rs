@@ -51,7 +51,7 @@ use crate::store::checkpoints::Checkpoints;
 use crate::store::once::OnceIndex;
 use crate::store::sql::{Columns, Either, on};
 use crate::store::write::Unsettled;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, PgPool, SqlSafeStr, SqlitePool};
@@ -322,8 +322,9 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
     Ok(SqliteStore { writer: readers.clone(), readers, once, unsettled: Arc::default(), checkpoints: None })
 }
 
-/// A statement is planned once for all of its parameters. Each leads by an index to few rows, whatever they are; to plan it for every
-/// look-up anew costs more than the look-up, and with partitions many times as much.
+/// A hint to the planner on which nothing depends: a statement is planned once for all of its parameters. Each leads by an index to
+/// few rows, whatever they are; to plan it for every look-up anew costs more than the look-up, and with partitions many times as
+/// much.
 const ONE_PLAN: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
 
 async fn look_at_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
@@ -371,11 +372,37 @@ async fn open_postgres(options: &StoreOptions) -> Result<PgPool, StoreError> {
     if fsync != "on" && !options.allow_fsync_off {
         return Err(StoreError::FsyncOff);
     }
-    let migrations = migrations(POSTGRES);
-    if !is_migrated(&pool, &migrations).await {
-        migrations.run(&pool).await.map_err(StoreError::Migrate)?;
-    }
+    migrate_postgres(&pool).await?;
     Ok(pool)
+}
+
+/// Brings the schema up to date. Several processes may begin at once, and none takes a lock that outlives a transaction: each step
+/// and the row that says that it is there are one transaction, so of two that make the same step one is rolled back by the
+/// server, and looks again.
+async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
+    let mut migrations = migrations(POSTGRES);
+    migrations.set_locking(false);
+    // Whoever loses has seen another one come further, so it loses a few times for each step at most.
+    let mut tries = 3 * POSTGRES.len() as u32 + 10;
+    while !is_migrated(pool, &migrations).await {
+        match migrations.run(pool).await {
+            Err(e) if tries > 0 && may_be_somebody_else(&e) => {
+                tries -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            done => return done.map_err(StoreError::Migrate),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a step may have failed because another process makes it too: what it makes is there already or gone already, it waited
+/// in a circle, or the server's own tables were changed under it.
+fn may_be_somebody_else(e: &MigrateError) -> bool {
+    let (MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) = e else { return false };
+    let code = e.as_database_error().and_then(|e| e.code()).unwrap_or_default();
+    // 42501 is a right that is missing.
+    matches!(code.get(..2), Some("23" | "40" | "42" | "55" | "XX")) && code != "42501"
 }
 
 /// Whether every step of the schema is there as this program knows it. Then nothing needs to be locked, and a role that may

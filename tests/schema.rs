@@ -15,6 +15,8 @@ use sqlx::{AssertSqlSafe, Executor, PgPool, SqlitePool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const ORG: Org = Org(1);
 
@@ -121,6 +123,73 @@ fn no_statement_leaves_anything_in_a_session() {
         let sets = text.split(';').map(str::trim).find(|part| part.starts_with("set ") && !part.starts_with("set local "));
         assert_eq!(sets, None, "{path}");
     }
+}
+
+/// What a connection is opened with: none of it is changed later on. The plan of a statement is a hint to the planner, and nothing
+/// depends on it; a server without that setting refuses the connection instead of doing something else.
+const OF_A_CONNECTION: [(&str, &str); 4] = [
+    ("default_transaction_read_only", "on"),
+    ("synchronous_commit", "on"),
+    ("default_transaction_isolation", "read committed"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+
+#[test]
+fn a_connection_is_opened_with_known_settings_and_nothing_else() {
+    on_postgres(async |_, pool| {
+        let (_, store) = sources("src").into_iter().find(|(path, _)| path == "src/store.rs").unwrap();
+        // A pair of texts that PostgreSQL knows as a setting and its value is one.
+        let text = "SELECT name::text FROM pg_settings WHERE context IN ('user', 'superuser')";
+        let known: BTreeSet<String> = sqlx::query_scalar(text).fetch_all(pool).await.unwrap().into_iter().collect();
+        let code = code(&store);
+        let texts: Vec<&str> = code.split('"').skip(1).step_by(2).collect();
+        let found: BTreeSet<(&str, &str)> =
+            texts.windows(2).filter(|pair| known.contains(pair[0])).map(|pair| (pair[0], pair[1])).collect();
+        assert_eq!(found, OF_A_CONNECTION.into_iter().collect());
+    });
+}
+
+#[test]
+fn many_that_start_at_once_make_one_schema_and_take_no_lock_of_a_session() {
+    let database = TestDatabase::postgres();
+    block_on(async {
+        let pool = PgPool::connect(&database.url).await.unwrap();
+        let (watched, over) = (pool.clone(), Arc::new(AtomicBool::new(false)));
+        let is_over = over.clone();
+        let watcher = tokio::spawn(async move {
+            let (mut looks, mut locks) = (0, 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let text = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'
+                               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                locks += sqlx::query_scalar::<_, i64>(text).fetch_one(&watched).await.unwrap();
+                looks += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            (looks, locks)
+        });
+        let starts = (0..8).map(|_| {
+            let options = database.options();
+            tokio::spawn(async move { Farthing::open(&options, &CatalogFiles::Shipped).await.map_err(|e| e.to_string()) })
+        });
+        let mut started = Vec::new();
+        for start in starts.collect::<Vec<_>>() {
+            started.push(start.await.unwrap().unwrap());
+        }
+        over.store(true, Ordering::Relaxed);
+        let (looks, locks) = watcher.await.unwrap();
+        assert!(looks > 20 && locks == 0, "in {looks} looks {locks} locks of a session were seen");
+        let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres")).unwrap().count() as i64;
+        let text = "SELECT version, success FROM _sqlx_migrations ORDER BY version";
+        let steps: Vec<(i64, bool)> = sqlx::query_as(text).fetch_all(&pool).await.unwrap();
+        assert_eq!(steps, (1..=files).map(|step| (step, true)).collect::<Vec<_>>());
+        let orgs: Vec<String> = sqlx::query_scalar("SELECT name FROM orgs").fetch_all(&pool).await.unwrap();
+        assert_eq!(orgs, ["main"]);
+        for (number, farthing) in started.iter().enumerate() {
+            send(farthing, &format!("by {number}")).await;
+        }
+        assert_eq!(started[0].verify_deep(ORG, |_, _| {}).await.unwrap().unwrap().entries, 8);
+        pool.close().await;
+    });
 }
 
 /// Whoever sweeps what is old, or looks for a key before the org is known, asks over all orgs.
