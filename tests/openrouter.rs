@@ -250,9 +250,37 @@ fn logged(act: impl FnOnce()) -> String {
     }
     let lines = Lines(Arc::new(Mutex::new(Vec::new())));
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
     tracing::subscriber::with_default(subscriber, act);
     String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn each_pause_is_about_twice_as_long_as_the_last_and_never_quite_the_same() {
+    let provider = Provider::answering(|_| status(503));
+    let patience = Patience { first_pause: Duration::from_millis(20), ..Patience::default() };
+    let keys = Keys { management: Secret::of("KEY", MANAGEMENT).unwrap(), inference: None };
+    let client = Openrouter::new(&format!("{}/api/v1", provider.url), keys, patience).unwrap();
+    let log = logged(|| {
+        block_on(async {
+            for _ in 0..6 {
+                client.activity(day("2026-11-20"), None, at(NOW)).await.unwrap_err();
+            }
+        });
+    });
+    let number = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap();
+    let pauses: Vec<u64> = log.split("pause_ms=").skip(1).map(number).collect();
+    assert_eq!((pauses.len(), provider.asked().len()), (18, 24), "{log}");
+    for round in pauses.chunks(3) {
+        for (pause, first) in round.iter().zip([20, 40, 80]) {
+            assert!((first..=first * 3 / 2).contains(pause), "{pauses:?}");
+        }
+    }
+    assert!(pauses.chunks(3).any(|round| round != &pauses[..3]), "{pauses:?}");
 }
 
 #[test]

@@ -255,7 +255,17 @@ fn no_page_tells_a_team_of_another() {
             assert!(told.is_empty(), "{question} tells labs of {told:?}");
         }
     }
-    // Nor does it make itself a key that sees more.
-    let wider = Request::new("POST", "/v1/keys").key(&other).body(r#"{"scopes":["read"]}"#);
-    assert_eq!(service.send(wider.header("Content-Type", "application/json")).status, 403);
+    // Nor does it make itself a key that sees more, or decide what is everybody's.
+    for path in [
+        "/v1/keys",
+        "/v1/held/retry",
+        "/v1/rejected/retry",
+        "/v1/conflicts/1/accept",
+        "/v1/conflicts/1/dismiss",
+        "/v1/suspects/1/accept",
+        "/v1/suspects/1/dismiss",
+    ] {
+        let asked = Request::new("POST", path).key(&other).body(r#"{"scopes":["read"]}"#);
+        assert_eq!(service.send(asked.header("Content-Type", "application/json")).status, 403, "{path}");
+    }
 }

@@ -11,6 +11,7 @@ mod proposed;
 mod purchases;
 mod sample;
 mod scheduled;
+mod seeded;
 
 use crate::support::database::{Kind, TestDatabase, block_on};
 use crate::support::random::Random;

@@ -44,7 +44,7 @@ pub async fn list(State(service): App, known: Known, RawQuery(query): RawQuery) 
 }
 
 pub async fn accept(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<Decided>, Problem> {
-    let caller = known.may(Scope::Admin)?;
+    let caller = known.may_everywhere(Scope::Admin)?;
     let conflict = number(&id, "conflict")?;
     let booked = service.farthing.accept_conflict(caller.org, conflict, &caller.key).await?;
     let entries = booked.iter().map(|booked| booked.entry.sequence.to_string()).collect();
@@ -52,7 +52,7 @@ pub async fn accept(State(service): App, known: Known, Path(id): Path<String>) -
 }
 
 pub async fn dismiss(State(service): App, known: Known, Path(id): Path<String>) -> Result<Json<Decided>, Problem> {
-    let caller = known.may(Scope::Admin)?;
+    let caller = known.may_everywhere(Scope::Admin)?;
     service.farthing.dismiss_conflict(caller.org, number(&id, "conflict")?, &caller.key).await?;
     Ok(Json(Decided { conflict: id, accepted: false, entries: Vec::new() }))
 }
