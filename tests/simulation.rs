@@ -122,7 +122,8 @@ impl<'d> Life<'d> {
                 self.new_price(model, from).await;
             }
             83..=87 => self.rerate().await,
-            88..=96 => self.close().await,
+            // Months are closed far more often than they are opened again, so that years go by.
+            88..=97 => self.close().await,
             _ => self.reopen().await,
         }
     }
