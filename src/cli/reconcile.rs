@@ -1,5 +1,6 @@
 //! `statement` and `reconcile`: what the provider claims, and how the book differs from it.
 
+mod money;
 mod show;
 
 use super::{Failure, Outcome, open};
@@ -14,7 +15,7 @@ use crate::money::Amount;
 use crate::provider::openrouter::{Key, Keys, Openrouter, Patience};
 use crate::reconcile::statement::Form;
 use crate::reconcile::{Asked, Stated};
-use crate::time::{Instant, Month};
+use crate::time::Instant;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
@@ -71,19 +72,9 @@ enum What {
     /// A run, a month or any days on one page
     Show(show::Show),
     /// A month's money: purchases, fees and taxes, usage, and the balance before and after
-    Money(Money),
+    Money(money::Money),
     /// Print cards for endpoints whose price the catalog does not know, learned from what was billed, as a catalog file
     Propose(Propose),
-}
-
-#[derive(Args)]
-struct Money {
-    /// This month, from the last look at the balance before it to the last one in it [default: between the last two looks]
-    #[arg(long, value_name = "MONTH")]
-    month: Option<String>,
-    /// table or json
-    #[arg(long, default_value = "table")]
-    format: String,
 }
 
 #[derive(Args)]
@@ -237,6 +228,10 @@ async fn keys(books: &Openrouter, named: &str) -> Result<Vec<Key>, Failure> {
 impl Fetch {
     async fn run(self, settings: &Settings) -> Outcome {
         let books = books(&self.openrouter_url)?;
+        let keys = match &self.key {
+            None => vec![None],
+            Some(named) => keys(&books, named).await?.into_iter().map(Some).collect(),
+        };
         let (farthing, org) = open(settings).await?;
         if self.balance {
             let looked = farthing.fetch_balance(org, &books).await;
@@ -251,10 +246,6 @@ impl Fetch {
         let today = now().to_utc().date_naive();
         let oldest = today - chrono::Days::new(crate::provider::openrouter::DAYS as u64);
         let (first, until) = (self.from.unwrap_or(oldest), self.until.unwrap_or(today));
-        let keys = match &self.key {
-            None => vec![None],
-            Some(named) => keys(&books, named).await?.into_iter().map(Some).collect(),
-        };
         let mut failed = Vec::new();
         for key in &keys {
             for day in first.iter_days().take_while(|day| *day < until) {
@@ -273,32 +264,6 @@ impl Fetch {
         }
         farthing.store.close().await;
         if failed.is_empty() { Ok(()) } else { Err(Failure::Refused(failed.join("\n"))) }
-    }
-}
-
-impl Money {
-    async fn run(&self, settings: &Settings) -> Outcome {
-        if !matches!(self.format.as_str(), "table" | "json") {
-            return Err(Failure::Usage(format!("--format: `{}` is no format; known are table and json", self.format)));
-        }
-        let month = self.month.as_deref().map(str::parse::<Month>).transpose();
-        let month = month.map_err(|e| Failure::Usage(format!("--month: {e}")))?;
-        let (farthing, org) = open(settings).await?;
-        let balance = match month {
-            None => farthing.compare_balance(org).await,
-            Some(month) => farthing.balance_of_month(org, month).await,
-        };
-        farthing.store.close().await;
-        let why = "there are no two looks at the balance to lay side by side; `statement fetch --balance` makes one";
-        let balance = balance?.ok_or_else(|| Failure::Refused(why.to_owned()))?;
-        match self.format.as_str() {
-            "json" => println!("{}", balance.to_json()),
-            _ => print!("{}", balance.to_text()),
-        }
-        match balance.variances(Amount::ZERO).len() {
-            0 => Ok(()),
-            open => Err(Failure::Findings(format!("{open} of usage and credits differ"))),
-        }
     }
 }
 
@@ -385,18 +350,15 @@ impl Reconcile {
         let tolerance = Asked { tolerance: self.tolerance.clone(), ..Asked::default() }.tolerance().map_err(Failure::Usage)?;
         let variances = balance.variances(tolerance.accepted);
         for variance in &variances {
-            let text = |name: &str| variance[name].as_str().unwrap_or_default().to_owned();
+            let text = |name: &str| variance[name].as_str().unwrap_or_default();
             match self.format.as_str() {
                 "json" => println!("{variance}"),
                 _ => eprintln!(
-                    "balance from {} until {}: {} {} here, {} there ({}): {}",
+                    "balance from {} until {}: {} {}",
                     text("from"),
                     text("until"),
                     text("class"),
-                    text("expected"),
-                    text("observed"),
-                    text("amount"),
-                    text("cause")
+                    money::in_words(variance)
                 ),
             }
         }

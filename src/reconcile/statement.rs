@@ -346,7 +346,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// With room for the lines of a text: none has less than a hundred bytes.
+    /// With room for the lines of a text, of which few have less than a hundred bytes; a list that is too short grows.
     fn of(text: &str) -> Draft {
         let lines = text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100);
         Draft { lines: Compact::with_room(lines), ids: Ids::with_room(lines), ..Draft::default() }

@@ -170,7 +170,4 @@ fn after_its_start_a_service_goes_on_by_its_schedule() {
         std::thread::sleep(Duration::from_millis(100));
     }
     service.stop();
-    let later = world.start(&key, &[("FARTHING_BALANCE_TOLERANCE", "1000")]);
-    wait_for(&later, "the book was compared with OpenRouter's");
-    later.stop();
 }

@@ -36,7 +36,7 @@ impl Tail {
                 let org = farthing.store.org(FIRST_ORG).await?;
                 let mut largest = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    largest = largest.max(farthing.tail(org).await?);
+                    largest = largest.max(outside(&farthing, org).await?);
                     tokio::time::sleep(Self::PAUSE).await;
                 }
                 farthing.store.close().await;
@@ -68,11 +68,9 @@ fn segments_of(database: &StoreOptions) -> Option<PathBuf> {
     Some(PathBuf::from(format!("{path}.segments")))
 }
 
-impl Farthing {
-    /// Entries that are in no segment.
-    async fn tail(&self, org: Org) -> Result<i64, Failure> {
-        let segments = self.segments_until(org, i64::MAX).await?;
-        let covered: i64 = segments.iter().map(|segment| segment.manifest.until - segment.manifest.from).sum();
-        Ok(self.store.head(org).await?.next_sequence.0 - 1 - covered)
-    }
+/// Entries that are in no segment.
+async fn outside(farthing: &Farthing, org: Org) -> Result<i64, Failure> {
+    let segments = farthing.segments_until(org, i64::MAX).await?;
+    let covered: i64 = segments.iter().map(|segment| segment.manifest.until - segment.manifest.from).sum();
+    Ok(farthing.store.head(org).await?.next_sequence.0 - 1 - covered)
 }

@@ -2,6 +2,7 @@
 //! day that is not over and by keys that nobody meters. A look is kept as it came, like every statement; what differs is said in
 //! words and posted nowhere, because a sum of everything names no call.
 
+use super::money::credits;
 use super::{Imported, PROVIDER, payable};
 use crate::flow::notices::Kind;
 use crate::flow::{Farthing, FlowError, now};
@@ -14,7 +15,6 @@ use crate::report::{Cell, Dimension, Measure, Query};
 use crate::store::StoreError;
 use crate::time::{Instant, Month, Period};
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// What two looks at the balance say, and what the book says of the time between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -184,7 +184,7 @@ impl Farthing {
         else {
             return Err(StoreError::damaged("the report of accounts", "it has other columns than were asked for").into());
         };
-        let (owed, prepaid) = (payable().as_str().to_owned(), format!("prepaid:{PROVIDER}"));
+        let (owed, prepaid) = (payable().as_str().to_owned(), credits().as_str().to_owned());
         let (mut used, mut movement) = (Amount::ZERO, Movement::default());
         for row in answer.table.rows().filter(|row| row[currency].plain() == Currency::USD.as_str()) {
             let Cell::Money(amount) = row[posted] else { continue };
@@ -210,7 +210,7 @@ fn when(number: i64, stated: &Stated) -> Result<Instant, StoreError> {
 
 impl Balance {
     /// From the balance before to the balance after, in signed steps that add up but for what is unexplained.
-    fn steps(&self) -> Vec<(&'static str, Amount)> {
+    pub fn steps(&self) -> Vec<(&'static str, Amount)> {
         let Closing { before, movement, usage, after } = self.closing;
         let Movement { top_ups, fees, taxes, refunds, expiries, transfers, .. } = movement;
         let moved = [
@@ -224,32 +224,6 @@ impl Balance {
         ];
         let steps = [("balance before", before)].into_iter().chain(moved.into_iter().filter(|(_, amount)| !amount.is_zero()));
         steps.chain([("unexplained", self.closing.unexplained()), ("balance after", after)]).collect()
-    }
-
-    /// A page of it.
-    pub fn to_text(&self) -> String {
-        let Balance { between, block, .. } = self;
-        let mut text = format!(
-            "the credits at {PROVIDER} from {} until {}, in USD; the book up to block {block}\n",
-            between.from, between.until
-        );
-        let steps: Vec<(&str, String)> = self.steps().into_iter().map(|(name, amount)| (name, amount.with_places(2))).collect();
-        let before_point = |text: &str| text.split('.').next().unwrap_or_default().len();
-        let most = steps.iter().map(|(_, amount)| before_point(amount)).max().unwrap_or_default();
-        for (name, amount) in &steps {
-            writeln!(text, "  {name:<16}{}{amount}", " ".repeat(most - before_point(amount)))
-                .expect("a text takes what is written");
-        }
-        if !self.closing.movement.invoices.is_zero() {
-            writeln!(text, "  beside that, {} were paid for usage in arrears", self.closing.movement.invoices)
-                .expect("a text takes what is written");
-        }
-        for variance in self.variances(Amount::ZERO) {
-            let said = |name: &str| variance[name].as_str().unwrap_or_default().to_owned();
-            let sides = format!("{}: {} here, {} there ({})", said("class"), said("expected"), said("observed"), said("amount"));
-            writeln!(text, "{sides}: {}", said("cause")).expect("a text takes what is written");
-        }
-        text
     }
 
     pub fn to_json(&self) -> Value {

@@ -1,7 +1,7 @@
 //! Purchases: top-ups, fees, taxes, refunds and invoices become adjustments between the bank, the credits and expenses. They
 //! are nobody's usage. A row is known by what it says, so the same file again posts nothing.
 
-use super::PROVIDER;
+use super::{PROVIDER, payable};
 use crate::flow::adjust::Wish;
 use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
@@ -68,17 +68,16 @@ fn wish(row: &Purchase, id: &str, author: &str) -> Result<Option<Wish>, String> 
     if row.amount.is_zero() {
         return Ok(None);
     }
-    let account = |root: &str, whose: &str| Account::parse(&format!("{root}:{whose}"));
-    let credits = account("prepaid", PROVIDER)?;
+    let credits = credits();
     let (debit, credit) = match row.kind {
-        PurchaseKind::TopUp => (credits, account("cash", "bank")?),
-        PurchaseKind::Fee => (account("expense", "fees")?, credits),
-        PurchaseKind::Tax => (account("expense", "tax")?, credits),
-        PurchaseKind::Refund => (account("cash", "bank")?, credits),
-        PurchaseKind::Expiry => (account("expense", "expired")?, credits),
-        PurchaseKind::Transfer if row.amount.is_negative() => (account("transfer", "credits")?, credits),
-        PurchaseKind::Transfer => (credits, account("transfer", "credits")?),
-        PurchaseKind::Invoice => (account("payable", PROVIDER)?, account("cash", "bank")?),
+        PurchaseKind::TopUp => (credits, Account::parse(BANK)?),
+        PurchaseKind::Fee => (Account::parse(FEES)?, credits),
+        PurchaseKind::Tax => (Account::parse(TAXES)?, credits),
+        PurchaseKind::Refund => (Account::parse(BANK)?, credits),
+        PurchaseKind::Expiry => (Account::parse(EXPIRED)?, credits),
+        PurchaseKind::Transfer if row.amount.is_negative() => (Account::parse(TRANSFERS)?, credits),
+        PurchaseKind::Transfer => (credits, Account::parse(TRANSFERS)?),
+        PurchaseKind::Invoice => (payable(), Account::parse(BANK)?),
     };
     let said = [row.invoice_id.as_deref().map(|id| format!("invoice {id}")), row.note.as_deref().map(str::to_owned)];
     let reason = [Some(row.kind.name().to_owned())].into_iter().chain(said).flatten().collect::<Vec<_>>().join(", ");
@@ -97,6 +96,18 @@ fn wish(row: &Purchase, id: &str, author: &str) -> Result<Option<Wish>, String> 
     Ok(Some(Wish { adjustment, with_time: true }))
 }
 
+/// What purchases move between, beside the credits and what is owed for usage.
+const BANK: &str = "cash:bank";
+const FEES: &str = "expense:fees";
+const TAXES: &str = "expense:tax";
+const EXPIRED: &str = "expense:expired";
+const TRANSFERS: &str = "transfer:credits";
+
+/// The account of what was paid before it is used.
+pub(super) fn credits() -> Account {
+    Account::parse(&format!("prepaid:{PROVIDER}")).expect("it is spelled here")
+}
+
 impl Movement {
     /// What came to the credits from another account.
     pub(super) fn add(&mut self, from: &str, amount: Amount) {
@@ -107,9 +118,9 @@ impl Movement {
     /// What went from the credits to another account.
     pub(super) fn take(&mut self, to: &str, amount: Amount) {
         *match to {
-            "expense:fees" => &mut self.fees,
-            "expense:tax" => &mut self.taxes,
-            "expense:expired" => &mut self.expiries,
+            FEES => &mut self.fees,
+            TAXES => &mut self.taxes,
+            EXPIRED => &mut self.expiries,
             _ if to.starts_with("cash:") => &mut self.refunds,
             _ => return self.transfers = self.transfers - amount,
         } += amount;
