@@ -30,7 +30,7 @@ mod signing;
 mod suspects;
 mod verify;
 
-use crate::config::{ConfigError, Flags, ServeFlags, Settings};
+use crate::config::{ConfigError, Flags, Settings};
 use crate::flow::segments::SegmentPlan;
 use crate::flow::{Farthing, FlowError};
 use crate::id::Org;
@@ -180,8 +180,8 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Outcome {
-    let serve = if let Command::Serve(serve) = &arguments.command { serve.flags.clone() } else { ServeFlags::default() };
-    let settings = Settings::gather(&arguments.flags, &serve)?;
+    let service = if let Command::Serve(serve) = &arguments.command { Some(&serve.flags) } else { None };
+    let settings = Settings::gather(&arguments.flags, service)?;
     crate::telemetry::start(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::Io(format!("cannot start: {e}")))?;

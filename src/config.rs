@@ -217,7 +217,11 @@ pub enum ConfigError {
 }
 
 impl Settings {
-    pub fn gather(flags: &Flags, serve: &ServeFlags) -> Result<Settings, ConfigError> {
+    /// The settings of a command, which are a service's where there are flags of one.
+    pub fn gather(flags: &Flags, service: Option<&ServeFlags>) -> Result<Settings, ConfigError> {
+        let serve = &service.cloned().unwrap_or_default();
+        // Many ask a service at once; a command reads a few pages ahead, and each connection keeps some megabytes.
+        let usual_connections = if service.is_some() { 8 } else { 4 };
         let file = flags.config.as_deref().map_or_else(|| Ok(File::default()), read)?;
         let database = flags.database.clone().or(std::env::var("DATABASE_URL").ok()).or(file.database);
         let log_format = flags.log_format.clone().or(file.log_format).unwrap_or_else(|| "text".to_owned());
@@ -249,7 +253,7 @@ impl Settings {
             store: StoreOptions {
                 url,
                 allow_fsync_off: flags.allow_fsync_off || file.allow_fsync_off.unwrap_or(false),
-                connections: flags.connections.or(file.connections).unwrap_or(8).max(1),
+                connections: flags.connections.or(file.connections).unwrap_or(usual_connections).max(1),
                 run_keys: RUN_KEYS,
             },
             catalogs: flags.catalogs.clone().or(file.catalogs).map_or(CatalogFiles::Shipped, CatalogFiles::At),
@@ -375,7 +379,7 @@ mod tests {
     #[test]
     fn openrouters_days_are_compared_every_night_unless_somebody_says_otherwise() {
         let next = |serve: &ServeFlags| {
-            let settings = Settings::gather(&Flags::default(), serve).unwrap();
+            let settings = Settings::gather(&Flags::default(), Some(serve)).unwrap();
             let after = Instant::parse("2026-02-03T02:29:59Z").unwrap();
             let times = settings.jobs.reconcile.schedule.after(after).take(2);
             times.map(|time| time.at.to_string()).collect::<Vec<_>>()
@@ -387,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_none_is_refused_by_its_name() {
-        let said = |serve: ServeFlags| Settings::gather(&Flags::default(), &serve).unwrap_err().to_string();
+        let said = |serve: ServeFlags| Settings::gather(&Flags::default(), Some(&serve)).unwrap_err().to_string();
         let captured = ServeFlags { capture_alert: Some("99%".to_owned()), ..ServeFlags::default() };
         assert!(said(captured).contains("capture_alert: `99%` is no share; write one like 0.99"));
         let drift = ServeFlags { drift_alert: Some("-1".to_owned()), ..ServeFlags::default() };

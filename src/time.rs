@@ -78,6 +78,13 @@ impl Instant {
     /// Reads an instant as programs print it: RFC 3339, the same with a blank or without a zone (then UTC), or a number since
     /// 1970 whose size tells seconds from milli-, micro- and nanoseconds. Digits past the microsecond are cut.
     pub fn parse_any(text: &str) -> Result<Instant, TimeError> {
+        match plain(text.as_bytes()) {
+            Some(instant) => Ok(instant),
+            None => Instant::parse_patiently(text),
+        }
+    }
+
+    fn parse_patiently(text: &str) -> Result<Instant, TimeError> {
         let not_one = || TimeError::NotAnInstant(text.chars().take(40).collect());
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -272,9 +279,32 @@ impl fmt::Debug for Month {
     }
 }
 
+/// The spelling that most instants have, read in a tenth of the time: `2026-10-01 14:00:00.123`, with a `T` and a `Z` or not.
+fn plain(text: &[u8]) -> Option<Instant> {
+    let (whole, rest) = text.split_first_chunk::<19>()?;
+    let number = |places: std::ops::Range<usize>| {
+        let digit = |value: u32, byte: &u8| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0'));
+        whole[places].iter().try_fold(0, digit)
+    };
+    let [.., b'-', _, _, b'-', _, _, b'T' | b' ', _, _, b':', _, _, b':', _, _] = whole else { return None };
+    let rest = rest.strip_suffix(b"Z").unwrap_or(rest);
+    let micros = match rest {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            let places = digits.iter().chain(std::iter::repeat(&b'0'));
+            places.take(6).fold(0, |value, byte| value * 10 + u32::from(byte - b'0'))
+        }
+        _ => return None,
+    };
+    let date = NaiveDate::from_ymd_opt(number(0..4)?.try_into().ok()?, number(5..7)?, number(8..10)?)?;
+    let time = date.and_hms_micro_opt(number(11..13)?, number(14..16)?, number(17..19)?, micros)?;
+    Some(Instant(time.and_utc().timestamp_micros()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn offsets_are_one_instant() {
@@ -304,6 +334,21 @@ mod tests {
         }
         for text in ["", "yesterday", "12:00", "-1770112800", "1770112800.1.2", "99999999999999999999"] {
             assert!(Instant::parse_any(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_fast_is_read_the_same(text in "(19|20|99|00)[0-9]{2}-[01][0-9]-[0-3][0-9][T Z][0-2][0-9]:[0-6][0-9]:[0-6][0-9]([.][0-9]{0,10})?[Z+ ]?") {
+            if let Some(fast) = plain(text.as_bytes()) {
+                prop_assert_eq!(Instant::parse_patiently(&text), Ok(fast));
+            }
+        }
+
+        #[test]
+        fn most_instants_are_read_fast(micros in 0..4_102_444_800_000_000_i64, format in prop::sample::select(vec!["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ"])) {
+            let text = Instant(micros).to_utc().format(format).to_string();
+            prop_assert_eq!(plain(text.as_bytes()), Some(Instant(micros)));
         }
     }
 

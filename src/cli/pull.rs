@@ -1,7 +1,7 @@
 //! `pull`: follows the ledger of a gateway that pushes nothing.
 
 use super::{Failure, Outcome, copy_what_was_booked, open};
-use crate::config::{Flags, ServeFlags, Settings};
+use crate::config::{Flags, Settings};
 use crate::flow::ingest::Outcome as Became;
 use crate::flow::intake::Taken;
 use crate::http::wire::{Counts, name_of};
@@ -49,7 +49,7 @@ impl Oceans {
                 "--database names Oceans' database, such as sqlite:///var/lib/oceans/gateway.db; the book is --into".to_owned(),
             )
         })?;
-        let settings = Settings::gather(&flags, &ServeFlags::default())?;
+        let settings = Settings::gather(&flags, None)?;
         let source = reading::text("source", &self.source).map_err(|e| Failure::Usage(e.to_string()))?;
         let (farthing, org) = open(&settings).await?;
         let table = OceansTable::open(&theirs).await?;

@@ -22,7 +22,7 @@ use crate::money::Amount;
 use crate::reconcile::compare::{CannotCompare, Class, Comparison, Said, Tally, Tolerance, Variance, compare};
 use crate::reconcile::statement::{Form, Statement, activity, analytics, chart_csv, generation, generations_csv};
 use crate::reconcile::{Asked, Stated};
-use crate::store::{Reconciliation, StoreError, packed_statement};
+use crate::store::{Body, Reconciliation, StoreError};
 use crate::time::{Instant, Period};
 pub use fetch::Fetched;
 use serde_json::{Value, json};
@@ -93,14 +93,17 @@ impl Farthing {
         origin: &Origin,
     ) -> Result<Imported, FlowError> {
         let text = text.into();
-        let read = tokio::task::block_in_place(|| read(&text, origin.form, origin.account.as_deref()));
+        let form = origin.form.unwrap_or_else(|| form_of(&text));
+        let (hash, lines) = (blake3::hash(text.as_bytes()).to_string(), generations_csv::lines(&text));
+        let body = tokio::task::block_in_place(|| Body::of(text));
+        let read = tokio::task::block_in_place(|| read(&body, &hash, form, origin.account.as_deref(), lines));
         let statement = read.map_err(FlowError::Refused)?;
         let days = origin.days.or_else(|| statement.days());
         let Some(days) = days else {
             return Err(FlowError::Refused("the statement has no lines, and nothing says which days it is of".to_owned()));
         };
         let stated = Stated {
-            statement: blake3::hash(text.as_bytes()).to_string(),
+            statement: hash,
             provider: PROVIDER.to_owned(),
             form: statement.form.name().to_owned(),
             account: origin.account.clone().unwrap_or_default(),
@@ -113,7 +116,6 @@ impl Farthing {
             received_at: origin.said_at.unwrap_or_else(now).to_string(),
         };
         drop(statement);
-        let body = tokio::task::block_in_place(|| packed_statement(text));
         self.keep_statement(org, stated, &body, origin.said_at).await
     }
 
@@ -122,7 +124,7 @@ impl Farthing {
         &self,
         org: Org,
         stated: Stated,
-        body: &[u8],
+        body: &Body,
         said_at: Option<Instant>,
     ) -> Result<Imported, FlowError> {
         // The same bytes may be the answer for two days on which nothing was used.
@@ -188,21 +190,28 @@ impl Farthing {
     }
 
     async fn statement(&self, org: Org, number: i64) -> Result<(Stated, Statement), FlowError> {
-        let stated = self.stated(org, number).await?;
-        let damaged = |why: String| FlowError::from(StoreError::damaged(format!("statement {number}"), why));
-        let body = self.store.statement_body(org, number).await?.ok_or_else(|| damaged("its body is missing".to_owned()))?;
-        let text = String::from_utf8(body).map_err(|e| damaged(e.to_string()))?;
-        if blake3::hash(text.as_bytes()).to_string() != stated.statement {
-            return Err(damaged("it is not what was received".to_owned()));
-        }
+        let (stated, body) = self.body(org, number).await?;
         if stated.is_a_look() {
             let why =
                 format!("statement: {number} is a look at the balance, which names no usage; take one of days or generations");
             return Err(FlowError::Refused(why));
         }
-        let (form, account) = (Form::named(&stated.form), Some(stated.account.clone()).filter(|account| !account.is_empty()));
-        let statement = in_background(move || read(&text, form, account.as_deref())).await?.map_err(damaged)?;
-        Ok((stated, statement))
+        in_background(move || {
+            let account = Some(stated.account.as_str()).filter(|account| !account.is_empty());
+            let form = Form::named(&stated.form).ok_or_else(|| format!("its form `{}` is unknown", stated.form));
+            let read = form.and_then(|form| read(&body, &stated.statement, form, account, stated.lines as usize));
+            let statement = read.map_err(|why| StoreError::damaged(format!("statement {number}"), why))?;
+            Ok((stated, statement))
+        })
+        .await?
+    }
+
+    /// What a statement says of itself, and what was received.
+    async fn body(&self, org: Org, number: i64) -> Result<(Stated, Body), FlowError> {
+        let stated = self.stated(org, number).await?;
+        let body = self.store.statement_body(org, number).await?;
+        let missing = || StoreError::damaged(format!("statement {number}"), "its body is missing");
+        Ok((stated, body.ok_or_else(missing)?))
     }
 
     /// Compares, and writes down what was found.
@@ -264,23 +273,37 @@ fn payable() -> Account {
     Account::parse(&format!("{PAYABLE}{PROVIDER}")).expect("it is spelled here")
 }
 
-/// Reads a statement in the form that was named, or in the one that it has.
-fn read(text: &str, form: Option<Form>, account: Option<&str>) -> Result<Statement, String> {
-    let form = match form {
-        Some(form) => form,
-        None if text.trim_start().starts_with(['{', '[']) => match serde_json::from_str::<Value>(text) {
+/// The form of a statement where nobody names it.
+fn form_of(text: &str) -> Form {
+    if text.trim_start().starts_with(['{', '[']) {
+        return match serde_json::from_str::<Value>(text) {
             Ok(Value::Object(fields)) if fields.get("data").is_some_and(Value::is_object) => Form::Generation,
             _ => Form::Activity,
-        },
-        None if text.lines().next().is_some_and(|header| header.contains("generation_id")) => Form::GenerationsCsv,
-        None => Form::ChartCsv,
-    };
-    let read = match form {
-        Form::GenerationsCsv => generations_csv::read(text),
-        Form::ChartCsv => chart_csv::read(text),
-        Form::Activity => activity::read(text, account),
-        Form::Generation => generation::read(&[text]),
-        Form::Analytics => analytics::read_kept(text),
+        };
+    }
+    match text.lines().next().is_some_and(|header| header.contains("generation_id")) {
+        true => Form::GenerationsCsv,
+        false => Form::ChartCsv,
+    }
+}
+
+/// Reads what was received, if it is what has this hash, with room for so many lines. A large export is never in memory as it
+/// was written: that is more than all that is read of it.
+fn read(body: &Body, hash: &str, form: Form, account: Option<&str>, lines: usize) -> Result<Statement, String> {
+    let read = if form == Form::GenerationsCsv {
+        let mut received = body.received().map_err(|e| e.to_string())?;
+        let read = generations_csv::read_from(&mut received, lines);
+        received.has_hash(hash).map_err(|e| e.to_string())?;
+        read
+    } else {
+        let text = body.text(hash).map_err(|e| e.to_string())?;
+        match form {
+            Form::GenerationsCsv => generations_csv::read(&text),
+            Form::ChartCsv => chart_csv::read(&text),
+            Form::Activity => activity::read(&text, account),
+            Form::Generation => generation::read(&[&text]),
+            Form::Analytics => analytics::read_kept(&text),
+        }
     };
     read.map_err(|e| format!("as {} it cannot be read: {e}", form.name()))
 }

@@ -116,7 +116,7 @@ impl PurchaseKind {
 
 impl Purchases {
     pub fn read(text: &str) -> Result<Purchases, Unreadable> {
-        let mut table = Table::new(text)?;
+        let mut table = Table::new(text.as_bytes())?;
         let [date, kind, amount, currency] = ["date", "kind", "amount", "currency"].map(|name| table.column(name));
         let places = [date?, kind?, amount?, currency?];
         let notes = [table.optional("invoice_id"), table.optional("note")];

@@ -1,7 +1,6 @@
 //! What a provider claims, line by line. One small file per form that OpenRouter's books come in; each takes a text and
 //! answers with a [`Statement`], or says which line and column is wrong and what to write instead. Nothing is guessed and
 //! nothing is repaired: counts that are not told are flagged as untold, amounts keep the precision they were printed with.
-//! A statement is known by the hash of what was received, so the same file is the same statement.
 
 pub mod activity;
 pub mod analytics;
@@ -23,8 +22,6 @@ pub use table::Table;
 #[derive(Clone, Debug)]
 pub struct Statement {
     pub form: Form,
-    /// blake3 of what was received, which is its identity.
-    pub hash: [u8; 32],
     pub currency: Currency,
     pub names: Names,
     pub ids: Ids,
@@ -346,9 +343,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// With room for the lines of a text, of which few have less than a hundred bytes; a list that is too short grows.
-    fn of(text: &str) -> Draft {
-        let lines = text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100);
+    fn with_room(lines: usize) -> Draft {
         Draft { lines: Compact::with_room(lines), ids: Ids::with_room(lines), ..Draft::default() }
     }
 
@@ -382,7 +377,7 @@ impl Draft {
         }
     }
 
-    fn finish(self, form: Form, received: &[u8], unread: Vec<String>) -> Result<Statement, Unreadable> {
+    fn finish(self, form: Form, unread: Vec<String>) -> Result<Statement, Unreadable> {
         let Draft { names, ids, lines, .. } = self;
         let mut by_id: Vec<(Id, u32)> = Vec::with_capacity(lines.len());
         by_id.extend(lines.iter().zip(0..).filter_map(|(line, place)| match line.grain {
@@ -395,7 +390,6 @@ impl Draft {
             let why = format!("{} is on line {first} already; remove one of them", ids.text(twice[0].0));
             return Err(Unreadable::Line { line: second, why });
         }
-        let hash = *blake3::hash(received).as_bytes();
-        Ok(Statement { form, hash, currency: Currency::USD, names, ids, lines, unread, by_id })
+        Ok(Statement { form, currency: Currency::USD, names, ids, lines, unread, by_id })
     }
 }

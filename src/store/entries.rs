@@ -348,9 +348,8 @@ impl Store {
         let query = sqlx::query(AssertSqlSafe(packed(&packed_entry(), "entries", "sequence"))).bind(org.0).bind(from).bind(until);
         let mut entries: Vec<Entry> = Vec::with_capacity((until - from) as usize);
         for row in query.fetch_all(db).await.doing("read entries")? {
-            let packed = JsonRow::unpack(&row.text(0).doing("read entries")?).doing("read entries")?;
-            let packed = packed.iter().map(entry);
-            entries.extend(packed.collect::<Result<Vec<Entry>, sqlx::Error>>().doing("read entries")?);
+            let packed = row.text(0).and_then(|packed| JsonRow::unpack(&packed, |row| entry(row)));
+            entries.append(&mut packed.doing("read entries")?);
         }
         // SQLite promises the order of the groups, not that of the rows in them.
         entries.sort_unstable_by_key(|entry| entry.sequence);
@@ -422,9 +421,8 @@ impl Store {
                     sqlx::query(AssertSqlSafe(packed(&columns, "entries", "sequence"))).bind(org.0).bind(from).bind(until);
                 let mut lines = Vec::new();
                 for row in query.fetch_all(db).await.doing("read entries")? {
-                    let packed = JsonRow::unpack(&row.text(0).doing("read entries")?).doing("read entries")?;
-                    let packed = packed.iter().map(|row| line(row, wanted));
-                    lines.extend(packed.collect::<Result<Vec<Line>, sqlx::Error>>().doing("read entries")?);
+                    let packed = row.text(0).and_then(|packed| JsonRow::unpack(&packed, |row| line(row, wanted)));
+                    lines.append(&mut packed.doing("read entries")?);
                 }
                 // SQLite promises the order of the groups, not that of the rows in them.
                 lines.sort_unstable_by_key(|line| line.sequence);

@@ -190,27 +190,38 @@ impl Store {
     /// What each of these events is booked on now: its newest revision that is not a contradiction, or the better word of another
     /// source on the same call. The answer has the number of the event asked for.
     pub async fn standing_events(&self, org: Org, events: &[EventNumber]) -> Result<Vec<StoredEvent>, StoreError> {
-        self.standing_events_before(org, events, i64::MAX).await
+        self.standing_events_before(org, events, i64::MAX, &mut Names::default()).await
     }
 
-    /// The same, as it was known before a record.
+    /// The same, as it was known before a record; what is known of names is not read again.
     pub async fn standing_events_before(
         &self,
         org: Org,
         events: &[EventNumber],
         before: i64,
+        names: &mut Names,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let wanted: HashSet<EventNumber> = events.iter().copied().collect();
         let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
-        let mut standing: BTreeMap<EventNumber, Vec<EventRow>> = BTreeMap::new();
+        let mut standing: BTreeMap<EventNumber, EventRow> = BTreeMap::new();
+        let mut weigh = |event: EventNumber, row: EventRow| {
+            let both = standing.get(&event).into_iter().chain([&row]);
+            if decides(event, both).is_some_and(|decides| decides.record == row.record) {
+                standing.insert(event, row);
+            }
+        };
         for which in [RECORDS, REVISIONS, PROMOTED] {
             for row in self.events(org, which, &numbers).await?.into_iter().filter(|row| row.record < before) {
-                let asked = [Some(row.event), row.about].into_iter().flatten().filter(|event| wanted.contains(event));
-                asked.for_each(|event| standing.entry(event).or_default().push(row.clone()));
+                if let Some(about) = row.about.filter(|about| wanted.contains(about)) {
+                    weigh(about, row.clone());
+                }
+                if wanted.contains(&row.event) {
+                    weigh(row.event, row);
+                }
             }
         }
-        let decide = |(event, rows): (EventNumber, Vec<EventRow>)| Some(EventRow { event, ..decides(event, &rows)?.clone() });
-        self.with_names(org, standing.into_iter().filter_map(decide).collect()).await
+        let standing = standing.into_iter().map(|(event, row)| EventRow { event, ..row });
+        self.stored_with(org, standing.collect(), names).await
     }
 
     /// A page of what was decided, in order.

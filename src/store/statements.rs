@@ -9,7 +9,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 
 /// A comparison of the book with a statement. The statement, the block and what was asked beside decide everything else.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,23 +39,21 @@ pub struct Sought {
 }
 
 impl Write {
-    /// The body is one that was packed.
-    pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &[u8]) -> Result<(), StoreError> {
+    pub async fn insert_statement(&mut self, org: Org, statement: i64, body: &Body) -> Result<(), StoreError> {
         let text = "INSERT INTO statements (org, statement, body) VALUES ($1, $2, $3)";
         on!(self.db().await?, db => {
-            let query = sqlx::query(text).bind(org.0).bind(statement).bind(body);
+            let query = sqlx::query(text).bind(org.0).bind(statement).bind(&body.0[..]);
             query.execute(&mut *db).await.map(drop).doing("write a statement")
         })
     }
 }
 
 impl Store {
-    pub async fn statement_body(&self, org: Org, statement: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn statement_body(&self, org: Org, statement: i64) -> Result<Option<Body>, StoreError> {
         let text = "SELECT body FROM statements WHERE org = $1 AND statement = $2";
         on!(self.reader(), db => {
             let row = sqlx::query(text).bind(org.0).bind(statement).fetch_optional(db).await.doing("read a statement")?;
-            let body = row.map(|row| row.blob(0)).transpose().doing("read a statement")?;
-            body.map(unpacked).transpose().map_err(|why| StoreError::damaged(format!("statement {statement}"), why))
+            row.map(|row| row.blob(0).map(Body)).transpose().doing("read a statement")
         })
     }
 
@@ -163,43 +161,100 @@ impl Store {
 
 /// A body of this many bytes is kept packed: a statement of a million lines would be in memory several times over otherwise.
 const LARGE: usize = 1 << 20;
-/// So many bytes at most become one.
-const MOST_PACKED: usize = 1_040;
 /// How a packed one begins; no statement does. Its length follows, and the hash of all of that is at its end, so that none of its
 /// bytes can be another.
 const PACKED: &[u8] = b"\0zlib\n";
 
-/// A body as it is kept.
-pub(crate) fn packed(body: Cow<'_, str>) -> Vec<u8> {
-    if body.len() < LARGE {
-        return body.into_owned().into_bytes();
-    }
-    let mut begin = Vec::with_capacity(body.len() / 2);
-    begin.extend_from_slice(PACKED);
-    begin.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    let mut to = ZlibEncoder::new(begin, Compression::fast());
-    let mut packed = to.write_all(body.as_bytes()).and_then(|()| to.finish()).expect("memory takes what is written to it");
-    let hash = blake3::hash(&packed);
-    packed.extend_from_slice(hash.as_bytes());
-    packed
+/// The body of a statement as it is kept.
+pub struct Body(Vec<u8>);
+
+/// What was received, from its beginning, which is hashed on the way.
+pub struct Received<'b> {
+    from: BufReader<Hashing<'b>>,
 }
 
-fn unpacked(body: Vec<u8>) -> Result<Vec<u8>, String> {
-    if !body.starts_with(PACKED) {
-        return Ok(body);
+struct Hashing<'b> {
+    from: Box<dyn Read + 'b>,
+    hasher: blake3::Hasher,
+}
+
+impl Body {
+    /// Packs it if it is large; the text is let go of then.
+    pub fn of(text: Cow<'_, str>) -> Body {
+        if text.len() < LARGE {
+            return Body(text.into_owned().into_bytes());
+        }
+        let mut begin = Vec::with_capacity(text.len() / 2);
+        begin.extend_from_slice(PACKED);
+        begin.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        let mut to = ZlibEncoder::new(begin, Compression::fast());
+        let mut packed = to.write_all(text.as_bytes()).and_then(|()| to.finish()).expect("memory takes what is written to it");
+        let hash = blake3::hash(&packed);
+        packed.extend_from_slice(hash.as_bytes());
+        Body(packed)
     }
+
+    /// Unpacks it bit by bit, for whoever need not have all of it at once.
+    pub fn received(&self) -> io::Result<Received<'_>> {
+        let from: Box<dyn Read> = match self.0.strip_prefix(PACKED) {
+            None => Box::new(&self.0[..]),
+            Some(_) => Box::new(unpacked(&self.0).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?),
+        };
+        Ok(Received { from: BufReader::with_capacity(1 << 16, Hashing { from, hasher: blake3::Hasher::new() }) })
+    }
+
+    /// All of it at once, if it is what has this hash.
+    pub fn text(&self, hash: &str) -> io::Result<String> {
+        let (mut text, mut received) = (String::new(), self.received()?);
+        received.read_to_string(&mut text)?;
+        received.has_hash(hash)?;
+        Ok(text)
+    }
+}
+
+impl Received<'_> {
+    /// Reads it to its end: whether what was read is what was received.
+    pub fn has_hash(mut self, hash: &str) -> io::Result<()> {
+        io::copy(&mut self.from, &mut io::sink())?;
+        match self.from.get_ref().hasher.finalize().to_string() == hash {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was received")),
+        }
+    }
+}
+
+impl Read for Received<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.from.read(to)
+    }
+}
+
+impl BufRead for Received<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.from.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.from.consume(bytes);
+    }
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.from.read(to)?;
+        self.hasher.update(&to[..bytes]);
+        Ok(bytes)
+    }
+}
+
+fn unpacked(body: &[u8]) -> Result<impl Read, &'static str> {
     let (packed, hash) = body.split_last_chunk::<32>().ok_or("its end is missing")?;
     if blake3::hash(packed) != *hash {
-        return Err("it is not what was written".to_owned());
+        return Err("it is not what was written");
     }
-    let (length, packed) = packed[PACKED.len()..].split_first_chunk::<8>().ok_or("its beginning is missing")?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|e| e.to_string())?;
-    if length / MOST_PACKED > packed.len() {
-        return Err("it cannot be as long as it says".to_owned());
-    }
-    let mut text = vec![0; length];
-    ZlibDecoder::new(packed).read_exact(&mut text).map_err(|e| e.to_string())?;
-    Ok(text)
+    let (length, packed) =
+        packed.get(PACKED.len()..).and_then(<[u8]>::split_first_chunk::<8>).ok_or("its beginning is missing")?;
+    Ok(ZlibDecoder::new(packed).take(u64::from_le_bytes(*length)))
 }
 
 fn followed(row: &impl Columns) -> Result<(i64, Option<Instant>), sqlx::Error> {
@@ -235,17 +290,18 @@ mod tests {
     #[test]
     fn a_large_body_is_packed_and_no_byte_of_it_can_be_another() {
         let small = "date,usage\n2026-02-03,0.5\n";
-        assert_eq!(packed(small.into()), small.as_bytes());
+        assert_eq!(Body::of(small.into()).0, small.as_bytes());
         let large: String = (0..100_000).map(|line| format!("2026-02-03,{line},0.5\n")).collect();
-        let kept = packed(large.as_str().into());
+        let Body(kept) = Body::of(large.as_str().into());
         assert!(kept.len() < large.len() / 3, "{} of {}", kept.len(), large.len());
-        assert_eq!(unpacked(kept.clone()).unwrap(), large.as_bytes());
+        let text = |kept: &[u8]| Body(kept.to_vec()).text(&blake3::hash(large.as_bytes()).to_string());
+        assert_eq!(text(&kept).unwrap(), large);
         let whole = kept.len();
         for place in (0..PACKED.len() + 8).chain((PACKED.len()..whole).step_by(997)).chain(whole - 40..whole) {
             let mut other = kept.clone();
             other[place] ^= 1;
-            assert_ne!(unpacked(other).ok().as_deref(), Some(large.as_bytes()), "byte {place}");
+            assert!(text(&other).is_err(), "byte {place}");
         }
-        assert!(unpacked(kept[..whole - 1].to_vec()).is_err());
+        assert!(text(&kept[..whole - 1]).is_err());
     }
 }

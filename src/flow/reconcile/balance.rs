@@ -12,7 +12,7 @@ use crate::provider::openrouter::{Credits, Openrouter};
 use crate::reconcile::purchases::{Closing, Movement};
 use crate::reconcile::{CREDITS, Stated};
 use crate::report::{Cell, Dimension, Measure, Query};
-use crate::store::StoreError;
+use crate::store::{Body, StoreError};
 use crate::time::{Instant, Month, Period};
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ impl Farthing {
             asked: received.asked.clone(),
             received_at: at,
         };
-        self.keep_statement(org, stated, received.text.as_bytes(), Some(received.fetched_at)).await
+        self.keep_statement(org, stated, &Body::of(received.text.as_str().into()), Some(received.fetched_at)).await
     }
 
     /// All looks at the balance, the last one last.
@@ -163,10 +163,10 @@ impl Farthing {
     }
 
     async fn look(&self, org: Org, number: i64) -> Result<Credits, FlowError> {
-        let damaged = |why: String| FlowError::from(StoreError::damaged(format!("statement {number}"), why));
-        let body = self.store.statement_body(org, number).await?.ok_or_else(|| damaged("its body is missing".to_owned()))?;
-        let text = String::from_utf8(body).map_err(|e| damaged(e.to_string()))?;
-        Credits::read(&text).map_err(|e| damaged(e.to_string()))
+        let (stated, body) = self.body(org, number).await?;
+        let damaged = |why: String| StoreError::damaged(format!("statement {number}"), why);
+        let text = body.text(&stated.statement).map_err(|e| damaged(e.to_string()))?;
+        Ok(Credits::read(&text).map_err(|e| damaged(e.to_string()))?)
     }
 
     /// What the provider was owed for usage in a time, what moved the credits, and the block up to which the book was asked.

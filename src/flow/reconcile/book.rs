@@ -79,6 +79,7 @@ async fn charged(
     events: Vec<EventNumber>,
     sequence: Sequence,
     record: i64,
+    mut names: Names,
 ) -> Result<Charged, StoreError> {
     let mut entries: HashMap<EventNumber, Vec<Entry>> = HashMap::with_capacity(events.len());
     for entry in store.entries_of_events(org, &events).await? {
@@ -88,9 +89,8 @@ async fn charged(
     }
     entries.values_mut().for_each(|entries| *entries = standing(entries));
     let accounts: Vec<_> = entries.values().flatten().flat_map(|entry| [entry.posting.debit(), entry.posting.credit()]).collect();
-    let mut names = Names::default();
     names.learn(&store, org, &[], &[], &accounts).await?;
-    let events = store.standing_events_before(org, &events, record).await?;
+    let events = store.standing_events_before(org, &events, record, &mut names).await?;
     Ok(Charged { entries, names, events })
 }
 
@@ -169,16 +169,17 @@ impl Farthing {
         let mut filter =
             EntryFilter { from: Some(from), until: Some(end), before: Some(until.sequence), ..EntryFilter::default() };
         let (mut ahead, mut is_over) = (VecDeque::new(), false);
+        // What one page learned, a later one does not read again.
+        let mut known: Vec<Names> = Vec::with_capacity(PAGES_AHEAD);
         loop {
             while !is_over && ahead.len() < PAGES_AHEAD {
                 match self.store.charged_events(org, &filter, PAGE).await? {
                     None => is_over = true,
                     Some((events, last)) => {
                         let page = Calls { after: filter.after.replace(last), last };
-                        ahead.push_back((
-                            page,
-                            tokio::spawn(charged(self.store.clone(), org, events, until.sequence, until.record)),
-                        ));
+                        let names = known.pop().unwrap_or_default();
+                        let charged = charged(self.store.clone(), org, events, until.sequence, until.record, names);
+                        ahead.push_back((page, tokio::spawn(charged)));
                     }
                 }
             }
@@ -192,6 +193,7 @@ impl Farthing {
                     gathered.call(&stored, &standing, &names)?;
                 }
             }
+            known.push(names);
         }
     }
 

@@ -248,6 +248,7 @@ pub struct Facts {
     texts: Vec<String>,
     numbers: HashMap<String, i64>,
     of_events: HashMap<EventNumber, Vec<(Dimension, i64)>>,
+    names: Names,
 }
 
 impl Facts {
@@ -264,7 +265,7 @@ impl Facts {
         events.dedup();
         // An event is nearly always booked on the page on which it is met; keeping those of others would keep the whole book.
         self.of_events.clear();
-        for stored in farthing.store.standing_events_before(org, &events, before).await? {
+        for stored in farthing.store.standing_events_before(org, &events, before, &mut self.names).await? {
             let event = &stored.event;
             let asked = query.by.iter().chain(query.filters.iter().map(|filter| &filter.dimension));
             for dimension in asked.filter(|dimension| dimension.is_of_the_event()) {

@@ -18,7 +18,7 @@ pub fn read(text: &str, key: Option<&str>) -> Result<Statement, Unreadable> {
         rows::note_unread(&mut unread, &row);
         draft.add(line)?;
     }
-    draft.finish(Form::Activity, text.as_bytes(), unread)
+    draft.finish(Form::Activity, unread)
 }
 
 fn line(row: &mut Object<'_>, draft: &mut Draft, number: u32, key: Option<Name>) -> Result<Line, Rejected> {

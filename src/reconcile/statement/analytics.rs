@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 /// Reads the pieces of one window, each as it was answered.
 pub fn read(texts: &[&str]) -> Result<Statement, Unreadable> {
-    let (mut draft, mut received, mut unread) = (Draft::default(), Vec::new(), Vec::new());
+    let (mut draft, mut unread) = (Draft::default(), Vec::new());
     // Whether the end of a window belongs to it is told nowhere, so two pieces may both have what lies between them.
     let mut seen = HashSet::new();
     for text in texts {
@@ -25,10 +25,8 @@ pub fn read(texts: &[&str]) -> Result<Statement, Unreadable> {
             rows::note_unread(&mut unread, &row);
             draft.add(line)?;
         }
-        received.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        received.extend_from_slice(text.as_bytes());
     }
-    draft.finish(Form::Analytics, &received, unread)
+    draft.finish(Form::Analytics, unread)
 }
 
 /// Answers as one text to keep, each as it came.

@@ -15,7 +15,7 @@ const SPEND: [&str; 3] = ["total_usage", "spend", "usage"];
 const REQUESTS: [&str; 2] = ["request_count", "requests"];
 
 pub fn read(text: &str) -> Result<Statement, Unreadable> {
-    let mut table = Table::new(text)?;
+    let mut table = Table::new(text.as_bytes())?;
     let first = |table: &Table<'_>, names: &[&str]| names.iter().find_map(|name| table.optional(name));
     let day = first(&table, &DAYS).ok_or_else(|| table.no_column("date"))?;
     let credits = first(&table, &CREDITS);
@@ -57,5 +57,5 @@ pub fn read(text: &str) -> Result<Statement, Unreadable> {
         };
         draft.add(line)?;
     }
-    draft.finish(Form::ChartCsv, text.as_bytes(), unread)
+    draft.finish(Form::ChartCsv, unread)
 }

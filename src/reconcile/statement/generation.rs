@@ -10,16 +10,13 @@ use crate::usage::reading::{Object, Problem, Rejected};
 /// Reads records, each as it was answered.
 pub fn read(texts: &[&str]) -> Result<Statement, Unreadable> {
     let mut draft = Draft::default();
-    let mut received = Vec::new();
     for (place, text) in texts.iter().enumerate() {
         let mut whole = rows::answer(text)?;
         let record = whole.object("data", "data").map_err(rows::in_whole)?;
         let line = rows::in_row(place, line(&mut record.unwrap_or(whole), &mut draft, place as u32 + 1))?;
         draft.add(line)?;
-        received.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        received.extend_from_slice(text.as_bytes());
     }
-    draft.finish(Form::Generation, &received, Vec::new())
+    draft.finish(Form::Generation, Vec::new())
 }
 
 fn line(record: &mut Object<'_>, draft: &mut Draft, number: u32) -> Result<Line, Rejected> {

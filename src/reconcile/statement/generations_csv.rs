@@ -4,6 +4,7 @@
 
 use super::{Draft, Flags, Form, Grain, Line, Precision, Statement, Table, Tokens, Unreadable};
 use crate::money::Amount;
+use std::io::BufRead;
 
 /// Everything such an export has been seen to have.
 const COLUMNS: [&str; 24] = [
@@ -33,21 +34,26 @@ const COLUMNS: [&str; 24] = [
     "api_key_disabled",
 ];
 
-/// Whether a header is of such an export.
-pub fn is_one(table: &Table<'_>) -> bool {
-    table.optional("generation_id").is_some()
+pub fn read(text: &str) -> Result<Statement, Unreadable> {
+    read_from(text.as_bytes(), lines(text))
 }
 
-pub fn read(text: &str) -> Result<Statement, Unreadable> {
-    let mut table = Table::new(text)?;
+/// For how many lines of a text there should be room: few have less than a hundred bytes, and a list that is too short grows.
+pub fn lines(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count().min(text.len() / 100)
+}
+
+/// The same of what need not be in memory, with room for so many lines.
+pub fn read_from(from: impl BufRead, lines: usize) -> Result<Statement, Unreadable> {
+    let mut table = Table::new(from)?;
     let columns = Columns::find(&table)?;
     let unread = table.unread(&COLUMNS);
-    let mut draft = Draft::of(text);
+    let mut draft = Draft::with_room(lines);
     while table.advance()? {
         let line = columns.line(&table, &mut draft)?;
         draft.add(line)?;
     }
-    draft.finish(Form::GenerationsCsv, text.as_bytes(), unread)
+    draft.finish(Form::GenerationsCsv, unread)
 }
 
 /// Where the columns are that a line is made of.

@@ -1,31 +1,32 @@
-//! CSV (RFC 4180) with a header whose order does not matter. Cells are borrowed from the text unless they are quoted; every
-//! complaint names the line and the column. A cell that is empty is one that is not told.
+//! CSV (RFC 4180) with a header whose order does not matter, of which one row is in memory at a time; every complaint names the
+//! line and the column. A cell that is empty is one that is not told.
 
 use super::Unreadable;
 use crate::money::Amount;
 use crate::time::Instant;
 use crate::usage::MAX_COUNT;
-use std::borrow::Cow;
+use std::io::BufRead;
 
 /// A table that is read row by row.
 pub struct Table<'a> {
-    rest: &'a str,
-    /// The line on which `rest` begins.
+    from: Box<dyn BufRead + 'a>,
     next_line: u32,
-    /// The line on which the current row begins.
+    /// The line on which the current row begins, the row as it is written, and its cells one after the other.
     line: u32,
+    row: String,
+    cells: String,
+    ends: Vec<usize>,
     columns: Vec<String>,
-    cells: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Table<'a> {
-    pub fn new(text: &'a str) -> Result<Table<'a>, Unreadable> {
-        let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut table = Table { rest, next_line: 1, line: 1, columns: Vec::new(), cells: Vec::new() };
+    pub fn new(from: impl BufRead + 'a) -> Result<Table<'a>, Unreadable> {
+        let (row, cells, ends, columns) = (String::new(), String::new(), Vec::new(), Vec::new());
+        let mut table = Table { from: Box::new(from), next_line: 1, line: 1, row, cells, ends, columns };
         if !table.read_record()? {
             return Err(Unreadable::Whole("the file is empty; its first line names the columns".to_owned()));
         }
-        table.columns = table.cells.iter().map(|cell| cell.trim().to_owned()).collect();
+        table.columns = (0..table.ends.len()).map(|place| table.cell(place).to_owned()).collect();
         let twice = table.columns.iter().enumerate().find(|(place, name)| table.columns[..*place].contains(name));
         match twice {
             Some((_, name)) => {
@@ -59,10 +60,10 @@ impl<'a> Table<'a> {
         if !self.read_record()? {
             return Ok(false);
         }
-        match self.cells.len() == self.columns.len() {
+        match self.ends.len() == self.columns.len() {
             true => Ok(true),
             false => {
-                let (found, columns) = (self.cells.len(), self.columns.len());
+                let (found, columns) = (self.ends.len(), self.columns.len());
                 let why = format!("it has {found} cells and the header {columns}; quote cells that have a comma in them");
                 Err(Unreadable::Line { line: self.line, why })
             }
@@ -74,7 +75,8 @@ impl<'a> Table<'a> {
     }
 
     pub fn cell(&self, place: usize) -> &str {
-        self.cells[place].trim()
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.cells[start..self.ends[place]].trim()
     }
 
     pub fn wrong(&self, place: usize, why: impl Into<String>) -> Unreadable {
@@ -130,78 +132,79 @@ impl<'a> Table<'a> {
 
     /// Reads one record into `cells`, skipping lines that are empty.
     fn read_record(&mut self) -> Result<bool, Unreadable> {
-        self.cells.clear();
         loop {
+            self.row.clear();
             self.line = self.next_line;
-            match self.rest.as_bytes().first() {
-                None => return Ok(false),
-                Some(b'\n') => self.skip_line(1),
-                Some(b'\r') if self.rest.as_bytes().get(1) == Some(&b'\n') => self.skip_line(2),
-                Some(_) => break,
+            if !self.read_line()? {
+                return Ok(false);
+            }
+            if self.line == 1 && self.row.starts_with('\u{feff}') {
+                self.row.remove(0);
+            }
+            if !matches!(self.row.as_str(), "" | "\n" | "\r\n") {
+                break;
             }
         }
-        while self.read_cell()? {}
+        self.cells.clear();
+        self.ends.clear();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = self.read_cell(from)?;
+        }
         Ok(true)
     }
 
-    fn skip_line(&mut self, bytes: usize) {
-        self.rest = &self.rest[bytes..];
+    /// Adds the next line to the row; no, at the end.
+    fn read_line(&mut self) -> Result<bool, Unreadable> {
+        let why = |e: std::io::Error| Unreadable::Line { line: self.next_line, why: e.to_string() };
+        let bytes = self.from.read_line(&mut self.row).map_err(why)?;
         self.next_line += 1;
+        Ok(bytes > 0)
     }
 
-    /// Reads one cell with what ends it; whether another one follows in this record.
-    fn read_cell(&mut self) -> Result<bool, Unreadable> {
-        let cell = match self.rest.strip_prefix('"') {
-            Some(quoted) => Cow::Owned(self.read_quoted(quoted)?),
-            None => {
-                let end = self.rest.bytes().position(|byte| matches!(byte, b',' | b'\n')).unwrap_or(self.rest.len());
-                let (cell, rest) = self.rest.split_at(end);
-                self.rest = rest;
-                Cow::Borrowed(cell.strip_suffix('\r').unwrap_or(cell))
-            }
+    /// Reads the cell that begins there; answers where the next one of this record does.
+    fn read_cell(&mut self, from: usize) -> Result<Option<usize>, Unreadable> {
+        let end = if self.row[from..].starts_with('"') {
+            self.read_quoted(from + 1)?
+        } else {
+            let rest = &self.row[from..];
+            let (cell, _) = rest.split_at(rest.bytes().position(|byte| matches!(byte, b',' | b'\n')).unwrap_or(rest.len()));
+            self.cells.push_str(cell.strip_suffix('\r').unwrap_or(cell));
+            from + cell.len()
         };
-        self.cells.push(cell);
-        let after = self.rest.strip_prefix('\r').filter(|rest| rest.is_empty() || rest.starts_with('\n')).unwrap_or(self.rest);
-        match after.as_bytes().first() {
-            Some(b',') => {
-                self.rest = &after[1..];
-                Ok(true)
-            }
-            Some(b'\n') => {
-                self.rest = after;
-                self.skip_line(1);
-                Ok(false)
-            }
-            None => {
-                self.rest = after;
-                Ok(false)
-            }
-            Some(_) => {
+        self.ends.push(self.cells.len());
+        match &self.row.as_bytes()[end..] {
+            [b',', ..] => Ok(Some(end + 1)),
+            b"" | b"\n" | b"\r" | b"\r\n" => Ok(None),
+            _ => {
                 let why =
-                    format!("something follows a closing quote in cell {}; double the quotes inside a cell", self.cells.len());
+                    format!("something follows a closing quote in cell {}; double the quotes inside a cell", self.ends.len());
                 Err(Unreadable::Line { line: self.line, why })
             }
         }
     }
 
-    fn read_quoted(&mut self, quoted: &'a str) -> Result<String, Unreadable> {
-        let mut cell = String::new();
-        let mut rest = quoted;
+    /// Reads up to the closing quote, which may be on a later line; answers what it is followed by.
+    fn read_quoted(&mut self, mut from: usize) -> Result<usize, Unreadable> {
         loop {
-            let Some((part, after)) = rest.split_once('"') else {
-                let why = format!("the quote in cell {} is never closed", self.cells.len() + 1);
-                return Err(Unreadable::Line { line: self.line, why });
-            };
-            self.next_line += part.bytes().filter(|byte| *byte == b'\n').count() as u32;
-            cell.push_str(part);
-            match after.strip_prefix('"') {
-                Some(more) => {
-                    cell.push('"');
-                    rest = more;
+            let rest = &self.row[from..];
+            match rest.split_once('"') {
+                Some((part, after)) => {
+                    self.cells.push_str(part);
+                    from += part.len() + 1;
+                    if !after.starts_with('"') {
+                        return Ok(from);
+                    }
+                    self.cells.push('"');
+                    from += 1;
                 }
                 None => {
-                    self.rest = after;
-                    return Ok(cell);
+                    self.cells.push_str(rest);
+                    from = self.row.len();
+                    if !self.read_line()? {
+                        let why = format!("the quote in cell {} is never closed", self.ends.len() + 1);
+                        return Err(Unreadable::Line { line: self.line, why });
+                    }
                 }
             }
         }
@@ -218,7 +221,7 @@ mod tests {
     use super::*;
 
     fn cells(text: &str) -> Result<Vec<(u32, Vec<String>)>, Unreadable> {
-        let mut table = Table::new(text)?;
+        let mut table = Table::new(text.as_bytes())?;
         let mut rows = Vec::new();
         while table.advance()? {
             rows.push((table.line(), (0..table.columns.len()).map(|place| table.cell(place).to_owned()).collect()));
