@@ -59,7 +59,7 @@ pub struct Flags {
     /// How it is logged: text or json [default: text]
     #[arg(long, global = true, env = "FARTHING_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Connections to the database for reading [default: 8]
+    /// Connections to the database for reading [default: 8 of a service, 4 of any other command]
     #[arg(long, global = true, env = "FARTHING_CONNECTIONS", value_name = "N")]
     connections: Option<u32>,
     /// Accept a PostgreSQL that loses what it acknowledged when its machine stops

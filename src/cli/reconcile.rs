@@ -353,13 +353,7 @@ impl Reconcile {
             let text = |name: &str| variance[name].as_str().unwrap_or_default();
             match self.format.as_str() {
                 "json" => println!("{variance}"),
-                _ => eprintln!(
-                    "balance from {} until {}: {} {}",
-                    text("from"),
-                    text("until"),
-                    text("class"),
-                    money::in_words(variance)
-                ),
+                _ => eprintln!("balance from {} until {}: {}", text("from"), text("until"), money::in_words(variance)),
             }
         }
         Ok(variances.len() as u64)

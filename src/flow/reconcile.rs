@@ -93,11 +93,14 @@ impl Farthing {
         origin: &Origin,
     ) -> Result<Imported, FlowError> {
         let text = text.into();
-        let form = origin.form.unwrap_or_else(|| form_of(&text));
-        let (hash, lines) = (blake3::hash(text.as_bytes()).to_string(), generations_csv::lines(&text));
-        let body = tokio::task::block_in_place(|| Body::of(text));
-        let read = tokio::task::block_in_place(|| read(&body, &hash, form, origin.account.as_deref(), lines));
-        let statement = read.map_err(FlowError::Refused)?;
+        let (hash, body, statement) = tokio::task::block_in_place(|| {
+            let form = origin.form.unwrap_or_else(|| form_of(&text));
+            let (hash, lines) = (blake3::hash(text.as_bytes()).to_string(), generations_csv::lines(&text));
+            let body = Body::of(text);
+            let statement = read(&body, &hash, form, origin.account.as_deref(), lines)?;
+            Ok((hash, body, statement))
+        })
+        .map_err(FlowError::Refused)?;
         let days = origin.days.or_else(|| statement.days());
         let Some(days) = days else {
             return Err(FlowError::Refused("the statement has no lines, and nothing says which days it is of".to_owned()));
@@ -199,7 +202,9 @@ impl Farthing {
         in_background(move || {
             let account = Some(stated.account.as_str()).filter(|account| !account.is_empty());
             let form = Form::named(&stated.form).ok_or_else(|| format!("its form `{}` is unknown", stated.form));
-            let read = form.and_then(|form| read(&body, &stated.statement, form, account, stated.lines as usize));
+            // No line takes less than a byte, however it is packed.
+            let lines = body.len().min(stated.lines as usize);
+            let read = form.and_then(|form| read(&body, &stated.statement, form, account, lines));
             let statement = read.map_err(|why| StoreError::damaged(format!("statement {number}"), why))?;
             Ok((stated, statement))
         })

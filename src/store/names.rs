@@ -255,6 +255,13 @@ impl Names {
         Ok(())
     }
 
+    /// Starts afresh where more than this many are known, for whoever reads a whole book.
+    pub fn forget_beyond(&mut self, most: usize) {
+        if self.texts.len() > most {
+            *self = Names::default();
+        }
+    }
+
     /// How many names are known.
     pub fn len(&self) -> usize {
         self.texts.len()

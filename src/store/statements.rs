@@ -194,6 +194,15 @@ impl Body {
         Body(packed)
     }
 
+    /// How many bytes are kept.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Unpacks it bit by bit, for whoever need not have all of it at once.
     pub fn received(&self) -> io::Result<Received<'_>> {
         let from: Box<dyn Read> = match self.0.strip_prefix(PACKED) {

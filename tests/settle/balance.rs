@@ -2,20 +2,27 @@
 
 use super::*;
 use crate::support::provider::{Provider, json as answer};
+use farthing::flow::reconcile::balance::{OfKey, Sides};
 use farthing::flow::reconcile::page::{Range, Shown};
 use farthing::provider::openrouter::{Keys, Openrouter, Patience};
 use farthing::provider::secret::Secret;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 fn credits(credits: &str, usage: &str) -> String {
     format!(r#"{{"data":{{"total_credits":{credits},"total_usage":{usage}}}}}"#)
+}
+
+/// An account without keys, which says else what it is told to.
+fn account() -> Provider {
+    Provider::answering(|_| answer(r#"{"data":[]}"#))
 }
 
 #[test]
 fn what_two_looks_at_the_balance_differ_by_is_said_in_words() {
     both(async |database| {
         let farthing = open(database).await;
-        let provider = Provider::start();
+        let provider = account();
         let keys = Keys { management: Secret::of("KEY", "sk-or-canary").unwrap(), inference: None };
         let books = Openrouter::new(&format!("{}/api/v1", provider.url), keys, Patience::default()).unwrap();
         let purchase = |at: &str, amount: &str| format!("date,kind,amount,currency\n{at},top_up,{amount},USD\n");
@@ -60,7 +67,7 @@ fn a_look_at_the_balance_keeps_no_page_from_being_made() {
         let database = TestDatabase::sqlite();
         let farthing = open(&database).await;
         let statement = import(&farthing, &activity(&[("03", 1, 1_000, "0.25")])).await;
-        let provider = Provider::start();
+        let provider = account();
         provider.will_say([answer(credits("100", "7.5"))]);
         farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
         let of = async |month: &str| {
@@ -79,7 +86,7 @@ fn a_purchase_with_a_date_alone_is_named_where_it_may_lie_on_the_other_side_of_a
     block_on(async {
         let database = TestDatabase::sqlite();
         let farthing = open(&database).await;
-        let provider = Provider::start();
+        let provider = account();
         let look = async |bought: &str| {
             provider.will_say([answer(credits(bought, "0"))]);
             farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
@@ -117,9 +124,9 @@ fn what_the_balance_differs_by_ends_a_comparison_with_2_also_where_true_ups_are_
     block_on(async {
         let farthing = open(&database).await;
         import(&farthing, &activity(&[("03", 1, 1_000, "0.25")])).await;
-        let provider = Provider::start();
-        provider.will_say([answer(credits("100", "7.5")), answer(credits("110", "7.5"))]);
-        for _ in 0..2 {
+        let provider = account();
+        for bought in ["100", "110"] {
+            provider.will_say([answer(credits(bought, "7.5"))]);
             farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
         }
         farthing.store.close().await;
@@ -152,7 +159,7 @@ fn a_month_of_money_closes_and_each_error_in_it_is_named_with_its_amount() {
         let database = TestDatabase::sqlite();
         let (balance, doubtful) = block_on(async {
             let farthing = open(&database).await;
-            let provider = Provider::start();
+            let provider = account();
             let look = async |bought: &str, used: &str| {
                 provider.will_say([answer(credits(bought, used))]);
                 farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
@@ -224,6 +231,67 @@ fn a_month_of_money_closes_and_each_error_in_it_is_named_with_its_amount() {
         assert_eq!(found, said, "{wrong}");
         assert!(!unexplained.is_zero());
     }
+}
+
+#[test]
+fn what_each_key_used_between_two_looks_is_laid_beside_what_is_booked_of_it() {
+    both(async |database| {
+        let farthing = open(database).await;
+        let told = Arc::new(Mutex::new(String::new()));
+        let keys = told.clone();
+        let provider = Provider::answering(move |request| match request.starts_with("GET /api/v1/keys") {
+            true if request.contains("offset=0") => answer(keys.lock().unwrap().clone()),
+            true => answer(r#"{"data":[]}"#),
+            false => answer(credits("100", "8")),
+        });
+        let look = async |keys: &[(&str, &str, &str)]| {
+            let key =
+                |(hash, name, used): &(&str, &str, &str)| json!({"hash": hash, "name": name, "usage": money(used).to_string()});
+            *told.lock().unwrap() = json!({"data": keys.iter().map(key).collect::<Vec<_>>()}).to_string();
+            farthing.fetch_balance(ORG, &super::fetched::books(&provider)).await.unwrap();
+        };
+        let compared = async || farthing.compare_balance(ORG).await.unwrap().unwrap();
+
+        let before = [("aa", "prod", "1"), ("bb", "laptop", "2"), ("cc", "gone", "5"), ("ee", "chat", "3")];
+        look(&before).await;
+        send(&farthing, &call("keyless", &now().to_string(), &json!({}))).await;
+        send(&farthing, &call("virtual", &now().to_string(), &json!({"key": "virtual-7"}))).await;
+        look(&[("aa", "prod", "1.5"), ("bb", "laptop", "2"), ("cc", "gone", "5"), ("ee", "chat", "3")]).await;
+        assert_eq!(compared().await.keys, [], "no gateway calls a key as the account does");
+
+        // Two thousandths are booked of one that used half as much; one was made and one was deleted in between.
+        for id in ["one", "two"] {
+            send(&farthing, &call(id, &now().to_string(), &json!({"key": "prod"}))).await;
+        }
+        look(&[("aa", "prod", "1.501"), ("bb", "laptop", "2.25"), ("dd", "new", "0.1"), ("ee", "chat", "3")]).await;
+        let balance = compared().await;
+        let used = |name: &str, expected: &str, observed: &str, is_metered: bool| OfKey {
+            name: name.to_owned(),
+            usage: Sides { expected: money(expected), observed: money(observed) },
+            is_metered,
+        };
+        let expected = [
+            used("chat", "0", "0", false),
+            used("laptop", "0", "0.25", false),
+            used("new", "0", "0.1", false),
+            used("prod", "0.002", "0.001", true),
+        ];
+        assert_eq!(balance.keys, expected);
+        let outside = balance.variances(money("0.2"));
+        assert_eq!(outside.len(), 1, "{outside:?}");
+        assert_eq!((&outside[0]["class"], &outside[0]["key"]), (&json!("unmetered"), &json!("laptop")));
+
+        whole(&farthing).await;
+        farthing.store.close().await;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        let command = command.args(["reconcile", "money"]).env("DATABASE_URL", &database.url).env("FARTHING_LOG", "error");
+        let command = command.env("FARTHING_ALLOW_FSYNC_OFF", "true");
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("usage of the key prod 0.002 here, 0.001 there (-0.001): more is booked of this key"), "{said}");
+        assert!(said.contains("unmetered of the key new 0 here, 0.1 there (0.1): this key never sent anything here"), "{said}");
+    });
 }
 
 #[test]

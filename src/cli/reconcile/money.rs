@@ -59,12 +59,14 @@ fn show(balance: &Balance) {
         println!("  beside that, {invoices} were paid for usage in arrears");
     }
     for variance in balance.variances(Amount::ZERO) {
-        println!("{}: {}", variance["class"].as_str().unwrap_or_default(), in_words(&variance));
+        println!("{}", in_words(&variance));
     }
 }
 
-/// Both sides of a difference of the balance, and why it may be.
+/// What differs of the balance, both sides, and why it may be.
 pub fn in_words(variance: &Value) -> String {
     let text = |name: &str| variance[name].as_str().unwrap_or_default();
-    format!("{} here, {} there ({}): {}", text("expected"), text("observed"), text("amount"), text("cause"))
+    let of_key = variance["key"].as_str().map(|key| format!(" of the key {key}")).unwrap_or_default();
+    let sides = format!("{} here, {} there ({})", text("expected"), text("observed"), text("amount"));
+    format!("{}{of_key} {sides}: {}", text("class"), text("cause"))
 }

@@ -1,6 +1,6 @@
 //! The account's balance beside the book: two looks at `/credits` say what was used and what was bought between them, also on a
-//! day that is not over and by keys that nobody meters. A look is kept as it came, like every statement; what differs is said in
-//! words and posted nowhere, because a sum of everything names no call.
+//! day that is not over and by keys that nobody meters. `/keys`, asked in the same moment, says with which key. A look is kept as it
+//! came, like every statement; what differs is said in words and posted nowhere, because a sum of everything names no call.
 
 use super::money::credits;
 use super::{Imported, PROVIDER, payable};
@@ -8,13 +8,16 @@ use crate::flow::notices::Kind;
 use crate::flow::{Farthing, FlowError, now};
 use crate::id::{BlockNumber, Org};
 use crate::money::{Amount, Currency};
-use crate::provider::openrouter::{Credits, Openrouter};
+use crate::provider::openrouter::{Credits, Key, Openrouter};
 use crate::reconcile::purchases::{Closing, Movement};
+use crate::reconcile::statement::{Unreadable, analytics};
 use crate::reconcile::{CREDITS, Stated};
 use crate::report::{Cell, Dimension, Measure, Query};
 use crate::store::{Body, StoreError};
 use crate::time::{Instant, Month, Period};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What two looks at the balance say, and what the book says of the time between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +30,31 @@ pub struct Balance {
     pub credits: Sides,
     pub closing: Closing,
     pub undated: Undated,
+    /// By their names, where both looks tell of keys and the book calls one of them the same.
+    pub keys: Vec<OfKey>,
+}
+
+/// What one key used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfKey {
+    pub name: String,
+    pub usage: Sides,
+    /// Whether anything was ever sent with it.
+    pub is_metered: bool,
+}
+
+/// What was answered in one moment.
+struct Look {
+    credits: Credits,
+    keys: Option<Vec<Key>>,
+}
+
+/// What the book says of the time between two looks.
+struct Moved {
+    used: Amount,
+    used_by: HashMap<String, Amount>,
+    movement: Movement,
+    block: BlockNumber,
 }
 
 /// Purchases of the days of the looks that are written with a date alone. They count from 00:00 on, whenever on that day they
@@ -57,9 +85,16 @@ impl Farthing {
     pub async fn fetch_balance(&self, org: Org, books: &Openrouter) -> Result<Imported, FlowError> {
         let answered = books.credits().await.map_err(|e| FlowError::Refused(e.to_string()))?;
         let received = answered.received.first().ok_or_else(|| FlowError::Refused("nothing was answered".to_owned()))?;
+        // A look that cannot see the keys is one all the same.
+        let keys = books.keys().await.map(|answered| answered.received).unwrap_or_else(|e| {
+            tracing::warn!("what each key used cannot be looked at: {e}");
+            Vec::new()
+        });
+        let texts: Vec<&str> = [received].into_iter().chain(&keys).map(|received| received.text.as_str()).collect();
+        let text = analytics::joined(&texts);
         let at = received.fetched_at.to_string();
         let stated = Stated {
-            statement: blake3::hash(received.text.as_bytes()).to_string(),
+            statement: blake3::hash(text.as_bytes()).to_string(),
             provider: PROVIDER.to_owned(),
             form: CREDITS.to_owned(),
             account: String::new(),
@@ -71,7 +106,7 @@ impl Farthing {
             asked: received.asked.clone(),
             received_at: at,
         };
-        self.keep_statement(org, stated, &Body::of(received.text.as_str().into()), Some(received.fetched_at)).await
+        self.keep_statement(org, stated, &Body::of(text.into()), Some(received.fetched_at)).await
     }
 
     /// All looks at the balance, the last one last.
@@ -137,15 +172,19 @@ impl Farthing {
     ) -> Result<Balance, FlowError> {
         let between = Period { from: when(*first, earlier)?, until: when(*second, later)? };
         let (before, after) = (self.look(org, *first).await?, self.look(org, *second).await?);
-        let (used, movement, block) = self.moved_between(org, between).await?;
+        let moved = self.moved_between(org, between).await?;
+        let known = self.store.keys_before(org, self.book_until(org, Some(moved.block)).await?.name).await?;
+        let Moved { used, movement, block, .. } = moved;
+        let credits = [before.credits, after.credits];
         Ok(Balance {
             between,
             looks: [*first, *second],
             block,
-            usage: Sides { expected: used, observed: after.total_usage - before.total_usage },
-            credits: Sides { expected: movement.credits(), observed: after.total_credits - before.total_credits },
-            closing: Closing { before: before.balance(), movement, usage: used, after: after.balance() },
+            usage: Sides { expected: used, observed: credits[1].total_usage - credits[0].total_usage },
+            credits: Sides { expected: movement.credits(), observed: credits[1].total_credits - credits[0].total_credits },
+            closing: Closing { before: credits[0].balance(), movement, usage: used, after: credits[1].balance() },
             undated: self.undated(org, between).await?,
+            keys: of_keys(&before, &after, &moved.used_by, &known.into_iter().collect()),
         })
     }
 
@@ -158,21 +197,21 @@ impl Farthing {
     }
 
     async fn bought_at(&self, org: Org, at: Instant) -> Result<Amount, FlowError> {
-        let (_, movement, _) = self.moved_between(org, Period { from: at, until: Instant::from_micros(at.micros() + 1) }).await?;
-        Ok(movement.credits())
+        let moved = self.moved_between(org, Period { from: at, until: Instant::from_micros(at.micros() + 1) }).await?;
+        Ok(moved.movement.credits())
     }
 
-    async fn look(&self, org: Org, number: i64) -> Result<Credits, FlowError> {
+    async fn look(&self, org: Org, number: i64) -> Result<Look, FlowError> {
         let (stated, body) = self.body(org, number).await?;
         let damaged = |why: String| StoreError::damaged(format!("statement {number}"), why);
         let text = body.text(&stated.statement).map_err(|e| damaged(e.to_string()))?;
-        Ok(Credits::read(&text).map_err(|e| damaged(e.to_string()))?)
+        Ok(Look::read(&text).map_err(|e| damaged(e.to_string()))?)
     }
 
     /// What the provider was owed for usage in a time, what moved the credits, and the block up to which the book was asked.
-    async fn moved_between(&self, org: Org, between: Period) -> Result<(Amount, Movement, BlockNumber), FlowError> {
+    async fn moved_between(&self, org: Org, between: Period) -> Result<Moved, FlowError> {
         let query = Query {
-            by: vec![Dimension::Debit, Dimension::Credit],
+            by: vec![Dimension::Debit, Dimension::Credit, Dimension::Key],
             show: vec![Measure::Posted],
             from: Some(between.from),
             until: Some(between.until),
@@ -180,27 +219,71 @@ impl Farthing {
         };
         let answer = self.report(org, &query).await?;
         let place = |name: &str| answer.table.columns.iter().position(|column| column.name == name);
-        let [Some(debit), Some(credit), Some(currency), Some(posted)] = ["debit", "credit", "currency", "posted"].map(place)
+        let [Some(debit), Some(credit), Some(key), Some(currency), Some(posted)] =
+            ["debit", "credit", "key", "currency", "posted"].map(place)
         else {
             return Err(StoreError::damaged("the report of accounts", "it has other columns than were asked for").into());
         };
         let (owed, prepaid) = (payable().as_str().to_owned(), credits().as_str().to_owned());
-        let (mut used, mut movement) = (Amount::ZERO, Movement::default());
+        let (used, used_by, movement, block) = (Amount::ZERO, HashMap::new(), Movement::default(), answer.block);
+        let mut moved = Moved { used, used_by, movement, block };
         for row in answer.table.rows().filter(|row| row[currency].plain() == Currency::USD.as_str()) {
             let Cell::Money(amount) = row[posted] else { continue };
-            let (debit, credit) = (row[debit].plain(), row[credit].plain());
+            let (debit, credit, key) = (row[debit].plain(), row[credit].plain(), row[key].plain());
             match () {
-                () if credit == owed => used += amount,
+                () if credit == owed => moved.use_by(key, amount),
                 // An invoice that was paid is no usage taken back.
-                () if debit == owed && credit.starts_with("cash:") => movement.invoices += amount,
-                () if debit == owed => used = used - amount,
-                () if debit == prepaid => movement.add(&credit, amount),
-                () if credit == prepaid => movement.take(&debit, amount),
+                () if debit == owed && credit.starts_with("cash:") => moved.movement.invoices += amount,
+                () if debit == owed => moved.use_by(key, -amount),
+                () if debit == prepaid => moved.movement.add(&credit, amount),
+                () if credit == prepaid => moved.movement.take(&debit, amount),
                 () => {}
             }
         }
-        Ok((used, movement, answer.block))
+        Ok(moved)
     }
+}
+
+impl Moved {
+    fn use_by(&mut self, key: String, amount: Amount) {
+        self.used += amount;
+        *self.used_by.entry(key).or_default() += amount;
+    }
+}
+
+impl Look {
+    fn read(text: &str) -> Result<Look, Unreadable> {
+        if !text.trim_start().starts_with('[') {
+            return Ok(Look { credits: Credits::read(text)?, keys: None });
+        }
+        let answers: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| Unreadable::Whole(e.to_string()))?;
+        let (credits, pages) = answers.split_first().ok_or_else(|| Unreadable::Whole("nothing was answered".to_owned()))?;
+        let pages = pages.iter().map(|page| Key::read_all(page.get())).collect::<Result<Vec<_>, _>>()?;
+        Ok(Look { credits: Credits::read(credits.get())?, keys: Some(pages.concat()) })
+    }
+}
+
+/// What each key used beside what is booked with its name. Whose key it is decides nothing until a gateway calls one of them as
+/// the account does; and what a key used that was deleted since, no look tells.
+fn of_keys(before: &Look, after: &Look, used_by: &HashMap<String, Amount>, known: &HashSet<String>) -> Vec<OfKey> {
+    let (Some(earlier), Some(later)) = (&before.keys, &after.keys) else { return Vec::new() };
+    let used_before: HashMap<_, _> = earlier.iter().map(|key| (&key.hash, key.usage)).collect();
+    // A page that was answered twice tells of the same keys.
+    let later: HashMap<_, _> = later.iter().map(|key| (&key.hash, key)).collect();
+    let mut observed: BTreeMap<&str, Amount> = BTreeMap::new();
+    for key in later.values() {
+        let used = key.usage - used_before.get(&key.hash).copied().unwrap_or_default();
+        *observed.entry(key.called().unwrap_or_default()).or_default() += used;
+    }
+    if !observed.keys().any(|name| known.contains(*name)) {
+        return Vec::new();
+    }
+    let of_key = |(name, observed): (&str, Amount)| OfKey {
+        name: name.to_owned(),
+        usage: Sides { expected: used_by.get(name).copied().unwrap_or_default(), observed },
+        is_metered: known.contains(name),
+    };
+    observed.into_iter().map(of_key).collect()
 }
 
 /// When a look was made.
@@ -250,12 +333,15 @@ impl Balance {
 
     /// What differs by more than this, as variances of the level `balance`.
     pub fn variances(&self, tolerance: Amount) -> Vec<Value> {
-        let sides = [("usage", self.usage, self.usage_cause().to_owned()), ("credits", self.credits, self.credits_cause())];
-        let outside = sides.into_iter().filter(|(_, sides, _)| sides.amount().abs() > tolerance);
-        let told = |(class, sides, cause): (&str, Sides, String)| {
+        let of_all = [("usage", self.usage, self.usage_cause().to_owned()), ("credits", self.credits, self.credits_cause())];
+        let of_all = of_all.into_iter().map(|(class, sides, cause)| (class, None, sides, cause));
+        let of_keys = self.keys.iter().map(|key| (key.class(), Some(&key.name), key.usage, key.cause().to_owned()));
+        let outside = of_all.chain(of_keys).filter(|(_, _, sides, _)| sides.amount().abs() > tolerance);
+        let told = |(class, key, sides, cause): (&str, Option<&String>, Sides, String)| {
             json!({
                 "level": "balance",
                 "class": class,
+                "key": key,
                 "from": self.between.from.to_string(),
                 "until": self.between.until.to_string(),
                 "expected": sides.expected.to_string(),
@@ -290,5 +376,23 @@ impl Balance {
             )
         });
         [cause.to_owned()].into_iter().chain(undated).collect()
+    }
+}
+
+impl OfKey {
+    const fn class(&self) -> &'static str {
+        if self.is_metered { "usage" } else { "unmetered" }
+    }
+
+    fn cause(&self) -> &'static str {
+        match (self.is_metered, self.usage.amount().is_negative()) {
+            (false, _) => "this key never sent anything here: its calls go round every gateway that does",
+            (true, true) => {
+                "more is booked of this key than it used: calls that are billed later, insured, booked twice, or made with another key"
+            }
+            (true, false) => {
+                "this key used more than is booked of it: calls that came through no gateway, are not told yet, or told of another key"
+            }
+        }
     }
 }

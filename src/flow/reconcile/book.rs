@@ -26,6 +26,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// Events that are read at once, and how many such pages ahead.
 const PAGE: i64 = 4_000;
 const PAGES_AHEAD: usize = 3;
+/// Beyond this many names what was learned of them is not kept for the next page.
+const MOST_NAMES: usize = 20_000;
 /// How much of the book around the days is looked at, to tell what is missing from what is on another day.
 const AROUND: i64 = 2 * 86_400_000_000;
 
@@ -34,7 +36,7 @@ pub(super) struct Until {
     pub block: BlockNumber,
     sequence: Sequence,
     record: i64,
-    name: i64,
+    pub name: i64,
     version: Version,
 }
 
@@ -184,7 +186,7 @@ impl Farthing {
                 }
             }
             let Some((Calls { after, last }, charged)) = ahead.pop_front() else { return Ok(()) };
-            let Charged { mut entries, names, events } = charged.await.map_err(broke_off)??;
+            let Charged { mut entries, mut names, events } = charged.await.map_err(broke_off)??;
             for stored in events {
                 let Some(standing) = entries.remove(&stored.row.event).filter(|standing| !standing.is_empty()) else { continue };
                 // An event is met with each of its charges; it counts where it stands.
@@ -193,6 +195,7 @@ impl Farthing {
                     gathered.call(&stored, &standing, &names)?;
                 }
             }
+            names.forget_beyond(MOST_NAMES);
             known.push(names);
         }
     }

@@ -32,6 +32,8 @@ pub struct Booked<'a> {
 
 /// No owner, or no product.
 const NOBODY: Dimensions = [0; 7];
+/// Beyond this many names what was learned of those of events starts afresh.
+const MOST_NAMES: usize = 50_000;
 
 impl<'a> Booked<'a> {
     /// Entries that lie one after the other, each with the span it is in.
@@ -265,6 +267,7 @@ impl Facts {
         events.dedup();
         // An event is nearly always booked on the page on which it is met; keeping those of others would keep the whole book.
         self.of_events.clear();
+        self.names.forget_beyond(MOST_NAMES);
         for stored in farthing.store.standing_events_before(org, &events, before, &mut self.names).await? {
             let event = &stored.event;
             let asked = query.by.iter().chain(query.filters.iter().map(|filter| &filter.dimension));

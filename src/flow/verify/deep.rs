@@ -74,9 +74,7 @@ impl<'f> Deep<'f> {
 
     /// A run of blocks whose hashes fit.
     pub async fn look_at(&mut self, run: &[Block], from: Place, rows: &Rows) -> Result<(), Stop> {
-        if self.names.len() > MOST_NAMES {
-            self.names = Names::default();
-        }
+        self.names.forget_beyond(MOST_NAMES);
         let mut booked = Vec::new();
         let mut place = from;
         for block in run {

@@ -7,7 +7,7 @@ use crate::flow::Farthing;
 use crate::id::{BlockNumber, EventNumber, Org};
 use crate::ledger::decision::what_was_decided;
 use crate::ledger::seal::{EventRow, State};
-use crate::store::{Block, Names};
+use crate::store::{Block, Names, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -68,8 +68,10 @@ impl Farthing {
     /// Statements are what was received, and closings say what their months still say.
     pub(super) async fn verify_decisions(&self, org: Org) -> Result<(), Stop> {
         for (number, stated) in self.statements(org).await? {
-            let body = self.store.statement_body(org, number).await?;
-            let is_as_received = body.is_some_and(|body| body.received().and_then(|all| all.has_hash(&stated.statement)).is_ok());
+            let is_as_received = match self.store.statement_body(org, number).await {
+                Err(StoreError::Damaged { .. }) => false,
+                body => body?.is_some_and(|body| body.received().and_then(|all| all.has_hash(&stated.statement)).is_ok()),
+            };
             if !is_as_received {
                 let block = self.store.block_of_record(org, number).await?;
                 return broken(block, Some(format!("statement {number}")), "it is not what was received");

@@ -57,7 +57,8 @@ impl Key {
         data(text).and_then(|mut data| Key::of(&mut data)).map_err(in_whole)
     }
 
-    pub(super) fn read_all(text: &str) -> Result<Vec<Key>, Unreadable> {
+    /// Reads a page of a list of keys.
+    pub fn read_all(text: &str) -> Result<Vec<Key>, Unreadable> {
         let mut whole = Object::parse(text, "").map_err(in_whole)?;
         let rows = whole.array("data").map_err(in_whole)?;
         let rows = rows.ok_or_else(|| Unreadable::Whole("data: missing; this is no list of keys".to_owned()))?;
