@@ -18,6 +18,7 @@ mod names;
 mod notices;
 mod months;
 mod once;
+mod packed;
 mod place;
 mod pulled;
 mod rejected;
@@ -570,7 +571,7 @@ mod tests {
         for text in texts.chain(names::looked_up()).chain([entries::of_events()]) {
             let lists = sql::LISTS.map(|list| text.replace("(..)", &format!("({})", sql::in_list(2, list))));
             // What is counted for each of them is asked by lists only.
-            let ranges = (text.contains("(..)") && !text.contains("GROUP BY")).then(|| sql::in_ranges(&text));
+            let ranges = (text.contains("(..)") && !text.contains("GROUP BY")).then(|| packed::in_ranges(&text));
             for text in lists.into_iter().chain(ranges) {
                 let plan: Vec<(i64, i64, i64, String)> =
                     sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&pool).await.unwrap();

@@ -203,7 +203,7 @@ impl Farthing {
             let account = Some(stated.account.as_str()).filter(|account| !account.is_empty());
             let form = Form::named(&stated.form).ok_or_else(|| format!("its form `{}` is unknown", stated.form));
             // No line takes less than a byte, however it is packed.
-            let lines = body.len().min(stated.lines as usize);
+            let lines = body.bytes().min(stated.lines as usize);
             let read = form.and_then(|form| read(&body, &stated.statement, form, account, lines));
             let statement = read.map_err(|why| StoreError::damaged(format!("statement {number}"), why))?;
             Ok((stated, statement))
@@ -295,20 +295,18 @@ fn form_of(text: &str) -> Form {
 /// Reads what was received, if it is what has this hash, with room for so many lines. A large export is never in memory as it
 /// was written: that is more than all that is read of it.
 fn read(body: &Body, hash: &str, form: Form, account: Option<&str>, lines: usize) -> Result<Statement, String> {
-    let read = if form == Form::GenerationsCsv {
-        let mut received = body.received().map_err(|e| e.to_string())?;
-        let read = generations_csv::read_from(&mut received, lines);
-        received.has_hash(hash).map_err(|e| e.to_string())?;
-        read
-    } else {
-        let text = body.text(hash).map_err(|e| e.to_string())?;
-        match form {
-            Form::GenerationsCsv => generations_csv::read(&text),
-            Form::ChartCsv => chart_csv::read(&text),
-            Form::Activity => activity::read(&text, account),
-            Form::Generation => generation::read(&[&text]),
-            Form::Analytics => analytics::read_kept(&text),
+    let whole = || body.text(hash).map_err(|e| e.to_string());
+    let read = match form {
+        Form::GenerationsCsv => {
+            let mut received = body.received().map_err(|e| e.to_string())?;
+            let read = generations_csv::read_from(&mut received, lines);
+            received.has_hash(hash).map_err(|e| e.to_string())?;
+            read
         }
+        Form::ChartCsv => chart_csv::read(&whole()?),
+        Form::Activity => activity::read(&whole()?, account),
+        Form::Generation => generation::read(&[&whole()?]),
+        Form::Analytics => analytics::read_kept(&whole()?),
     };
     read.map_err(|e| format!("as {} it cannot be read: {e}", form.name()))
 }

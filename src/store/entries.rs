@@ -9,10 +9,8 @@ use crate::ledger::seal::BlockHash;
 use crate::ledger::{Entry, EntryKind, Posting};
 use crate::money::{Amount, Currency, Limbs};
 use crate::store::months::SEALED_IN;
-use crate::store::sql::{
-    Columns, Either, JsonRow, Table, Value, big, bytes, exactly, int, many_in, narrow, on, packed, reference, rows_in, small,
-    text,
-};
+use crate::store::packed::{JsonRow, many_in, packed};
+use crate::store::sql::{Columns, Either, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::{Instant, Month};
 use crate::usage::Outcome;

@@ -4,9 +4,8 @@ use crate::id::{EventIds, EventNumber, NameId, Org};
 use crate::ledger::seal::{EventRow, State, decides};
 use crate::store::months::SEALED_IN;
 use crate::store::names::Names;
-use crate::store::sql::{
-    Columns, Either, Table, Value, big, bytes, exactly, int, many_in, narrow, on, packed, reference, rows_in, small, text,
-};
+use crate::store::packed::{many_in, packed};
+use crate::store::sql::{Columns, Either, Table, Value, big, bytes, exactly, int, narrow, on, reference, rows_in, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::time::Month;
 use crate::usage::record::Record;

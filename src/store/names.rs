@@ -4,9 +4,8 @@
 use crate::id::{NameId, Org, OwnerId, ProductId};
 use crate::ledger::Chart;
 use crate::ledger::seal::{Dimensions, State, name_hash};
-use crate::store::sql::{
-    Columns, Table, Value, big, bytes, columns_of, exactly, in_list, int, lists, many_in, narrow, on, small, text,
-};
+use crate::store::packed::{columns_of, many_in};
+use crate::store::sql::{Columns, Table, Value, big, bytes, exactly, in_list, int, lists, narrow, on, small, text};
 use crate::store::{Doing, Store, StoreError, Write};
 use crate::usage::{Owner, Product, Text, reading};
 use sqlx::AssertSqlSafe;

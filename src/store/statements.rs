@@ -195,12 +195,8 @@ impl Body {
     }
 
     /// How many bytes are kept.
-    pub const fn len(&self) -> usize {
+    pub const fn bytes(&self) -> usize {
         self.0.len()
-    }
-
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Unpacks it bit by bit, for whoever need not have all of it at once.
