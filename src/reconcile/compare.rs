@@ -132,6 +132,13 @@ pub struct Tolerance {
     pub accepted: Amount,
 }
 
+impl Tolerance {
+    /// Whether a difference asks nobody to do anything.
+    pub fn accepts(&self, class: Class, difference: Amount) -> bool {
+        class.is_on_both_sides() || difference.abs() <= self.accepted
+    }
+}
+
 impl Default for Tolerance {
     /// A millionth of a millionth, a billionth of a sum, five minutes, and nothing.
     fn default() -> Tolerance {
@@ -378,9 +385,8 @@ impl Comparison {
     }
 
     /// The variances that somebody should look at.
-    pub fn outside(&self, tolerance: &Tolerance) -> impl Iterator<Item = &Variance> {
-        let accepted = tolerance.accepted;
-        self.variances.iter().filter(move |variance| variance.amount().abs() > accepted)
+    pub fn outside<'c>(&'c self, tolerance: &'c Tolerance) -> impl Iterator<Item = &'c Variance> {
+        self.variances.iter().filter(|variance| !tolerance.accepts(variance.class, variance.amount()))
     }
 
     /// The books are asserted here: nobody gets a comparison whose differences do not explain everything.

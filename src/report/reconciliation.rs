@@ -59,13 +59,15 @@ pub struct Left {
     /// How amounts are printed and summed.
     pub printing: Tally,
     pub within_tolerance: Tally,
+    /// What both sides have, each on a day of its own: as much is left, with the other sign, of the days beside these.
+    pub on_another_day: Tally,
     /// What a person should look at.
     pub residual: Tally,
 }
 
 impl Left {
     pub fn amount(self) -> Amount {
-        self.printing.amount + self.within_tolerance.amount + self.residual.amount
+        [self.printing, self.within_tolerance, self.on_another_day, self.residual].iter().map(|left| left.amount).sum()
     }
 }
 
@@ -150,8 +152,11 @@ impl Page {
             }
         }
         for variance in &now.variances {
-            let is_accepted = variance.amount().abs() <= self.tolerance.accepted;
-            let sum = if is_accepted { &mut self.left.within_tolerance } else { &mut self.left.residual };
+            let sum = match variance.class {
+                class if class.is_on_both_sides() => &mut self.left.on_another_day,
+                class if self.tolerance.accepts(class, variance.amount()) => &mut self.left.within_tolerance,
+                _ => &mut self.left.residual,
+            };
             sum.add(1, variance.amount());
         }
         self.differences.append(&mut differences(&source, statement, before, now));
@@ -174,7 +179,7 @@ impl Page {
     }
 
     fn is_outside(&self, found: &Difference) -> bool {
-        found.amount().abs().max(found.left.abs()) > self.tolerance.accepted
+        [found.amount(), found.left].into_iter().any(|amount| !self.tolerance.accepts(found.class, amount))
     }
 
     /// What probably made the differences, the dearest first; each cause is told once.

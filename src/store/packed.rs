@@ -242,3 +242,70 @@ pub(crate) fn in_ranges(text: &str) -> String {
     const RANGES: &str = "(SELECT value ->> 0 AS range_first, value ->> 1 AS range_last FROM json_each($2))";
     text.replacen(" FROM ", &format!(" FROM {RANGES} CROSS JOIN "), 1).replace("IN (..)", "BETWEEN range_first AND range_last")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sqlx::sqlite::SqlitePoolOptions;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    type Row = (i64, Option<i64>, String, Vec<u8>);
+
+    fn rows() -> impl Strategy<Value = BTreeMap<i64, (Option<i64>, String, Vec<u8>)>> {
+        let row = (any::<Option<i64>>(), any::<String>(), prop::collection::vec(any::<u8>(), 0..40));
+        prop::collection::btree_map(-60_i64..900, row, 0..400)
+    }
+
+    fn read(row: &JsonRow) -> Result<Row, sqlx::Error> {
+        Ok((row.int(0)?, row.maybe_int(1)?, row.text(2)?, row.blob(3)?))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// Scattered, repeated, unsorted and missing numbers find each row once, as it was written.
+        #[test]
+        fn rows_in_ranges_are_the_rows_with_those_numbers(rows in rows(), numbers in prop::collection::vec(-80_i64..950, 0..900)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let mut found = runtime.block_on(async {
+                let db = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+                sqlx::raw_sql("CREATE TABLE things (org INTEGER, id INTEGER, value INTEGER, text TEXT, bytes BLOB)").execute(&db).await.unwrap();
+                for (org, (id, (value, text, bytes))) in [1, 2].into_iter().flat_map(|org| rows.iter().map(move |row| (org, row))) {
+                    // SQLite's texts end at a zero byte where they are made JSON.
+                    let text = text.replace('\0', "");
+                    let insert = sqlx::query("INSERT INTO things VALUES ($1, $2, $3, $4, $5)").bind(org).bind(id).bind(value);
+                    insert.bind(text).bind(bytes).execute(&db).await.unwrap();
+                }
+                let which = "things WHERE org = $1 AND id IN (..)";
+                packed_in(&db, ("id, value, text, hex(bytes)", which), Org(2), &numbers, read).await.unwrap()
+            });
+            let wanted: BTreeSet<i64> = numbers.into_iter().collect();
+            let expected: Vec<Row> = rows
+                .into_iter()
+                .filter(|(id, _)| wanted.contains(id))
+                .map(|(id, (value, text, bytes))| (id, value, text.replace('\0', ""), bytes))
+                .collect();
+            found.sort();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_cell_of_another_kind_is_no_cell() {
+        for (json, said) in [
+            (r#"[["1",null,"a",""]]"#, "column 0"),
+            (r#"[[null,null,"a",""]]"#, "column 0"),
+            (r#"[[1,null,2,""]]"#, "column 2"),
+            (r#"[[1,null,"a"]]"#, "column 3"),
+            (r#"[[1,null,"a","0"]]"#, "not hexadecimal"),
+            (r#"[[1,null,"a","0g"]]"#, "not hexadecimal"),
+            (r#"[[1.5,null,"a",""]]"#, "a whole number"),
+            (r#"[[18446744073709551615,null,"a",""]]"#, "a whole number"),
+            (r#"[[1,null,"a",""]] x"#, "trailing"),
+        ] {
+            let error = JsonRow::unpack(json, read).unwrap_err().to_string();
+            assert!(error.contains(said), "{json}: {error}");
+        }
+    }
+}

@@ -55,8 +55,7 @@ impl Farthing {
             let is_allowed = within.is_none_or(|within| variance.amount().abs() <= within);
             // An adjustment of no call is of no key either, so a statement of one key would not find it again.
             let is_of_a_key = !run.stated.account.is_empty() && about.call.is_none() && about.entry.is_none();
-            // What is only on another day is there: both days together agree.
-            if !is_allowed || is_of_a_key || variance.class == Class::Timing {
+            if !is_allowed || is_of_a_key {
                 done.left += 1;
                 continue;
             }

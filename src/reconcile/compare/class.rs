@@ -99,6 +99,11 @@ impl Class {
     pub const fn is_of_printing(self) -> bool {
         matches!(self, Class::Truncated | Class::Rounding)
     }
+
+    /// Whether both sides have it, each on a day of its own: nobody owes anything for that.
+    pub const fn is_on_both_sides(self) -> bool {
+        matches!(self, Class::Timing)
+    }
 }
 
 impl Cause {

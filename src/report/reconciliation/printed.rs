@@ -36,12 +36,13 @@ impl Page {
 
     /// What became of the differences; again the total is the statement.
     fn trued_up(&self) -> Table {
-        let Left { printing, within_tolerance, residual } = self.left;
+        let Left { printing, within_tolerance, on_another_day, residual } = self.left;
         let rows = [
             ("booked", self.said.booked),
             ("true-ups posted", self.true_ups),
             ("left by printing", printing),
             ("left within the tolerance", within_tolerance),
+            ("left on another day", on_another_day),
             ("residual", residual),
         ];
         let Tally { count, amount } = self.settled;
@@ -221,7 +222,7 @@ impl Page {
             json!({"class": caused.class.name(), "count": caused.found.count, "amount": caused.found.amount.to_string(),
                    "left": caused.left.to_string(), "cause": caused.cause.in_words(), "next_step": caused.cause.next_step()})
         };
-        let Left { printing, within_tolerance, residual } = self.left;
+        let Left { printing, within_tolerance, on_another_day, residual } = self.left;
         json!({
             "provider": self.provider,
             "account": self.account,
@@ -243,6 +244,7 @@ impl Page {
                 "amount": self.left.amount().to_string(),
                 "printing": tally(printing),
                 "within_tolerance": tally(within_tolerance),
+                "on_another_day": tally(on_another_day),
                 "residual": tally(residual),
             },
             "reported": tally(self.said.reported),
