@@ -63,8 +63,27 @@ impl EventIds {
     }
 
     pub fn get(&self, event: EventNumber) -> Option<&str> {
-        let place = self.ends.binary_search_by_key(&event.0, |(event, _)| *event).ok()?;
+        let is_it = |place: &usize| self.ends.get(*place).is_some_and(|(found, _)| *found == event.0);
+        // Events that were booked one after the other mostly have numbers one after the other.
+        let guess = usize::try_from(event.0 - self.ends.first()?.0).ok().filter(is_it);
+        let place = guess.or_else(|| self.ends.binary_search_by_key(&event.0, |(event, _)| *event).ok())?;
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before].1);
         Some(&self.text[start..self.ends[place].1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_event_is_called_what_it_was_called(ids in prop::collection::btree_map(1_i64..60, ".{0,5}", 0..40)) {
+            let found = EventIds::of(ids.iter().rev().map(|(event, id)| (*event, id.as_str())));
+            for event in -1..61 {
+                prop_assert_eq!(found.get(EventNumber(event)), ids.get(&event).map(String::as_str));
+            }
+        }
     }
 }

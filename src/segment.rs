@@ -1,6 +1,7 @@
 //! A file of columns: named integers, all of the same length. It knows nothing of what they mean. The files are Parquet
 //! (feature `polars`), so that other programs can read them too; without it no file is ever written, and none is read.
 
+pub mod narrow;
 #[cfg(feature = "polars")]
 mod parquet;
 

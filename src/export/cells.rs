@@ -80,7 +80,7 @@ impl Cells for CsvRow<'_> {
     }
 
     fn instant(&mut self, _: &'static str, at: Instant) {
-        self.to.extend_from_slice(digits::instant(at).as_str().as_bytes());
+        self.to.extend_from_slice(digits::instant(at).as_bytes());
         self.to.push(b',');
     }
 

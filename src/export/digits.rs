@@ -4,6 +4,7 @@
 
 use crate::money::Amount;
 use crate::time::{Instant, Month};
+use chrono::Datelike;
 
 /// A short piece of ASCII on the stack.
 pub struct Short<const N: usize> {
@@ -11,6 +12,10 @@ pub struct Short<const N: usize> {
 }
 
 impl<const N: usize> Short<N> {
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes).expect("only ASCII was put in")
     }
@@ -80,10 +85,10 @@ pub fn instant(at: Instant) -> Short<27> {
 /// The day in UTC, `2026-02-03`.
 pub fn date(at: Instant) -> Short<10> {
     let mut bytes = *b"0000-00-00";
-    let month = at.month();
-    bytes[..7].copy_from_slice(&self::month(month).bytes);
-    let day = chrono::Datelike::day(&at.to_utc().date_naive());
-    padded(u64::from(day), &mut bytes[8..]);
+    let date = at.to_utc().date_naive();
+    padded(u64::from(date.year().unsigned_abs()), &mut bytes[..4]);
+    padded(u64::from(date.month()), &mut bytes[5..7]);
+    padded(u64::from(date.day()), &mut bytes[8..]);
     Short { bytes }
 }
 

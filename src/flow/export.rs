@@ -3,6 +3,7 @@
 //! puts them into files.
 
 pub mod files;
+mod outlet;
 
 use crate::export::{MakeParquet, Row, Sealed, Texts};
 use crate::flow::report::all_are_there;

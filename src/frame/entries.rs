@@ -11,24 +11,32 @@ use crate::ledger::seal::Dimensions;
 use crate::money::{Amount, Currency, PLACES};
 use crate::time::Instant;
 use polars::io::parquet::write::BatchedWriter;
+use polars::polars_utils::compression::ZstdLevel;
 use polars::prelude::{Column as PolarsColumn, *};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
+use std::thread::JoinHandle;
 
 /// Large enough for readers to skip and to scan, and about what they make themselves; small enough to be kept.
 const ROW_GROUP: usize = 100_000;
 
+/// What readers are used to, and on these columns hardly larger than what takes twice as long.
+const LEVEL: i32 = 1;
+
 pub fn notation() -> Box<dyn Notation> {
-    Box::new(Parquet { columns: Columns::new(), writer: None, written: Buffer::default() })
+    Box::new(Parquet { columns: Columns::new(), encoding: None, written: Buffer::default() })
 }
 
 struct Parquet {
     columns: Columns,
-    writer: Option<BatchedWriter<Buffer>>,
+    /// The row group before, which is encoded while this one is filled; it hands the writer on.
+    encoding: Option<JoinHandle<PolarsResult<Writer>>>,
     written: Buffer,
 }
+
+type Writer = BatchedWriter<Buffer>;
 
 /// Where the writer puts its bytes until they are taken away.
 #[derive(Clone, Default)]
@@ -52,22 +60,34 @@ impl Write for Buffer {
 }
 
 impl Parquet {
+    /// Begins to encode the rows, as soon as those before are.
     fn row_group(&mut self, texts: &Texts, to: &mut Vec<u8>) -> PolarsResult<()> {
-        let frame = self.columns.take(texts)?;
-        if let Some(writer) = &mut self.writer {
-            writer.write_batch(&frame)?;
-        }
-        to.append(&mut self.written.bytes());
+        let (group, mut writer) = (self.columns.take(texts), self.encoded(to)?);
+        self.encoding = Some(std::thread::spawn(move || {
+            writer.write_batch(&group.into_frame()?)?;
+            Ok(writer)
+        }));
         Ok(())
+    }
+
+    /// The writer, and all that it has written by then.
+    fn encoded(&mut self, to: &mut Vec<u8>) -> PolarsResult<Writer> {
+        let broke_off = || polars_err!(ComputeError: "the thread that encodes broke off");
+        let writer = self.encoding.take().ok_or_else(broke_off)?.join().map_err(|_| broke_off())??;
+        to.append(&mut self.written.bytes());
+        Ok(writer)
     }
 }
 
 impl Notation for Parquet {
     fn begin(&mut self, _: &mut Vec<u8>) -> Result<(), String> {
-        let schema = self.columns.take(&Texts::default()).map_err(|e| e.to_string())?.schema().clone();
+        let frame = self.columns.take(&Texts::default()).into_frame().map_err(|e| e.to_string())?;
         let statistics = StatisticsOptions { min_value: false, max_value: false, ..StatisticsOptions::default() };
+        let level = ZstdLevel::try_new(LEVEL).map_err(|e| e.to_string())?;
         let writer = ParquetWriter::new(self.written.clone()).with_statistics(statistics);
-        self.writer = Some(writer.batched(&schema).map_err(|e| e.to_string())?);
+        let writer = writer.with_compression(ParquetCompression::Zstd(Some(level))).batched(frame.schema());
+        let writer = writer.map_err(|e| e.to_string())?;
+        self.encoding = Some(std::thread::spawn(|| Ok(writer)));
         Ok(())
     }
 
@@ -88,11 +108,10 @@ impl Notation for Parquet {
         if self.columns.height > 0 {
             self.row_group(texts, to).map_err(|e| e.to_string())?;
         }
-        if let Some(writer) = self.writer.take() {
-            let mut file = writer.get_writer().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // What would be said of the file besides its types: nothing.
-            file.end(Some(Vec::new())).map_err(|e| e.to_string())?;
-        }
+        let writer = self.encoded(to).map_err(|e| e.to_string())?;
+        let mut file = writer.get_writer().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // What would be said of the file besides its types: nothing.
+        file.end(Some(Vec::new())).map_err(|e| e.to_string())?;
         to.append(&mut self.written.bytes());
         Ok(())
     }
@@ -205,25 +224,20 @@ impl Numbers {
     }
 
     /// The rows' texts, of which each is there once.
-    fn column<'t>(&self, name: &str, text: impl Fn(i64) -> Option<&'t str>) -> PolarsResult<PolarsColumn> {
-        let texts: Vec<Option<&str>> = self.numbers.iter().map(|number| text(*number)).collect();
-        PolarsColumn::new(name.into(), texts).take_slice(&self.rows)
+    fn texts(&self, name: &'static str, rows: &Arc<[IdxSize]>, text: impl Fn(i64) -> Option<Arc<str>>) -> Filled {
+        Filled::Texts(name, self.numbers.iter().map(|number| text(*number)).collect(), rows.clone())
     }
 
     /// The seven columns of owners or products.
-    fn columns<'t>(
-        &self,
-        names: [&str; 7],
-        texts: &'t Texts,
-        parts: impl Fn(i64) -> Option<&'t Dimensions>,
-    ) -> PolarsResult<Vec<PolarsColumn>> {
+    fn parts<'t>(self, names: [&'static str; 7], texts: &'t Texts, parts: impl Fn(i64) -> Option<&'t Dimensions>) -> Vec<Filled> {
         let text = |number: i64, place: usize| text(texts, parts(number).map_or(0, |parts| parts[place]));
-        names.iter().enumerate().map(|(place, name)| self.column(name, |number| text(number, place))).collect()
+        let rows = self.rows.as_slice().into();
+        names.iter().enumerate().map(|(place, name)| self.texts(name, &rows, |number| text(number, place))).collect()
     }
 }
 
-fn text(texts: &Texts, name: i64) -> Option<&str> {
-    texts.name(NameId(name)).map(|text| &**text)
+fn text(texts: &Texts, name: i64) -> Option<Arc<str>> {
+    texts.name(NameId(name)).cloned()
 }
 
 impl Columns {
@@ -254,52 +268,89 @@ impl Columns {
         self.height += 1;
     }
 
-    /// The rows as a frame; afterwards there are none.
-    fn take(&mut self, texts: &Texts) -> PolarsResult<DataFrame> {
-        let mut taken = Vec::new();
-        let Columns { columns, event_ids, .. } = std::mem::replace(self, Columns::new());
+    /// The rows with their texts; afterwards there are none.
+    fn take(&mut self, texts: &Texts) -> Group {
+        let Columns { columns, event_ids, height, .. } = std::mem::replace(self, Columns::new());
+        let mut group = Group { columns: Vec::new(), height };
+        let mut event_ids = Some(event_ids);
         for column in columns {
-            match column {
-                Column::Integer(name, values) => taken.push(match values.all() {
-                    Ok(values) => PolarsColumn::new(name.into(), values),
-                    Err(rows) => Int64Chunked::full_null(name.into(), rows).into_column(),
-                }),
-                Column::Money(name, values) => {
-                    let units = match values.all() {
-                        Ok(values) => Int128Chunked::from_slice_options(name.into(), &values),
-                        Err(rows) => Int128Chunked::full_null(name.into(), rows),
-                    };
-                    taken.push(units.into_decimal(38, PLACES as usize)?.into_column());
-                }
-                Column::Instant(name, micros) => {
-                    let micros = Int64Chunked::from_vec(name.into(), micros);
-                    taken.push(micros.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_column());
-                }
-                Column::Flag(name, values) => taken.push(PolarsColumn::new(name.into(), values)),
+            let filled = match column {
+                Column::Integer(name, values) => Filled::Integers(name, values),
+                Column::Money(name, values) => Filled::Money(name, values),
+                Column::Instant(name, micros) => Filled::Instants(name, micros),
+                Column::Flag(name, values) => Filled::Flags(name, values),
                 Column::Word(name, Words { words, rows }) => {
-                    let words: Vec<&str> = words.iter().map(|word| &**word).collect();
-                    taken.push(PolarsColumn::new(name.into(), words).take_slice(&rows)?);
+                    Filled::Texts(name, words.into_iter().map(|word| Some(word.into())).collect(), rows.into())
                 }
-                Column::EventId(name) => {
-                    let texts: Vec<Option<&str>> = event_ids.all().collect();
-                    taken.push(PolarsColumn::new(name.into(), texts));
-                }
-                Column::Name(name, numbers) => taken.push(numbers.column(name, |number| text(texts, number))?),
+                Column::EventId(name) => Filled::Each(name, event_ids.take().unwrap_or_default()),
+                Column::Name(name, numbers) => numbers.texts(name, &numbers.rows.as_slice().into(), |number| text(texts, number)),
                 Column::Owner(numbers) => {
-                    taken.extend(numbers.columns(OWNER, texts, |number| texts.owner(OwnerId(number)))?);
+                    group.columns.extend(numbers.parts(OWNER, texts, |number| texts.owner(OwnerId(number))));
+                    continue;
                 }
                 Column::Product(numbers) => {
-                    taken.extend(numbers.columns(PRODUCT, texts, |number| texts.product(ProductId(number)))?);
+                    group.columns.extend(numbers.parts(PRODUCT, texts, |number| texts.product(ProductId(number))));
+                    continue;
                 }
-            }
+            };
+            group.columns.push(filled);
         }
-        let height = taken.first().map_or(0, PolarsColumn::len);
-        DataFrame::new(height, taken)
+        group
     }
 
     fn next(&mut self) -> &mut Column {
         self.place += 1;
         &mut self.columns[self.place - 1]
+    }
+}
+
+/// A row group that stands for itself.
+struct Group {
+    columns: Vec<Filled>,
+    height: usize,
+}
+
+enum Filled {
+    Integers(&'static str, Sparse<i64>),
+    Money(&'static str, Sparse<i128>),
+    Instants(&'static str, Vec<i64>),
+    Flags(&'static str, Vec<bool>),
+    /// Texts, and of each row the place of its own among them.
+    Texts(&'static str, Vec<Option<Arc<str>>>, Arc<[IdxSize]>),
+    Each(&'static str, Joined),
+}
+
+impl Group {
+    fn into_frame(self) -> PolarsResult<DataFrame> {
+        DataFrame::new(self.height, self.columns.into_iter().map(Filled::into_column).collect::<PolarsResult<_>>()?)
+    }
+}
+
+impl Filled {
+    fn into_column(self) -> PolarsResult<PolarsColumn> {
+        Ok(match self {
+            Filled::Integers(name, values) => match values.all() {
+                Ok(values) => PolarsColumn::new(name.into(), values),
+                Err(rows) => Int64Chunked::full_null(name.into(), rows).into_column(),
+            },
+            Filled::Money(name, values) => {
+                let units = match values.all() {
+                    Ok(values) => Int128Chunked::from_slice_options(name.into(), &values),
+                    Err(rows) => Int128Chunked::full_null(name.into(), rows),
+                };
+                units.into_decimal(38, PLACES as usize)?.into_column()
+            }
+            Filled::Instants(name, micros) => {
+                let micros = Int64Chunked::from_vec(name.into(), micros);
+                micros.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_column()
+            }
+            Filled::Flags(name, values) => PolarsColumn::new(name.into(), values),
+            Filled::Texts(name, texts, rows) => {
+                let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+                PolarsColumn::new(name.into(), texts).take_slice(&rows)?
+            }
+            Filled::Each(name, texts) => PolarsColumn::new(name.into(), texts.all().collect::<Vec<Option<&str>>>()),
+        })
     }
 }
 

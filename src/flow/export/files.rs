@@ -7,6 +7,7 @@ use crate::export::accounting::Grain;
 use crate::export::manifest::{Asked, Book, Manifest, Part, Sums};
 use crate::export::readback::{CsvSums, NdjsonSums};
 use crate::export::{Format, Notation, Row, Texts, columns};
+use crate::flow::export::outlet::{Outlet, Written};
 use crate::flow::export::{Prefix, Question, Rows};
 use crate::flow::whole::{alone, appear};
 use crate::flow::{Farthing, FlowError};
@@ -280,20 +281,36 @@ fn add(manifest: &mut Manifest, part: Part) -> Result<(), ExportError> {
 
 /// A file in the making.
 struct Writing {
-    to: To,
+    outlet: Outlet<To>,
     path: PathBuf,
+    /// Where the bytes go, in words for whoever reads that they could not.
+    place: (&'static str, PathBuf),
     notation: Box<dyn Notation>,
     buffer: Vec<u8>,
-    hash: Sha256,
-    bytes: u64,
     sums: Sums,
     sequences: Option<(Sequence, Sequence)>,
 }
 
 enum To {
-    /// Under this name until it is complete.
-    File(File, PathBuf),
+    /// Under another name until it is complete.
+    File(File),
     Writer(Box<dyn Write + Send>),
+}
+
+impl Write for To {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            To::File(file) => file.write(bytes),
+            To::Writer(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            To::File(file) => file.flush(),
+            To::Writer(writer) => writer.flush(),
+        }
+    }
 }
 
 /// Bytes that are gathered before they are written.
@@ -301,19 +318,25 @@ const BUFFER: usize = 1 << 20;
 
 impl Writing {
     fn begin(path: PathBuf, wish: &Wish<'_>, prefix: &Prefix) -> Result<Writing, ExportError> {
-        let partial = beside(&path, ".", ".partial");
+        let partial = unfinished(&path);
         let file = alone(&partial).named("write", &partial)?;
-        Writing::start(To::File(file, partial), path, wish, prefix)
+        Writing::start(To::File(file), ("write", partial), path, wish, prefix)
     }
 
     fn to(writer: Box<dyn Write + Send>, path: PathBuf, wish: &Wish<'_>, prefix: &Prefix) -> Result<Writing, ExportError> {
-        Writing::start(To::Writer(writer), path, wish, prefix)
+        Writing::start(To::Writer(writer), ("write to", path.clone()), path, wish, prefix)
     }
 
-    fn start(to: To, path: PathBuf, wish: &Wish<'_>, prefix: &Prefix) -> Result<Writing, ExportError> {
+    fn start(
+        to: To,
+        place: (&'static str, PathBuf),
+        path: PathBuf,
+        wish: &Wish<'_>,
+        prefix: &Prefix,
+    ) -> Result<Writing, ExportError> {
+        let outlet = Outlet::new(to).named(place.0, &place.1)?;
         let (notation, buffer) = ((wish.notation)(prefix), Vec::with_capacity(2 * BUFFER));
-        let (hash, sums) = (Sha256::new(), Sums::default());
-        let mut writing = Writing { to, path, notation, buffer, hash, bytes: 0, sums, sequences: None };
+        let mut writing = Writing { outlet, path, place, notation, buffer, sums: Sums::default(), sequences: None };
         let begun = writing.notation.begin(&mut writing.buffer);
         begun.map_err(|why| writing.unwritable(why))?;
         Ok(writing)
@@ -338,24 +361,7 @@ impl Writing {
     }
 
     fn flush(&mut self) -> Result<(), ExportError> {
-        let Writing { to, path, buffer, hash, .. } = self;
-        let mut write = || match to {
-            To::File(file, partial) => file.write_all(buffer).named("write", partial),
-            To::Writer(writer) => writer.write_all(buffer).named("write to", path),
-        };
-        if buffer.len() < BUFFER {
-            hash.update(&*buffer);
-            write()?;
-        } else {
-            // Hashing takes about as long as copying to the disk's cache.
-            std::thread::scope(|scope| {
-                scope.spawn(|| hash.update(&*buffer));
-                write()
-            })?;
-        }
-        self.bytes += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
+        self.outlet.send(&mut self.buffer).named(self.place.0, &self.place.1)
     }
 
     /// Makes it complete: on disk under its own name, or handed on to the last byte.
@@ -363,23 +369,27 @@ impl Writing {
         let ended = self.notation.end(texts, &mut self.buffer);
         ended.map_err(|why| self.unwritable(why))?;
         self.flush()?;
-        match &mut self.to {
-            To::File(file, partial) => {
-                appear(file, partial, &self.path).named("write", &self.path)?;
-            }
-            To::Writer(writer) => writer.flush().named("write to", &self.path)?,
+        let Writing { outlet, path, place: (doing, place), sums, sequences, .. } = self;
+        let Written { to, sha256, bytes } = outlet.end().named(doing, &place)?;
+        if let To::File(file) = to {
+            appear(&file, &place, &path).named("write", &path)?;
         }
-        let (first, last) = self.sequences.unwrap_or((Sequence(0), Sequence(0)));
+        let (first, last) = sequences.unwrap_or((Sequence(0), Sequence(0)));
         Ok(Part {
-            file: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            rows: self.sums.rows(),
-            bytes: self.bytes,
-            sha256: hexadecimal(&self.hash.finalize()),
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            rows: sums.rows(),
+            bytes,
+            sha256,
             first_sequence: first.0,
             last_sequence: last.0,
-            sums: self.sums.told(),
+            sums: sums.told(),
         })
     }
+}
+
+/// What a file is called until it is complete.
+fn unfinished(path: &Path) -> PathBuf {
+    beside(path, ".", ".partial")
 }
 
 /// A name in the same directory.
@@ -397,7 +407,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), ExportError> {
-    let partial = beside(path, ".", ".partial");
+    let partial = unfinished(path);
     let mut file = File::create(&partial).named("write", &partial)?;
     file.write_all(manifest.to_json().as_bytes()).named("write", &partial)?;
     appear(&file, &partial, path).named("write", path)

@@ -1,19 +1,15 @@
-//! Reading a segment: the columns that a question needs, or whole entries in the order in which they were booked. What a file
-//! says is looked at before anything is made of it, so that the book can be read instead.
+//! Reading a segment: the columns that a question needs, or [`rows`] of all of it. What a file says is looked at before anything
+//! is made of it, so that the book can be read instead.
+
+mod rows;
 
 use super::{LIMBS, Segment, limbs};
-use crate::catalog::resolution::Layer;
-use crate::export::{Row, Sealed};
-use crate::id::{BlockNumber, EventNumber, NameId, OwnerId, ProductId, Sequence, Version};
-use crate::ledger::EntryKind;
 use crate::money::{Amount, Currency, Limbs};
 use crate::report::fold::{Adding, Column, Stretch};
 use crate::report::{Addend, Clock, Dimension, Query};
 use crate::segment::{self, Fault, SegmentError, Values};
-use crate::time::{Instant, Month};
-use crate::usage::{Meter, Outcome};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
+pub use rows::SegmentRows;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 impl Segment {
@@ -83,169 +79,6 @@ impl Segment {
         let users = if counts_users { columns.take_numbers("user")? } else { Vec::new() };
         let calls = if counts_users { columns.take_integers("calls")? } else { Vec::new() };
         Ok(Stretch { rows, at, currencies, numbers, addends, users, calls })
-    }
-}
-
-/// The entries of a segment as rows of an export, in the order in which they were booked.
-pub struct SegmentRows {
-    sequence: Vec<i64>,
-    occurred_at: Vec<i64>,
-    recorded_at: Vec<i64>,
-    block: Vec<i64>,
-    event: Vec<i64>,
-    reverses: Vec<i64>,
-    calls: Vec<i64>,
-    numbers: [Vec<u32>; NUMBERS.len()],
-    amount: Vec<i128>,
-    aside: Vec<i128>,
-    list: Vec<i128>,
-    rated: Vec<Option<i128>>,
-    reported: Vec<Option<i128>>,
-    meter: Vec<u32>,
-    quantity: Vec<i64>,
-    /// Entries in the order of their sequences, and of each which meters are its own.
-    order: Vec<(u32, Range<u32>)>,
-    next: usize,
-}
-
-/// What an entry has of numbers. The first stand for words of our own, and may stand for nothing.
-const NUMBERS: [&str; 17] = [
-    "rater",
-    "currency",
-    "kind",
-    "period",
-    "outcome",
-    "layer",
-    "owner",
-    "product",
-    "source",
-    "card",
-    "above",
-    "reason",
-    "estimated",
-    "catalog_version",
-    "turn",
-    "debit",
-    "credit",
-];
-const WORDS: usize = 6;
-
-impl Segment {
-    pub fn rows(&self) -> Result<SegmentRows, SegmentError> {
-        let integers = ["sequence", "occurred_at", "recorded_at", "block", "event", "reverses", "calls"];
-        let mut wanted: Vec<String> = integers.into_iter().chain(NUMBERS).map(str::to_owned).collect();
-        wanted.extend(["", "aside", "list", "rated", "reported"].iter().flat_map(|of| limbs(of)));
-        let mut columns = self.read(false, &wanted)?;
-        let mut meters = self.read(true, &["sequence", "meter", "quantity"].map(str::to_owned))?;
-        // Both files are in one order, so the meters of an entry follow those of the entry before.
-        let (sequence, of_meters) = (columns.take_integers("sequence")?, meters.take_integers("sequence")?);
-        let mut place = 0;
-        let mut order: Vec<(u32, Range<u32>)> = Vec::with_capacity(sequence.len());
-        for (entry, sequence) in (0..).zip(&sequence) {
-            let first = place;
-            place += of_meters[place..].iter().take_while(|other| *other == sequence).count();
-            order.push((entry, first as u32..place as u32));
-        }
-        if place != of_meters.len() {
-            return Err(SegmentError::new(&self.path, "its meters are not those of its entries", Fault::Changed));
-        }
-        order.sort_unstable_by_key(|(entry, _)| sequence[*entry as usize]);
-        let mut numbers: [Vec<u32>; NUMBERS.len()] = Default::default();
-        for (numbers, name) in numbers.iter_mut().zip(NUMBERS) {
-            *numbers = columns.take_numbers(name)?;
-        }
-        let rows = SegmentRows {
-            amount: columns.take_amounts("")?,
-            aside: columns.take_amounts("aside")?,
-            list: columns.take_amounts("list")?,
-            rated: columns.take_maybe_amounts("rated", sequence.len())?,
-            reported: columns.take_maybe_amounts("reported", sequence.len())?,
-            sequence,
-            occurred_at: columns.take_integers("occurred_at")?,
-            recorded_at: columns.take_integers("recorded_at")?,
-            block: columns.take_integers("block")?,
-            event: columns.take_integers("event")?,
-            reverses: columns.take_integers("reverses")?,
-            calls: columns.take_integers("calls")?,
-            numbers,
-            meter: meters.take_numbers("meter")?,
-            quantity: meters.take_integers("quantity")?,
-            order,
-            next: 0,
-        };
-        // Before any of them is handed on, so that the book can be read instead.
-        match rows.mean_something() {
-            true => Ok(rows),
-            false => Err(SegmentError::new(&self.path, "a number in it stands for nothing", Fault::Changed)),
-        }
-    }
-}
-
-impl SegmentRows {
-    /// The next rows, so many at most; none at the end.
-    pub fn page(&mut self, most: usize) -> Vec<Row> {
-        let page = &self.order[self.next..self.order.len().min(self.next + most)];
-        let rows = page.iter().map(|(entry, meters)| self.row(*entry as usize, meters));
-        let rows = rows.map(|row| row.expect("what numbers mean was looked at when they were read")).collect();
-        self.next += page.len();
-        rows
-    }
-
-    /// Whether a row can be made of every entry: entries that lie one after the other mostly have the same words.
-    fn mean_something(&self) -> bool {
-        let words = |place: usize| -> [u32; WORDS] { std::array::from_fn(|column| self.numbers[column][place]) };
-        let mut seen = HashSet::new();
-        let known = |number: &u32| u8::try_from(*number).ok().and_then(Meter::from_number).is_some();
-        let all = (0..self.sequence.len()).all(|place| !seen.insert(words(place)) || self.row(place, &(0..0)).is_some());
-        all && self.meter.iter().all(known)
-    }
-
-    fn row(&self, place: usize, meters: &Range<u32>) -> Option<Row> {
-        let numbers: [u32; NUMBERS.len()] = std::array::from_fn(|column| self.numbers[column][place]);
-        let [rater, currency, kind, period, outcome, layer, owner, product, source, rest @ ..] = numbers;
-        let [card, above, reason, estimated, version, turn, debit, credit] = rest;
-        let small = |number: u32| u8::try_from(number).ok();
-        let name = |number: u32| NameId(i64::from(number));
-        let maybe_name = |number: u32| (number != 0).then(|| name(number));
-        let maybe = |number: i64| Some(number).filter(|number| *number != 0);
-        let mut quantities = [0; Meter::COUNT];
-        for meter in meters.start as usize..meters.end as usize {
-            quantities[Meter::from_number(small(self.meter[meter])?)? as usize] += self.quantity[meter];
-        }
-        Some(Row {
-            sequence: Sequence(self.sequence[place]),
-            sealed: Sealed {
-                block: BlockNumber(self.block[place]),
-                recorded_at: Instant::from_micros(self.recorded_at[place]),
-                version: Version(i64::from(version)),
-                rater: u16::try_from(rater).ok()?,
-            },
-            kind: EntryKind::from_number(small(kind)?)?,
-            event: maybe(self.event[place]).map(EventNumber),
-            turn,
-            reverses: maybe(self.reverses[place]).map(Sequence),
-            occurred_at: Instant::from_micros(self.occurred_at[place]),
-            period: Month::from_number(i32::try_from(period).ok()?),
-            owner: OwnerId(i64::from(owner)),
-            product: ProductId(i64::from(product)),
-            source: name(source),
-            debit: name(debit),
-            credit: name(credit),
-            amount: Amount::from_units(self.amount[place]),
-            posted: Amount::from_units(self.amount[place].abs() + self.aside[place]),
-            currency: Currency::of_number(currency)?,
-            rated: self.rated[place].map(Amount::from_units),
-            reported: self.reported[place].map(Amount::from_units),
-            list: Amount::from_units(self.list[place]),
-            calls: self.calls[place],
-            quantities,
-            outcome: Outcome::from_number(small(outcome)?)?,
-            layer: Layer::from_number(small(layer)?)?,
-            card: maybe_name(card),
-            above: maybe_name(above),
-            reason: maybe_name(reason),
-            estimated: estimated != 0,
-        })
     }
 }
 
@@ -352,19 +185,6 @@ impl Columns {
     fn maybe_money(&self, of: &str, rows: usize) -> Result<Vec<Option<i128>>, SegmentError> {
         let amounts = self.money(of)?.into_iter().zip(self.is_there(of, rows));
         Ok(amounts.map(|(amount, is_there)| is_there.then_some(amount)).collect())
-    }
-
-    /// Money that nobody asks for again.
-    fn take_amounts(&mut self, of: &str) -> Result<Vec<i128>, SegmentError> {
-        let amounts = self.money(of)?;
-        limbs(of).iter().for_each(|limb| drop(self.take(limb)));
-        Ok(amounts)
-    }
-
-    fn take_maybe_amounts(&mut self, of: &str, rows: usize) -> Result<Vec<Option<i128>>, SegmentError> {
-        let amounts = self.maybe_money(of, rows)?;
-        limbs(of).iter().for_each(|limb| drop(self.take(limb)));
-        Ok(amounts)
     }
 
     /// Where there is one.
