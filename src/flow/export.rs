@@ -67,8 +67,9 @@ pub struct Rows {
     /// What is still to be read, and what is being read.
     pieces: VecDeque<Piece>,
     ahead: VecDeque<(Piece, JoinHandle<Result<Read, StoreError>>)>,
-    /// The next page of a segment of which not all was handed on.
-    segment: Option<JoinHandle<Result<Page, StoreError>>>,
+    /// The segment of which not all was handed on, and pages of it that are being made.
+    segment: Option<(Arc<SegmentRows>, usize)>,
+    making: VecDeque<JoinHandle<Result<Page, StoreError>>>,
     next: i64,
     until: i64,
 }
@@ -83,13 +84,13 @@ enum Piece {
 
 enum Read {
     Entries(Vec<Entry>, Vec<Span>, EventIds),
-    Segment(Box<SegmentRows>),
+    Segment(Arc<SegmentRows>),
     /// The segment is not what it was.
     Damaged(SegmentError),
 }
 
-/// Rows of a segment, what their events were called, and the segment.
-struct Page(Vec<Row>, EventIds, Box<SegmentRows>);
+/// Rows of a segment, and what their events were called.
+struct Page(Vec<Row>, EventIds);
 
 fn pages(from: i64, until: i64) -> impl Iterator<Item = Piece> {
     (from..until).step_by(PAGE as usize).map(move |place| Piece::Entries(place, until.min(place + PAGE)))
@@ -123,6 +124,7 @@ impl Farthing {
             pieces: self.export_pieces(org, next, until).await?,
             ahead: VecDeque::new(),
             segment: None,
+            making: VecDeque::new(),
             next,
             until,
         };
@@ -185,7 +187,7 @@ impl Rows {
                     Ok(Read::Entries(entries, spans?, ids))
                 }),
                 Piece::Segment(segment) => tokio::task::spawn_blocking(move || {
-                    Ok(segment.rows().map_or_else(Read::Damaged, |rows| Read::Segment(Box::new(rows))))
+                    Ok(segment.rows().map_or_else(Read::Damaged, |rows| Read::Segment(Arc::new(rows))))
                 }),
             };
             self.ahead.push_back((piece, reading));
@@ -195,19 +197,17 @@ impl Rows {
     /// The next rows, of which there may be none on a page; nothing when all were read.
     pub async fn next(&mut self) -> Result<Option<Vec<Row>>, FlowError> {
         loop {
-            if let Some(page) = self.segment.take() {
-                let Page(rows, ids, segment) = page.await.map_err(broke_off)??;
-                if let Some(last) = rows.last() {
-                    self.next = last.sequence.0 + 1;
-                    self.segment = Some(self.page_of(segment));
-                    return self.known(rows, ids).await.map(Some);
-                }
+            self.make_ahead();
+            if let Some(page) = self.making.pop_front() {
+                let Page(rows, ids) = page.await.map_err(broke_off)??;
+                self.next = rows.last().map_or(self.next, |last| last.sequence.0 + 1);
+                return self.known(rows, ids).await.map(Some);
             }
             let Some((piece, reading)) = self.ahead.pop_front() else { return Ok(None) };
             let read = reading.await.map_err(broke_off)??;
             self.read_ahead();
             match (read, piece) {
-                (Read::Segment(segment), _) => self.segment = Some(self.page_of(segment)),
+                (Read::Segment(rows), _) => self.segment = Some((rows, 0)),
                 (Read::Entries(entries, spans, ids), Piece::Entries(from, until)) => {
                     all_are_there(entries.len(), from, until)?;
                     self.next = until;
@@ -225,14 +225,18 @@ impl Rows {
         }
     }
 
-    /// The next page of a segment, made while the one before is written.
-    fn page_of(&self, mut segment: Box<SegmentRows>) -> JoinHandle<Result<Page, StoreError>> {
-        let (store, org) = (self.store.clone(), self.org);
-        tokio::spawn(async move {
-            let rows = segment.page(PAGE as usize);
-            let ids = store.ids_of_events(org, rows.iter().filter_map(|row| row.event)).await?;
-            Ok(Page(rows, ids, segment))
-        })
+    /// The next pages of a segment, made while those before are written.
+    fn make_ahead(&mut self) {
+        while self.making.len() < PAGES_AHEAD {
+            let Some((segment, next)) = self.segment.take() else { return };
+            let places = next..segment.len().min(next + PAGE as usize);
+            self.segment = Some((segment.clone(), places.end)).filter(|(segment, next)| *next < segment.len());
+            let (store, org) = (self.store.clone(), self.org);
+            self.making.push_back(tokio::spawn(async move {
+                let ids = store.ids_of_events(org, segment.events(places.clone())).await?;
+                Ok(Page(segment.page(places), ids))
+            }));
+        }
     }
 
     /// The book holds what a segment should; what was being read after it waits.

@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 /// Large enough for readers to skip and to scan, and about what they make themselves; small enough to be kept.
 const ROW_GROUP: usize = 100_000;
 
-/// What readers are used to, and on these columns hardly larger than what takes twice as long.
+/// The next levels take twice as long for files that are a twentieth smaller.
 const LEVEL: i32 = 1;
 
 pub fn notation() -> Box<dyn Notation> {

@@ -35,6 +35,7 @@ impl Narrow {
     }
 
     /// The one at a place that something was put at.
+    #[inline]
     pub fn get(&self, place: usize) -> i64 {
         self.least
             + match &self.above {

@@ -11,6 +11,7 @@ use crate::segment::narrow::Narrow;
 use crate::segment::{Fault, SegmentError, Values};
 use crate::time::{Instant, Month};
 use crate::usage::{Meter, Outcome};
+use std::ops::Range;
 
 pub struct SegmentRows {
     integers: [Narrow; INTEGERS.len()],
@@ -23,10 +24,10 @@ pub struct SegmentRows {
     /// Where the entry of each sequence lies, and where each entry's meters begin; those of the last end where a last one begins.
     order: Vec<u32>,
     meters: Vec<u32>,
-    next: usize,
 }
 
 const INTEGERS: [&str; 6] = ["occurred_at", "recorded_at", "block", "event", "reverses", "calls"];
+const EVENT: usize = 3;
 
 /// The first are [`Words`].
 const NUMBERS: [&str; 17] = [
@@ -92,7 +93,6 @@ impl Segment {
             first,
             order,
             meters,
-            next: 0,
         };
         // Before any of them is handed on, so that the book can be read instead.
         if rows.mean_something() { Ok(rows) } else { Err(changed("a number in it stands for nothing")) }
@@ -132,7 +132,7 @@ impl Columns {
 }
 
 /// Where the entry of each sequence of a range lies, if each of them is there once and nothing else is.
-fn in_order(sequences: &[i64], range: std::ops::Range<i64>) -> Option<Vec<u32>> {
+fn in_order(sequences: &[i64], range: Range<i64>) -> Option<Vec<u32>> {
     let mut order = vec![u32::MAX; usize::try_from(range.end - range.start).ok().filter(|rows| *rows == sequences.len())?];
     for (entry, sequence) in (0..).zip(sequences) {
         let place = order.get_mut(usize::try_from(sequence - range.start).ok()?)?;
@@ -156,11 +156,24 @@ fn begins(entries: &[i64], meters: &[i64]) -> Option<Vec<u32>> {
 }
 
 impl SegmentRows {
-    /// The next rows, so many at most; none at the end.
-    pub fn page(&mut self, most: usize) -> Vec<Row> {
-        let page = self.next..self.order.len().min(self.next + most);
-        self.next = page.end;
-        page.map(|place| self.row(place)).collect()
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The rows at some places.
+    pub fn page(&self, places: Range<usize>) -> Vec<Row> {
+        places.map(|place| self.row(place)).collect()
+    }
+
+    /// The events of the entries at some places.
+    pub fn events(&self, places: Range<usize>) -> impl Iterator<Item = EventNumber> {
+        let event = |place: usize| self.integers[EVENT].get(self.order[place] as usize);
+        places.map(event).filter(|event| *event != 0).map(EventNumber)
     }
 
     /// Whether a row can be made of every entry.
