@@ -562,24 +562,42 @@ mod tests {
         assert_eq!(without_password("sqlite://farthing.db"), "sqlite://farthing.db");
     }
 
+    async fn plan(pool: &SqlitePool, text: &str) -> Vec<String> {
+        let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explained).fetch_all(pool).await.unwrap();
+        plan.into_iter().map(|(.., step)| step).collect()
+    }
+
+    async fn empty_database() -> SqlitePool {
+        let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        migrations(SQLITE).run(&pool).await.unwrap();
+        pool
+    }
+
+    /// Whoever reads a book page by page would otherwise look at all the blocks after each of them.
+    #[tokio::test]
+    async fn the_blocks_of_some_entries_are_looked_for_between_two_bounds() {
+        let plan = plan(&empty_database().await, entries::SPANS).await;
+        assert!(plan[0].ends_with("(org=? AND sequence_until>? AND sequence_until<?)"), "{plan:?}");
+        assert!(plan.iter().skip(1).all(|step| !step.starts_with("SCAN")), "{plan:?}");
+    }
+
     /// An org is most of a database: a statement that uses no more than the org of an index reads the whole book.
     #[tokio::test]
     async fn what_is_looked_up_is_found_by_more_than_its_org() {
-        let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
-        migrations(SQLITE).run(&pool).await.unwrap();
+        let pool = empty_database().await;
         let texts = [&events::LOOKED_UP[..], &waiting::LOOKED_UP].concat().into_iter().map(str::to_owned);
         for text in texts.chain(names::looked_up()).chain([entries::of_events()]) {
             let lists = sql::LISTS.map(|list| text.replace("(..)", &format!("({})", sql::in_list(2, list))));
             // What is counted for each of them is asked by lists only.
             let ranges = (text.contains("(..)") && !text.contains("GROUP BY")).then(|| packed::in_ranges(&text));
             for text in lists.into_iter().chain(ranges) {
-                let plan: Vec<(i64, i64, i64, String)> =
-                    sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&pool).await.unwrap();
+                let plan = plan(&pool, &text).await;
                 assert!(!plan.is_empty());
                 let of_the_list = |step: &str| {
                     ["LIST SUBQUERY", "SCAN json_each", "CREATE BLOOM FILTER"].iter().any(|begin| step.starts_with(begin))
                 };
-                for (.., step) in plan.into_iter().filter(|(.., step)| !of_the_list(step)) {
+                for step in plan.into_iter().filter(|step| !of_the_list(step)) {
                     assert!(step.starts_with("SEARCH") && step.contains("(org=? AND "), "{text}\nis done by {step}");
                 }
             }

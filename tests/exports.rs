@@ -112,7 +112,12 @@ impl Book {
     }
 
     async fn export_with(&self, notation: &mut dyn Notation, question: &Question) -> Vec<u8> {
-        let mut rows = self.farthing.export_rows(ORG, question, Sequence(0)).await.unwrap();
+        self.export_in_pages_of(10_000, notation, question).await
+    }
+
+    async fn export_in_pages_of(&self, page: usize, notation: &mut dyn Notation, question: &Question) -> Vec<u8> {
+        let rows = self.farthing.export_rows(ORG, question, Sequence(0)).await.unwrap();
+        let mut rows = rows.in_pages_of(page);
         let mut written = Vec::new();
         notation.begin(&mut written).unwrap();
         while let Some(page) = rows.next().await.unwrap() {
@@ -313,21 +318,67 @@ fn a_range_is_of_the_clock_that_was_asked_and_its_parts_are_the_whole() {
     });
 }
 
-/// Texts of which some are of every row's own, some of few, and some missing.
+/// The cells of a Parquet file as NDJSON would write them, and how many rows each row group has.
 #[cfg(feature = "polars")]
-const TEXTS: [&str; 6] = ["event_id", "user", "team", "app", "model", "source"];
-
-#[cfg(feature = "polars")]
-fn texts_of_row(row: &BTreeMap<String, String>) -> [Option<String>; TEXTS.len()] {
-    TEXTS.map(|name| row.get(name).cloned())
+fn read_parquet(parquet: &[u8]) -> (Vec<BTreeMap<String, String>>, Vec<usize>) {
+    use polars::prelude::*;
+    let reader = || ParquetReader::new(std::io::Cursor::new(parquet));
+    let frame = reader().finish().unwrap();
+    let mut rows = vec![BTreeMap::new(); frame.height()];
+    for column in frame.columns() {
+        let cell = |row: usize| match column.get(row).unwrap() {
+            AnyValue::Null => None,
+            AnyValue::Int64(number) => Some(number.to_string()),
+            AnyValue::Boolean(flag) => Some(flag.to_string()),
+            AnyValue::String(text) => Some(text.to_owned()),
+            AnyValue::Decimal(units, 38, 24) => Some(units.to_string()),
+            AnyValue::Datetime(micros, TimeUnit::Microseconds, Some(zone)) if zone.as_str() == "+00:00" => {
+                Some(micros.to_string())
+            }
+            other => panic!("{} is {other:?}", column.name()),
+        };
+        for (place, row) in rows.iter_mut().enumerate() {
+            row.extend(cell(place).map(|cell| (column.name().to_string(), cell)));
+        }
+    }
+    let groups = reader().get_metadata().unwrap().row_groups.iter().map(|group| group.num_rows()).collect();
+    (rows, groups)
 }
 
+/// A row of NDJSON with money in units and instants in microseconds.
 #[cfg(feature = "polars")]
-fn texts_of(parquet: &[u8]) -> Vec<[Option<String>; TEXTS.len()]> {
-    use polars::prelude::{ParquetReader, SerReader};
-    let frame = ParquetReader::new(std::io::Cursor::new(parquet)).finish().unwrap();
-    let columns = TEXTS.map(|name| frame.column(name).unwrap().str().unwrap().clone());
-    (0..frame.height()).map(|row| columns.each_ref().map(|column| column.get(row).map(str::to_owned))).collect()
+fn as_parquet_has_it(mut row: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (name, cell) in &mut row {
+        if name.ends_with("amount") || name == "posted" {
+            *cell = units(cell).to_string();
+        }
+        if name.ends_with("_at") {
+            *cell = chrono::DateTime::parse_from_rfc3339(cell).unwrap().timestamp_micros().to_string();
+        }
+    }
+    row
+}
+
+/// However rows are divided into row groups, also where the last is full, and where there are none at all.
+#[cfg(feature = "polars")]
+#[test]
+fn a_parquet_file_has_every_cell_of_every_row() {
+    use farthing::frame::entries::Parquet;
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let book = Book::random(&database, 29).await;
+        let nobody = Question { team: Some("nobody".to_owned()), ..Question::default() };
+        for question in [Question::default(), nobody] {
+            let rows = read_ndjson(&book.export(Format::Ndjson, Manner::default(), &question).await);
+            let rows: Vec<_> = rows.into_iter().map(as_parquet_has_it).collect();
+            for most in [7, 100, rows.len() / 2, rows.len(), rows.len() + 1].into_iter().filter(|most| *most > 0) {
+                let (found, groups) = read_parquet(&book.export_with(&mut Parquet::of_row_groups(most), &question).await);
+                assert_eq!(found, rows, "{most}");
+                let (full, left) = (rows.len() / most, rows.len() % most);
+                assert_eq!(groups, [vec![most; full], vec![left; usize::from(left > 0)]].concat());
+            }
+        }
+    });
 }
 
 /// Whatever is asked, and also where a copy was damaged.
@@ -362,11 +413,17 @@ fn from_the_copies_in_columns_an_export_is_the_same_to_the_byte() {
                     assert!(from_rows.lines().count() > 20);
                 }
             }
+            for page in [1, 43, 65, 130, 131] {
+                let mut notation = Format::Csv.notation(Manner::default(), None).unwrap();
+                let in_pages = copied.export_in_pages_of(page, &mut *notation, &questions[2]).await;
+                let all = book.export(Format::Csv, Manner::default(), &questions[2]).await;
+                assert_eq!(String::from_utf8(in_pages).unwrap(), all, "{kind:?} {page}");
+            }
             for from in [&book, &copied] {
                 let mut notation = farthing::flow::export::PARQUET.unwrap()();
                 let parquet = from.export_with(&mut *notation, &questions[1]).await;
                 let rows = read_ndjson(&from.export(Format::Ndjson, Manner::default(), &questions[1]).await);
-                assert_eq!(texts_of(&parquet), rows.iter().map(texts_of_row).collect::<Vec<_>>(), "{kind:?}");
+                assert_eq!(read_parquet(&parquet).0, rows.into_iter().map(as_parquet_has_it).collect::<Vec<_>>(), "{kind:?}");
             }
             let entries = std::fs::read_dir(directory.join("1")).unwrap().map(|file| file.unwrap().path());
             let mut entries: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with("entries.parquet")).collect();

@@ -70,6 +70,8 @@ pub struct Rows {
     /// The segment of which not all was handed on, and pages of it that are being made.
     segment: Option<(Arc<SegmentRows>, usize)>,
     making: VecDeque<JoinHandle<Result<Page, StoreError>>>,
+    /// Rows of a segment that are handed on at once.
+    page: usize,
     next: i64,
     until: i64,
 }
@@ -125,6 +127,7 @@ impl Farthing {
             ahead: VecDeque::new(),
             segment: None,
             making: VecDeque::new(),
+            page: PAGE as usize,
             next,
             until,
         };
@@ -171,6 +174,11 @@ impl Farthing {
 }
 
 impl Rows {
+    /// Those of a segment in other pages than usual; they are the same rows.
+    pub fn in_pages_of(self, page: usize) -> Rows {
+        Rows { page, ..self }
+    }
+
     fn read_ahead(&mut self) {
         // A segment is as large as many pages, so only one is in memory beside the one that is written.
         let has_room = |piece: &Piece, ahead: usize| match piece {
@@ -229,7 +237,7 @@ impl Rows {
     fn make_ahead(&mut self) {
         while self.making.len() < PAGES_AHEAD {
             let Some((segment, next)) = self.segment.take() else { return };
-            let places = next..segment.len().min(next + PAGE as usize);
+            let places = next..segment.len().min(next + self.page);
             self.segment = Some((segment.clone(), places.end)).filter(|(segment, next)| *next < segment.len());
             let (store, org) = (self.store.clone(), self.org);
             self.making.push_back(tokio::spawn(async move {

@@ -1,23 +1,26 @@
 //! Entries as Parquet, row group by row group, so that memory is bounded by one of them: money as `DECIMAL(38, 24)`, instants
 //! in UTC, texts by a dictionary. Minimum and maximum statistics are off, because polars writes wrong ones for decimals. The
 //! file carries no Arrow schema of polars' own, which would ask readers for a kind of string that not all of them know; its
-//! Parquet types say everything.
+//! Parquet types say everything, and its encodings are the two that every reader knows.
+
+mod columns;
 
 use crate::export::manifest::Sums;
-use crate::export::{Cells, ColumnKind, Notation, OWNER, PRODUCT, Row, Texts, columns};
-use crate::id::{EventNumber, NameId, OwnerId, ProductId};
+use crate::export::{Notation, Row, Texts};
 use crate::ledger::EntryKind;
-use crate::ledger::seal::Dimensions;
 use crate::money::{Amount, Currency, PLACES};
-use crate::time::Instant;
-use polars::io::parquet::write::BatchedWriter;
-use polars::polars_utils::compression::ZstdLevel;
-use polars::prelude::{Column as PolarsColumn, *};
+use columns::{Columns, Encoded, schema};
+use polars::prelude::*;
+use polars_parquet::parquet::error::ParquetError;
+use polars_parquet::write::{
+    CompressionOptions, Compressor, DynIter, DynStreamingIterator, FallibleStreamingIterator, FileWriter, ParquetType, Version,
+    WriteOptions, ZstdLevel, array_to_columns,
+};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 /// Large enough for readers to skip and to scan, and about what they make themselves; small enough to be kept.
 const ROW_GROUP: usize = 100_000;
@@ -26,17 +29,23 @@ const ROW_GROUP: usize = 100_000;
 const LEVEL: i32 = 1;
 
 pub fn notation() -> Box<dyn Notation> {
-    Box::new(Parquet { columns: Columns::new(), encoding: None, written: Buffer::default() })
+    Box::new(Parquet::of_row_groups(ROW_GROUP))
 }
 
-struct Parquet {
+/// A file in the making.
+pub struct Parquet {
+    row_group: usize,
     columns: Columns,
-    /// The row group before, which is encoded while this one is filled; it hands the writer on.
-    encoding: Option<JoinHandle<PolarsResult<Writer>>>,
+    /// Nothing before it was begun and after it broke off.
+    encoder: Option<Encoder>,
     written: Buffer,
 }
 
-type Writer = BatchedWriter<Buffer>;
+enum Encoder {
+    Waits(Writer),
+    /// Encodes the row group before while this one is filled, and hands the writer on.
+    Works(JoinHandle<PolarsResult<Writer>>),
+}
 
 /// Where the writer puts its bytes until they are taken away.
 #[derive(Clone, Default)]
@@ -59,352 +68,82 @@ impl Write for Buffer {
     }
 }
 
+type Writer = Box<FileWriter<Buffer>>;
+
 impl Parquet {
-    /// Begins to encode the rows, as soon as those before are.
-    fn row_group(&mut self, texts: &Texts, to: &mut Vec<u8>) -> PolarsResult<()> {
-        let (group, mut writer) = (self.columns.take(texts), self.encoded(to)?);
-        self.encoding = Some(std::thread::spawn(move || {
-            writer.write_batch(&group.into_frame()?)?;
-            Ok(writer)
-        }));
+    /// With so many rows to a row group.
+    pub fn of_row_groups(rows: usize) -> Parquet {
+        Parquet { row_group: rows, columns: Columns::new(rows), encoder: None, written: Buffer::default() }
+    }
+
+    /// Begins to encode the rows, as soon as those before are encoded.
+    fn encode(&mut self, texts: &Texts, to: &mut Vec<u8>) -> PolarsResult<()> {
+        let (rows, columns) = (self.columns.height(), self.columns.take(texts)?);
+        let mut writer = self.writer(to)?;
+        let encode = move || row_group(&mut writer, rows, columns).map(|()| writer);
+        self.encoder = Some(Encoder::Works(Builder::new().name("parquet".to_owned()).spawn(encode)?));
         Ok(())
     }
 
     /// The writer, and all that it has written by then.
-    fn encoded(&mut self, to: &mut Vec<u8>) -> PolarsResult<Writer> {
+    fn writer(&mut self, to: &mut Vec<u8>) -> PolarsResult<Writer> {
         let broke_off = || polars_err!(ComputeError: "the thread that encodes broke off");
-        let writer = self.encoding.take().ok_or_else(broke_off)?.join().map_err(|_| broke_off())??;
+        let writer = match self.encoder.take().ok_or_else(broke_off)? {
+            Encoder::Waits(writer) => writer,
+            Encoder::Works(thread) => thread.join().map_err(|_| broke_off())??,
+        };
         to.append(&mut self.written.bytes());
         Ok(writer)
     }
 }
 
+fn options() -> PolarsResult<WriteOptions> {
+    let statistics = StatisticsOptions { min_value: false, max_value: false, ..StatisticsOptions::default() };
+    let compression = CompressionOptions::Zstd(Some(ZstdLevel::try_new(LEVEL)?));
+    Ok(WriteOptions { statistics, compression, version: Version::V1, data_page_size: None })
+}
+
+/// Encodes and compresses column by column, and lets go of each that is written.
+fn row_group(writer: &mut FileWriter<Buffer>, rows: usize, columns: Vec<Encoded>) -> PolarsResult<()> {
+    let (options, types) = (writer.options(), writer.parquet_schema().fields().to_vec());
+    let pages = move |(Encoded { array, encoding }, of): (Encoded, ParquetType)| {
+        let pages = array_to_columns(array, of, options, &[encoding])?.into_iter().flatten();
+        let pages = pages.map(|page| page.map_err(|e| ParquetError::FeatureNotSupported(e.to_string())));
+        let pages = Compressor::new(pages, options.compression, Vec::new());
+        Ok(DynStreamingIterator::new(pages.map_err(PolarsError::from)))
+    };
+    writer.write(rows as u64, DynIter::new(columns.into_iter().zip(types).map(pages)))
+}
+
 impl Notation for Parquet {
     fn begin(&mut self, _: &mut Vec<u8>) -> Result<(), String> {
-        let frame = self.columns.take(&Texts::default()).into_frame().map_err(|e| e.to_string())?;
-        let statistics = StatisticsOptions { min_value: false, max_value: false, ..StatisticsOptions::default() };
-        let level = ZstdLevel::try_new(LEVEL).map_err(|e| e.to_string())?;
-        let writer = ParquetWriter::new(self.written.clone()).with_statistics(statistics);
-        let writer = writer.with_compression(ParquetCompression::Zstd(Some(level))).batched(frame.schema());
-        let writer = writer.map_err(|e| e.to_string())?;
-        self.encoding = Some(std::thread::spawn(|| Ok(writer)));
+        let writer = options().and_then(|options| FileWriter::try_new(self.written.clone(), schema(), options));
+        self.encoder = Some(Encoder::Waits(Box::new(writer.map_err(|e| e.to_string())?)));
         Ok(())
     }
 
     fn rows(&mut self, rows: &[Row], texts: &Texts, to: &mut Vec<u8>) -> Result<(), String> {
         let mut left = rows;
         while !left.is_empty() {
-            let (these, others) = left.split_at(left.len().min(ROW_GROUP - self.columns.height));
+            let (these, others) = left.split_at(left.len().min(self.row_group - self.columns.height()));
             these.iter().for_each(|row| self.columns.add(row, texts));
             left = others;
-            if self.columns.height == ROW_GROUP {
-                self.row_group(texts, to).map_err(|e| e.to_string())?;
+            if self.columns.height() == self.row_group {
+                self.encode(texts, to).map_err(|e| e.to_string())?;
             }
         }
         Ok(())
     }
 
     fn end(&mut self, texts: &Texts, to: &mut Vec<u8>) -> Result<(), String> {
-        if self.columns.height > 0 {
-            self.row_group(texts, to).map_err(|e| e.to_string())?;
+        if self.columns.height() > 0 {
+            self.encode(texts, to).map_err(|e| e.to_string())?;
         }
-        let writer = self.encoded(to).map_err(|e| e.to_string())?;
-        let mut file = writer.get_writer().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut writer = self.writer(to).map_err(|e| e.to_string())?;
         // What would be said of the file besides its types: nothing.
-        file.end(Some(Vec::new())).map_err(|e| e.to_string())?;
+        writer.end(Some(Vec::new())).map_err(|e| e.to_string())?;
         to.append(&mut self.written.bytes());
         Ok(())
-    }
-}
-
-/// The rows of a row group, by column.
-struct Columns {
-    columns: Vec<Column>,
-    height: usize,
-    /// The column that is told next.
-    place: usize,
-    /// What the events of the rows are called.
-    event_ids: Joined,
-}
-
-enum Column {
-    Integer(&'static str, Sparse<i64>),
-    Money(&'static str, Sparse<i128>),
-    Instant(&'static str, Vec<i64>),
-    Flag(&'static str, Vec<bool>),
-    Word(&'static str, Words),
-    EventId(&'static str),
-    Name(&'static str, Numbers),
-    Owner(Numbers),
-    Product(Numbers),
-}
-
-/// Values of which there may be none at all: most meters never count anything, and cost nothing until they do.
-#[derive(Default)]
-struct Sparse<T> {
-    /// Rows before the first that has a value.
-    empty: usize,
-    rows: Vec<Option<T>>,
-}
-
-impl<T: Copy> Sparse<T> {
-    fn push(&mut self, value: Option<T>) {
-        match value {
-            None if self.rows.is_empty() => self.empty += 1,
-            value => self.rows.push(value),
-        }
-    }
-
-    /// Every row, or how many rows without a value there are.
-    fn all(mut self) -> Result<Vec<Option<T>>, usize> {
-        if self.rows.is_empty() {
-            return Err(self.empty);
-        }
-        self.rows.splice(..0, std::iter::repeat_n(None, self.empty));
-        Ok(self.rows)
-    }
-}
-
-/// A few words, each by its place among them.
-#[derive(Default)]
-struct Words {
-    words: Vec<Box<str>>,
-    rows: Vec<IdxSize>,
-}
-
-impl Words {
-    fn push(&mut self, word: &str) {
-        let place = self.words.iter().position(|known| **known == *word).unwrap_or_else(|| {
-            self.words.push(word.into());
-            self.words.len() - 1
-        });
-        self.rows.push(place as IdxSize);
-    }
-}
-
-/// Texts of which hardly one is like another, one after the other.
-#[derive(Default)]
-struct Joined {
-    text: String,
-    /// Where each ends; nothing where a row has none.
-    ends: Vec<Option<usize>>,
-}
-
-impl Joined {
-    fn push(&mut self, text: Option<&str>) {
-        self.text.push_str(text.unwrap_or_default());
-        self.ends.push(text.map(|_| self.text.len()));
-    }
-
-    fn all(&self) -> impl Iterator<Item = Option<&str>> {
-        self.ends.iter().scan(0, |start, end| Some(end.map(|end| &self.text[std::mem::replace(start, end)..end])))
-    }
-}
-
-/// Numbers of names, owners or products, each by its place among those of the row group.
-#[derive(Default)]
-struct Numbers {
-    /// One more than its place, by number.
-    places: Vec<IdxSize>,
-    numbers: Vec<i64>,
-    rows: Vec<IdxSize>,
-}
-
-impl Numbers {
-    fn push(&mut self, number: i64) {
-        let at = number as usize;
-        if self.places.len() <= at {
-            self.places.resize(at + 1, 0);
-        }
-        if self.places[at] == 0 {
-            self.numbers.push(number);
-            self.places[at] = self.numbers.len() as IdxSize;
-        }
-        self.rows.push(self.places[at] - 1);
-    }
-
-    /// The rows' texts, of which each is there once.
-    fn texts(&self, name: &'static str, rows: &Arc<[IdxSize]>, text: impl Fn(i64) -> Option<Arc<str>>) -> Filled {
-        Filled::Texts(name, self.numbers.iter().map(|number| text(*number)).collect(), rows.clone())
-    }
-
-    /// The seven columns of owners or products.
-    fn parts<'t>(self, names: [&'static str; 7], texts: &'t Texts, parts: impl Fn(i64) -> Option<&'t Dimensions>) -> Vec<Filled> {
-        let text = |number: i64, place: usize| text(texts, parts(number).map_or(0, |parts| parts[place]));
-        let rows = self.rows.as_slice().into();
-        names.iter().enumerate().map(|(place, name)| self.texts(name, &rows, |number| text(number, place))).collect()
-    }
-}
-
-fn text(texts: &Texts, name: i64) -> Option<Arc<str>> {
-    texts.name(NameId(name)).cloned()
-}
-
-impl Columns {
-    fn new() -> Columns {
-        let mut new = Columns { columns: Vec::new(), height: 0, place: 0, event_ids: Joined::default() };
-        for (name, kind) in columns() {
-            let column = match kind {
-                ColumnKind::Integer => Column::Integer(name, Sparse::default()),
-                ColumnKind::Money => Column::Money(name, Sparse::default()),
-                ColumnKind::Instant => Column::Instant(name, Vec::new()),
-                ColumnKind::Flag => Column::Flag(name, Vec::new()),
-                ColumnKind::Word => Column::Word(name, Words::default()),
-                ColumnKind::Text => Column::EventId(name),
-                ColumnKind::Name if name == OWNER[0] => Column::Owner(Numbers::default()),
-                ColumnKind::Name if name == PRODUCT[0] => Column::Product(Numbers::default()),
-                ColumnKind::Name if OWNER.contains(&name) || PRODUCT.contains(&name) => continue,
-                ColumnKind::Name => Column::Name(name, Numbers::default()),
-            };
-            new.columns.push(column);
-        }
-        new
-    }
-
-    fn add(&mut self, row: &Row, texts: &Texts) {
-        self.place = 0;
-        self.event_ids.push(row.event.and_then(|event| texts.event_id(event)));
-        row.tell(self);
-        self.height += 1;
-    }
-
-    /// The rows with their texts; afterwards there are none.
-    fn take(&mut self, texts: &Texts) -> Group {
-        let Columns { columns, event_ids, height, .. } = std::mem::replace(self, Columns::new());
-        let mut group = Group { columns: Vec::new(), height };
-        let mut event_ids = Some(event_ids);
-        for column in columns {
-            let filled = match column {
-                Column::Integer(name, values) => Filled::Integers(name, values),
-                Column::Money(name, values) => Filled::Money(name, values),
-                Column::Instant(name, micros) => Filled::Instants(name, micros),
-                Column::Flag(name, values) => Filled::Flags(name, values),
-                Column::Word(name, Words { words, rows }) => {
-                    Filled::Texts(name, words.into_iter().map(|word| Some(word.into())).collect(), rows.into())
-                }
-                Column::EventId(name) => Filled::Each(name, event_ids.take().unwrap_or_default()),
-                Column::Name(name, numbers) => numbers.texts(name, &numbers.rows.as_slice().into(), |number| text(texts, number)),
-                Column::Owner(numbers) => {
-                    group.columns.extend(numbers.parts(OWNER, texts, |number| texts.owner(OwnerId(number))));
-                    continue;
-                }
-                Column::Product(numbers) => {
-                    group.columns.extend(numbers.parts(PRODUCT, texts, |number| texts.product(ProductId(number))));
-                    continue;
-                }
-            };
-            group.columns.push(filled);
-        }
-        group
-    }
-
-    fn next(&mut self) -> &mut Column {
-        self.place += 1;
-        &mut self.columns[self.place - 1]
-    }
-}
-
-/// A row group that stands for itself.
-struct Group {
-    columns: Vec<Filled>,
-    height: usize,
-}
-
-enum Filled {
-    Integers(&'static str, Sparse<i64>),
-    Money(&'static str, Sparse<i128>),
-    Instants(&'static str, Vec<i64>),
-    Flags(&'static str, Vec<bool>),
-    /// Texts, and of each row the place of its own among them.
-    Texts(&'static str, Vec<Option<Arc<str>>>, Arc<[IdxSize]>),
-    Each(&'static str, Joined),
-}
-
-impl Group {
-    fn into_frame(self) -> PolarsResult<DataFrame> {
-        DataFrame::new(self.height, self.columns.into_iter().map(Filled::into_column).collect::<PolarsResult<_>>()?)
-    }
-}
-
-impl Filled {
-    fn into_column(self) -> PolarsResult<PolarsColumn> {
-        Ok(match self {
-            Filled::Integers(name, values) => match values.all() {
-                Ok(values) => PolarsColumn::new(name.into(), values),
-                Err(rows) => Int64Chunked::full_null(name.into(), rows).into_column(),
-            },
-            Filled::Money(name, values) => {
-                let units = match values.all() {
-                    Ok(values) => Int128Chunked::from_slice_options(name.into(), &values),
-                    Err(rows) => Int128Chunked::full_null(name.into(), rows),
-                };
-                units.into_decimal(38, PLACES as usize)?.into_column()
-            }
-            Filled::Instants(name, micros) => {
-                let micros = Int64Chunked::from_vec(name.into(), micros);
-                micros.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_column()
-            }
-            Filled::Flags(name, values) => PolarsColumn::new(name.into(), values),
-            Filled::Texts(name, texts, rows) => {
-                let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
-                PolarsColumn::new(name.into(), texts).take_slice(&rows)?
-            }
-            Filled::Each(name, texts) => PolarsColumn::new(name.into(), texts.all().collect::<Vec<Option<&str>>>()),
-        })
-    }
-}
-
-impl Cells for Columns {
-    fn integer(&mut self, _: &'static str, value: Option<i64>) {
-        if let Column::Integer(_, values) = self.next() {
-            values.push(value);
-        }
-    }
-
-    fn money(&mut self, _: &'static str, value: Option<Amount>) {
-        if let Column::Money(_, values) = self.next() {
-            values.push(value.map(Amount::units));
-        }
-    }
-
-    fn instant(&mut self, _: &'static str, at: Instant) {
-        if let Column::Instant(_, values) = self.next() {
-            values.push(at.micros());
-        }
-    }
-
-    fn word(&mut self, _: &'static str, word: &str) {
-        if let Column::Word(_, words) = self.next() {
-            words.push(word);
-        }
-    }
-
-    fn flag(&mut self, _: &'static str, value: bool) {
-        if let Column::Flag(_, values) = self.next() {
-            values.push(value);
-        }
-    }
-
-    fn event_id(&mut self, _: &'static str, _: Option<EventNumber>) {
-        self.next();
-    }
-
-    fn name(&mut self, _: &'static str, name: Option<NameId>) {
-        if let Column::Name(_, numbers) = self.next() {
-            numbers.push(name.map_or(0, |name| name.0));
-        }
-    }
-
-    fn owner(&mut self, owner: OwnerId) {
-        if let Column::Owner(numbers) = self.next() {
-            numbers.push(owner.0);
-        }
-    }
-
-    fn product(&mut self, product: ProductId) {
-        if let Column::Product(numbers) = self.next() {
-            numbers.push(product.0);
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Integers that stay in memory for a while, each in as few bytes as the one farthest above the least of them needs.
 
-/// As many integers as were put in, in their order.
+/// Integers by their places.
 #[derive(Debug)]
 pub struct Narrow {
     least: i64,
@@ -20,11 +20,15 @@ enum Above {
 }
 
 impl Narrow {
-    pub fn of(values: impl Iterator<Item = i64> + Clone) -> Narrow {
-        let Some(least) = values.clone().min() else { return Narrow { least: 0, above: Above::Nothing } };
+    /// Those at some places of a list, in the order of the places.
+    pub fn of<T: Copy + Into<i64>>(list: &[T], places: &[u32]) -> Narrow {
+        let bounds = |(least, most): (i64, i64), value: i64| (least.min(value), most.max(value));
+        let (least, most) = list.iter().map(|value| (*value).into()).fold((i64::MAX, i64::MIN), bounds);
+        let values = places.iter().map(|place| list[*place as usize].into());
         let above = values.clone().map(|value| value.abs_diff(least));
         // No cast can cut anything off: the largest of them was looked at.
-        let above = match above.clone().max().unwrap_or_default() {
+        let above = match most.abs_diff(least) {
+            _ if list.is_empty() => return Narrow { least: 0, above: Above::Nothing },
             0 => Above::Nothing,
             1..=0xff => Above::Bytes(above.map(|far| far as u8).collect()),
             0x100..=0xffff => Above::Shorts(above.map(|far| far as u16).collect()),
@@ -55,17 +59,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_in_comes_out(least: i64, bits in 0_u32..64, far in prop::collection::vec(any::<u64>(), 0..50)) {
-            let values: Vec<i64> = far.into_iter().map(|far| least.saturating_add_unsigned(far >> bits)).collect();
-            let narrow = Narrow::of(values.iter().copied());
-            let out: Vec<i64> = (0..values.len()).map(|place| narrow.get(place)).collect();
-            prop_assert_eq!(out, values);
+        fn what_was_put_in_comes_out(least: i64, bits in 0_u32..64, far in prop::collection::vec(any::<(u64, u32)>(), 0..50)) {
+            let values: Vec<i64> = far.iter().map(|(far, _)| least.saturating_add_unsigned(far >> bits)).collect();
+            let places: Vec<u32> = far.iter().map(|(_, place)| place % far.len() as u32).collect();
+            let narrow = Narrow::of(&values, &places);
+            let out: Vec<i64> = (0..places.len()).map(|place| narrow.get(place)).collect();
+            prop_assert_eq!(out, places.iter().map(|place| values[*place as usize]).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn each_takes_no_more_room_than_the_farthest_needs() {
-        let bytes = |values: &[i64]| match Narrow::of(values.iter().copied()).above {
+        let bytes = |values: &[i64]| match Narrow::of(values, &(0..values.len() as u32).collect::<Vec<_>>()).above {
             Above::Nothing => 0,
             Above::Bytes(_) => 1,
             Above::Shorts(_) => 2,

@@ -436,6 +436,13 @@ impl Store {
     }
 }
 
+/// Blocks follow one another without gaps, so those of a range end with the first one that ends where the range does or after.
+/// Without that bound all of the book after it would be looked at.
+pub(super) const SPANS: &str = "SELECT sequence_until, block, sealed_at, catalog_version, rater FROM blocks
+     WHERE org = $1 AND sequence_until > $2 AND sequence_from < $3 AND sequence_from < sequence_until
+       AND sequence_until <= COALESCE((SELECT MIN(sequence_until) FROM blocks WHERE org = $1 AND sequence_until >= $3), $3)
+     ORDER BY sequence_until";
+
 /// The columns of an entry as SQLite packs them.
 fn packed_entry() -> String {
     ENTRY.trim_start_matches("SELECT ").replace("e.items", "hex(e.items)")
@@ -602,11 +609,8 @@ impl Store {
 
     /// The blocks that hold the entries from one sequence up to another, in order.
     pub async fn spans(&self, org: Org, from: i64, until: i64) -> Result<Vec<Span>, StoreError> {
-        let text = "SELECT sequence_until, block, sealed_at, catalog_version, rater FROM blocks
-                     WHERE org = $1 AND sequence_until > $2 AND sequence_from < $3 AND sequence_from < sequence_until
-                     ORDER BY sequence_until";
         on!(self.reader(), db => {
-            let rows = sqlx::query(text).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read blocks")?;
+            let rows = sqlx::query(SPANS).bind(org.0).bind(from).bind(until).fetch_all(db).await.doing("read blocks")?;
             rows.iter().map(span).collect::<Result<_, sqlx::Error>>().doing("read blocks")
         })
     }

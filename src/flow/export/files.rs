@@ -238,7 +238,7 @@ impl Farthing {
             progress(rows.place());
         }
         let mut manifest = Manifest::new(wish.asked.clone(), book(&rows.prefix));
-        add(&mut manifest, writing.end(&rows.texts)?)?;
+        add(&mut manifest, tokio::task::block_in_place(|| writing.end(&rows.texts))?)?;
         Ok(manifest)
     }
 }
@@ -297,19 +297,22 @@ enum To {
     Writer(Box<dyn Write + Send>),
 }
 
+impl To {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            To::File(file) => file,
+            To::Writer(writer) => writer,
+        }
+    }
+}
+
 impl Write for To {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            To::File(file) => file.write(bytes),
-            To::Writer(writer) => writer.write(bytes),
-        }
+        self.writer().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            To::File(file) => file.flush(),
-            To::Writer(writer) => writer.flush(),
-        }
+        self.writer().flush()
     }
 }
 

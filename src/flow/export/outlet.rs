@@ -1,5 +1,4 @@
-//! Bytes on their way out: they are hashed and written on a thread of their own while more of them are made, because each of
-//! the two takes about as long as the other.
+//! Bytes on their way out: they are hashed and written on a thread of their own while more of them are made.
 
 use super::files::hexadecimal;
 use sha2::{Digest, Sha256};
@@ -52,8 +51,8 @@ impl<W: Write + Send + 'static> Outlet<W> {
         let full = std::mem::replace(buffer, empty);
         match self.to.as_ref().map(|to| to.send(full)) {
             Some(Ok(())) => Ok(()),
-            // It ends before its time only where it could not write.
-            Some(Err(_)) | None => self.ended().map(|_| ()),
+            // It ends before its time only where it could not write, and what was handed on last is lost in any case.
+            Some(Err(_)) | None => self.ended().and_then(|_| Err(io::Error::other("the thread that writes ended early"))),
         }
     }
 

@@ -1,7 +1,8 @@
 //! All entries of a segment as rows of an export, in the order in which they were booked. Its files have them in another order,
-//! so all of it is in memory while they are handed on: each number in as few bytes as it needs.
+//! so all of it is put in order, column by column, and is in memory while it is handed on: each number in as few bytes as it
+//! needs.
 
-use super::{Columns, LIMBS, Segment, limbs};
+use super::{LIMBS, Segment, limbs};
 use crate::catalog::resolution::Layer;
 use crate::export::{Row, Sealed};
 use crate::id::{BlockNumber, EventNumber, NameId, OwnerId, ProductId, Sequence, Version};
@@ -21,9 +22,8 @@ pub struct SegmentRows {
     quantity: Narrow,
     /// The sequence of the entry that comes first.
     first: i64,
-    /// Where the entry of each sequence lies, and where each entry's meters begin; those of the last end where a last one begins.
-    order: Vec<u32>,
-    meters: Vec<u32>,
+    /// Where the meters of each entry begin, and at the end where all of them end.
+    meters_begin: Vec<u32>,
 }
 
 const INTEGERS: [&str; 6] = ["occurred_at", "recorded_at", "block", "event", "reverses", "calls"];
@@ -73,62 +73,55 @@ struct Money {
 impl Segment {
     pub fn rows(&self) -> Result<SegmentRows, SegmentError> {
         let changed = |why: &str| SegmentError::new(&self.path, why, Fault::Changed);
-        // A few columns at a time, because they take more room until they are narrow.
-        let mut columns = self.read(false, &["sequence", "event"].map(str::to_owned))?;
-        let sequences = columns.take_integers("sequence")?;
+        let sequences = |of_meters| self.read(of_meters, &["sequence".to_owned()])?.take_integers("sequence");
+        let entries = sequences(false)?;
         let (first, until) = (self.manifest.from, self.manifest.until);
-        let order = in_order(&sequences, first..until).ok_or_else(|| changed("its entries are not those it should have"))?;
+        let order = in_order(&entries, first..until).ok_or_else(|| changed("its entries are not those it should have"))?;
         // Both files are in one order, so the meters of an entry follow those of the entry before.
-        let meters = self.read(true, &["sequence".to_owned()])?.take_integers("sequence")?;
-        let meters = begins(&sequences, &meters).ok_or_else(|| changed("its meters are not those of its entries"))?;
-        drop(sequences);
+        let begins = begins(&entries, &sequences(true)?).ok_or_else(|| changed("its meters are not those of its entries"))?;
+        drop(entries);
+        let of_entry = |entry: u32| begins[entry as usize]..begins[entry as usize + 1];
+        let order_of_meters: Vec<u32> = order.iter().flat_map(|entry| of_entry(*entry)).collect();
+        let until_entry = order.iter().scan(0, |until, entry| {
+            *until += of_entry(*entry).len() as u32;
+            Some(*until)
+        });
+        let meters_begin = std::iter::once(0).chain(until_entry).collect();
 
-        let mut of_meters = self.read(true, &["meter", "quantity"].map(str::to_owned))?;
-        let rows = SegmentRows {
-            integers: self.narrow(&INTEGERS)?,
-            numbers: self.narrow(&NUMBERS)?,
-            money: self.money()?,
-            meter: of_meters.narrow("meter")?,
-            quantity: of_meters.narrow("quantity")?,
-            first,
-            order,
-            meters,
-        };
+        // A few columns at a time, because they take more room until they are narrow.
+        let of_meters = self.read(true, &["meter", "quantity"].map(str::to_owned))?;
+        let meter = Narrow::of(of_meters.numbers("meter")?, &order_of_meters);
+        let quantity = Narrow::of(of_meters.integers("quantity")?, &order_of_meters);
+        drop(of_meters);
+        let integers = self.read(false, &INTEGERS.map(str::to_owned))?;
+        let integers = all(INTEGERS.map(|name| Ok(Narrow::of(integers.integers(name)?, &order))))?;
+        let numbers = self.read(false, &NUMBERS.map(str::to_owned))?;
+        let numbers = all(NUMBERS.map(|name| Ok(Narrow::of(numbers.numbers(name)?, &order))))?;
+        let money = all(MONEY.map(|of| self.money(of, &order)))?;
+        let rows = SegmentRows { integers, numbers, money, meter, quantity, first, meters_begin };
         // Before any of them is handed on, so that the book can be read instead.
         if rows.mean_something() { Ok(rows) } else { Err(changed("a number in it stands for nothing")) }
     }
 
-    fn narrow<const N: usize>(&self, names: &[&str; N]) -> Result<[Narrow; N], SegmentError> {
-        let mut columns = self.read(false, &names.map(str::to_owned))?;
-        all(names.map(|name| columns.narrow(name)))
-    }
-
-    fn money(&self) -> Result<[Money; MONEY.len()], SegmentError> {
-        all(MONEY.map(|of| {
-            let names = limbs(of);
-            let mut columns = self.read(false, &names)?;
-            let is_there = match columns.get(&names[0]) {
-                Some(Values::Some(micros)) => Narrow::of(micros.iter().map(|micro| i64::from(micro.is_some()))),
-                _ => Narrow::of(std::iter::once(1)),
-            };
-            Ok(Money { is_there, limbs: all(names.map(|name| columns.narrow(&name)))? })
-        }))
+    fn money(&self, of: &str, order: &[u32]) -> Result<Money, SegmentError> {
+        let [micro, femto, yocto] = limbs(of);
+        let columns = self.read(false, &[micro.clone(), femto.clone(), yocto.clone()])?;
+        let (is_there, micro) = match columns.get(&micro) {
+            Some(Values::Some(micros)) => {
+                let is_there: Vec<u8> = micros.iter().map(|micro| u8::from(micro.is_some())).collect();
+                let micros: Vec<i64> = micros.iter().map(|micro| micro.unwrap_or_default()).collect();
+                (Narrow::of(&is_there, order), Narrow::of(&micros, order))
+            }
+            _ => (Narrow::of(&vec![1_u8; order.len()], order), Narrow::of(columns.integers(&micro)?, order)),
+        };
+        let [femto, yocto] = [columns.numbers(&femto)?, columns.numbers(&yocto)?].map(|limb| Narrow::of(limb, order));
+        Ok(Money { is_there, limbs: [micro, femto, yocto] })
     }
 }
 
 fn all<T, const N: usize>(read: [Result<T, SegmentError>; N]) -> Result<[T; N], SegmentError> {
     let read: Vec<T> = read.into_iter().collect::<Result<_, _>>()?;
     Ok(read.try_into().unwrap_or_else(|_| unreachable!("each was read")))
-}
-
-impl Columns {
-    fn narrow(&mut self, name: &str) -> Result<Narrow, SegmentError> {
-        Ok(match self.take(name).ok_or_else(|| self.other_kind(name))? {
-            Values::Numbers(numbers) => Narrow::of(numbers.iter().map(|number| i64::from(*number))),
-            Values::Integers(integers) | Values::Instants(integers) => Narrow::of(integers.iter().copied()),
-            Values::Some(integers) => Narrow::of(integers.iter().map(|integer| integer.unwrap_or_default())),
-        })
-    }
 }
 
 /// Where the entry of each sequence of a range lies, if each of them is there once and nothing else is.
@@ -158,11 +151,11 @@ fn begins(entries: &[i64], meters: &[i64]) -> Option<Vec<u32>> {
 impl SegmentRows {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.meters_begin.len() - 1
     }
 
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.len() == 0
     }
 
     /// The rows at some places.
@@ -172,15 +165,14 @@ impl SegmentRows {
 
     /// The events of the entries at some places.
     pub fn events(&self, places: Range<usize>) -> impl Iterator<Item = EventNumber> {
-        let event = |place: usize| self.integers[EVENT].get(self.order[place] as usize);
-        places.map(event).filter(|event| *event != 0).map(EventNumber)
+        places.map(|place| self.integers[EVENT].get(place)).filter(|event| *event != 0).map(EventNumber)
     }
 
     /// Whether a row can be made of every entry.
     fn mean_something(&self) -> bool {
         let has_money = |entry: usize| self.money[..ALWAYS].iter().all(|money| money.is_there.get(entry) == 1);
-        let of_meters = self.meters.last().map_or(0, |end| *end as usize);
-        (0..self.order.len()).all(|entry| self.words(entry).is_some() && has_money(entry))
+        let of_meters = self.meters_begin.last().map_or(0, |end| *end as usize);
+        (0..self.len()).all(|entry| self.words(entry).is_some() && has_money(entry))
             && (0..of_meters).all(|place| self.meter_at(place).is_some())
     }
 
@@ -203,15 +195,14 @@ impl SegmentRows {
 
     fn row(&self, place: usize) -> Row {
         const KNOWN: &str = "what numbers mean was looked at when they were read";
-        let entry = self.order[place] as usize;
-        let Words { rater, currency, kind, period, outcome, layer } = self.words(entry).expect(KNOWN);
-        let [occurred_at, recorded_at, block, event, reverses, calls] = self.integers.each_ref().map(|of| of.get(entry));
-        let [_, _, _, _, _, _, numbers @ ..] = self.numbers.each_ref().map(|of| of.get(entry));
+        let Words { rater, currency, kind, period, outcome, layer } = self.words(place).expect(KNOWN);
+        let [occurred_at, recorded_at, block, event, reverses, calls] = self.integers.each_ref().map(|of| of.get(place));
+        let [_, _, _, _, _, _, numbers @ ..] = self.numbers.each_ref().map(|of| of.get(place));
         let [owner, product, source, card, above, reason, estimated, version, turn, debit, credit] = numbers;
-        let [amount, list, aside] = [0, 1, 2].map(|money: usize| self.money[money].amount(entry));
+        let [amount, list, aside] = [0, 1, 2].map(|money: usize| self.money[money].amount(place));
         let maybe = |number: i64| Some(number).filter(|number| *number != 0);
         let mut quantities = [0; Meter::COUNT];
-        for meter in self.meters[entry] as usize..self.meters[entry + 1] as usize {
+        for meter in self.meters_begin[place] as usize..self.meters_begin[place + 1] as usize {
             quantities[self.meter_at(meter).expect(KNOWN) as usize] += self.quantity.get(meter);
         }
         Row {
@@ -236,8 +227,8 @@ impl SegmentRows {
             amount,
             posted: amount.abs() + aside,
             currency,
-            rated: self.money[3].get(entry),
-            reported: self.money[4].get(entry),
+            rated: self.money[3].get(place),
+            reported: self.money[4].get(place),
             list,
             calls,
             quantities,
