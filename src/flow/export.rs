@@ -49,9 +49,12 @@ pub struct Prefix {
     until: i64,
 }
 
-/// Entries that are handed on at once, and how many pages are read ahead of where the writer is.
+/// Entries that are read at once, and how many pages are read ahead of where the writer is.
 const PAGE: i64 = 10_000;
 const PAGES_AHEAD: usize = 3;
+
+/// Rows that are made of a segment at once: so few that they are still near when they are written.
+const ROWS: usize = 2_500;
 
 /// The rows that answer a question, in order.
 pub struct Rows {
@@ -127,7 +130,7 @@ impl Farthing {
             ahead: VecDeque::new(),
             segment: None,
             making: VecDeque::new(),
-            page: PAGE as usize,
+            page: ROWS,
             next,
             until,
         };

@@ -292,28 +292,43 @@ struct Writing {
 }
 
 enum To {
-    /// Under another name until it is complete.
-    File(File),
+    /// Under another name until it is complete, and how many bytes of it memory may still hold.
+    File(File, usize),
     Writer(Box<dyn Write + Send>),
 }
 
-impl To {
-    fn writer(&mut self) -> &mut dyn Write {
+/// Bytes of a file after which memory may forget it: nobody here reads it again, and everybody reads the database.
+const REMEMBERED: usize = 16 << 20;
+
+impl Write for To {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let (file, held) = match self {
+            To::File(file, held) => (file, held),
+            To::Writer(writer) => return writer.write(bytes),
+        };
+        let written = file.write(bytes)?;
+        *held += written;
+        if *held >= REMEMBERED {
+            *held = 0;
+            forget(file);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         match self {
-            To::File(file) => file,
-            To::Writer(writer) => writer,
+            To::File(file, _) => file.flush(),
+            To::Writer(writer) => writer.flush(),
         }
     }
 }
 
-impl Write for To {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.writer().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.writer().flush()
-    }
+/// What is on disk by now need not stay in memory, and what is not should be on its way. It is advice, so nothing can fail.
+fn forget(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 /// Bytes that are gathered before they are written.
@@ -323,7 +338,7 @@ impl Writing {
     fn begin(path: PathBuf, wish: &Wish<'_>, prefix: &Prefix) -> Result<Writing, ExportError> {
         let partial = unfinished(&path);
         let file = alone(&partial).named("write", &partial)?;
-        Writing::start(To::File(file), ("write", partial), path, wish, prefix)
+        Writing::start(To::File(file, 0), ("write", partial), path, wish, prefix)
     }
 
     fn to(writer: Box<dyn Write + Send>, path: PathBuf, wish: &Wish<'_>, prefix: &Prefix) -> Result<Writing, ExportError> {
@@ -374,7 +389,7 @@ impl Writing {
         self.flush()?;
         let Writing { outlet, path, place: (doing, place), sums, sequences, .. } = self;
         let Written { to, sha256, bytes } = outlet.end().named(doing, &place)?;
-        if let To::File(file) = to {
+        if let To::File(file, _) = to {
             appear(&file, &place, &path).named("write", &path)?;
         }
         let (first, last) = sequences.unwrap_or((Sequence(0), Sequence(0)));
