@@ -9,13 +9,10 @@ use crate::scratch::Scratch;
 use polars::prelude::*;
 use std::path::Path;
 
-/// Writes a table to a file. Minimum and maximum statistics are off: polars writes wrong ones for decimals of mixed sign,
-/// and a reader that trusts them loses rows.
+/// Writes a table to a file, without statistics as every file here: of decimals of mixed sign polars writes wrong bounds, and
+/// where it is only to count what is missing it says of every page that nothing is on it. A reader that trusts either loses rows.
 pub fn write_parquet(table: &Table, path: &Path) -> PolarsResult<()> {
-    let options = ParquetWriteOptions {
-        statistics: StatisticsOptions { min_value: false, max_value: false, ..StatisticsOptions::default() },
-        ..ParquetWriteOptions::default()
-    };
+    let options = ParquetWriteOptions { statistics: StatisticsOptions::empty(), ..ParquetWriteOptions::default() };
     let target = SinkDestination::File { target: SinkTarget::Path(PlRefPath::new(path.to_string_lossy())) };
     let format = FileWriteFormat::Parquet(Arc::new(options));
     data_frame(table)?.lazy().sink(target, format, UnifiedSinkArgs::default())?.collect()?;

@@ -19,6 +19,7 @@ use crate::time::Instant;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// What the jobs are to do, and when.
 #[derive(Clone, Debug)]
@@ -43,37 +44,38 @@ pub struct Reconcile {
     pub policy: scheduled::Policy,
 }
 
-/// Starts every job on its schedule; answers those that recur.
-pub fn start(farthing: &Arc<Farthing>, plan: Plan, jobs: &[Job]) -> Vec<Recurring> {
+/// Starts every job on its schedule; answers those that recur, and all that are at work until they are shut down.
+pub fn start(farthing: &Arc<Farthing>, plan: Plan, jobs: &[Job]) -> (Vec<Recurring>, JoinSet<()>) {
+    let mut tasks = JoinSet::new();
     let nightly = Schedule::in_utc("10 3 * * *").expect("the schedule is written here");
     let mut recurring = vec![Recurring { name: FORGET, schedule: nightly.clone(), whose: Whose::Server }];
-    tokio::spawn(forget(farthing.clone(), plan.kept, nightly));
+    tasks.spawn(forget(farthing.clone(), plan.kept, nightly));
     if plan.months_ahead > 0 {
-        tokio::spawn(make_months(farthing.clone(), plan.months_ahead));
+        tasks.spawn(make_months(farthing.clone(), plan.months_ahead));
     }
-    tokio::spawn(look_for_unpriced(farthing.clone()));
-    tokio::spawn(copy_to_segments(farthing.clone()));
-    tokio::spawn(put_together(farthing.clone()));
+    tasks.spawn(look_for_unpriced(farthing.clone()));
+    tasks.spawn(copy_to_segments(farthing.clone()));
+    tasks.spawn(put_together(farthing.clone()));
     if plan.refresh.policy != Policy::Off {
         recurring.push(Recurring { name: REFRESH, schedule: plan.refresh_schedule.clone(), whose: Whose::EachOrg });
-        tokio::spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
+        tasks.spawn(refresh(farthing.clone(), plan.refresh, plan.refresh_schedule));
     }
     match Keys::gather(|name| std::env::var(name).ok()) {
         Ok(keys) if keys.management.is_some() => {
             let Reconcile { schedule, org, .. } = &plan.reconcile;
             recurring.push(Recurring { name: RECONCILE, schedule: schedule.clone(), whose: Whose::Org(org.clone()) });
-            tokio::spawn(reconcile(farthing.clone(), plan.reconcile, keys));
+            tasks.spawn(reconcile(farthing.clone(), plan.reconcile, keys));
         }
         Ok(_) => {}
         Err(error) => tracing::error!(%error, "the book is not compared with OpenRouter's"),
     }
     if !jobs.is_empty() {
-        tokio::spawn(deliver(farthing.clone(), jobs.into(), plan.catch_up_days));
+        tasks.spawn(deliver(farthing.clone(), jobs.into(), plan.catch_up_days));
     }
     if let Some(webhook) = plan.webhook {
-        tokio::spawn(tell(farthing.clone(), webhook));
+        tasks.spawn(tell(farthing.clone(), webhook));
     }
-    recurring
+    (recurring, tasks)
 }
 
 /// Runs of other processes that broke off, and attempts whose pause is over, are looked for this often.

@@ -341,6 +341,7 @@ fn read_parquet(parquet: &[u8]) -> (Vec<BTreeMap<String, String>>, Vec<usize>) {
             row.extend(cell(place).map(|cell| (column.name().to_string(), cell)));
         }
     }
+    crate::parquet::nothing_is_said_of_its_pages(parquet);
     let groups = reader().get_metadata().unwrap().row_groups.iter().map(|group| group.num_rows()).collect();
     (rows, groups)
 }

@@ -47,7 +47,7 @@ impl Serve {
         tokio::task::spawn_blocking(clear_scratch);
 
         let intake = Intake::start(farthing.clone(), settings.queue_bytes);
-        let recurring = jobs::start(&farthing, settings.jobs.clone(), &jobs);
+        let (recurring, mut at_work) = jobs::start(&farthing, settings.jobs.clone(), &jobs);
         let work = http::Work { reports: definitions.reports, jobs, recurring };
         let service = Service::new(farthing.clone(), intake, settings.limits, work);
         tracing::info!(%address, database = %without_password(&settings.store.url), "serving");
@@ -67,6 +67,8 @@ impl Serve {
             }
         }
         service.intake.drain().await;
+        // None of them loses anything where it stops; what it did last would fail once the database is closed.
+        at_work.shutdown().await;
         log_heads(&farthing).await?;
         farthing.store.close().await;
         tracing::info!("stopped; everything that was acknowledged is in the book");

@@ -179,7 +179,7 @@ impl Farthing {
 impl Rows {
     /// Those of a segment in other pages than usual; they are the same rows.
     pub fn in_pages_of(self, page: usize) -> Rows {
-        Rows { page, ..self }
+        Rows { page: page.max(1), ..self }
     }
 
     fn read_ahead(&mut self) {

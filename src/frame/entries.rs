@@ -1,6 +1,6 @@
 //! Entries as Parquet, row group by row group, so that memory is bounded by one of them: money as `DECIMAL(38, 24)`, instants
-//! in UTC, texts by a dictionary. Minimum and maximum statistics are off, because polars writes wrong ones for decimals. The
-//! file carries no Arrow schema of polars' own, which would ask readers for a kind of string that not all of them know; its
+//! in UTC, names and words by dictionaries. Statistics are off, because those of polars would make readers lose rows. The file
+//! carries no Arrow schema of polars' own, which would ask readers for a kind of string that not all of them know; its
 //! Parquet types say everything, and its encodings are the two that every reader knows.
 
 mod columns;
@@ -98,9 +98,8 @@ impl Parquet {
 }
 
 fn options() -> PolarsResult<WriteOptions> {
-    let statistics = StatisticsOptions { min_value: false, max_value: false, ..StatisticsOptions::default() };
     let compression = CompressionOptions::Zstd(Some(ZstdLevel::try_new(LEVEL)?));
-    Ok(WriteOptions { statistics, compression, version: Version::V1, data_page_size: None })
+    Ok(WriteOptions { statistics: StatisticsOptions::empty(), compression, version: Version::V1, data_page_size: None })
 }
 
 /// Encodes and compresses column by column, and lets go of each that is written.

@@ -1,7 +1,6 @@
 //! The FOCUS export as Parquet: texts, UTC timestamps and `DECIMAL(38, ..)`. Rows are written in parts of bounded size, and the
 //! parts are put together by the streaming engine when there are no more, so a large export needs no more memory than a part.
-//! Minimum and maximum statistics are off: polars writes wrong ones for decimals of mixed sign, and a reader that trusts
-//! them loses rows.
+//! Statistics are off, because those of polars would make readers lose rows.
 
 use crate::focus::column::{self, Kind};
 use crate::focus::metadata::{PRECISION, scale};
@@ -86,10 +85,7 @@ fn place(path: &Path) -> PlRefPath {
 }
 
 fn write(frame: LazyFrame, path: &Path) -> PolarsResult<()> {
-    let options = ParquetWriteOptions {
-        statistics: StatisticsOptions { min_value: false, max_value: false, ..StatisticsOptions::default() },
-        ..ParquetWriteOptions::default()
-    };
+    let options = ParquetWriteOptions { statistics: StatisticsOptions::empty(), ..ParquetWriteOptions::default() };
     let target = SinkDestination::File { target: SinkTarget::Path(place(path)) };
     frame.sink(target, FileWriteFormat::Parquet(Arc::new(options)), UnifiedSinkArgs::default())?.collect()?;
     Ok(())

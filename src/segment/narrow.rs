@@ -20,6 +20,11 @@ enum Above {
 }
 
 impl Narrow {
+    /// The same at every place.
+    pub fn always(value: i64) -> Narrow {
+        Narrow { least: value, above: Above::Nothing }
+    }
+
     /// Those at some places of a list, in the order of the places.
     pub fn of<T: Copy + Into<i64>>(list: &[T], places: &[u32]) -> Narrow {
         let bounds = |(least, most): (i64, i64), value: i64| (least.min(value), most.max(value));
@@ -28,7 +33,7 @@ impl Narrow {
         let above = values.clone().map(|value| value.abs_diff(least));
         // No cast can cut anything off: the largest of them was looked at.
         let above = match most.abs_diff(least) {
-            _ if list.is_empty() => return Narrow { least: 0, above: Above::Nothing },
+            _ if list.is_empty() => return Narrow::always(0),
             0 => Above::Nothing,
             1..=0xff => Above::Bytes(above.map(|far| far as u8).collect()),
             0x100..=0xffff => Above::Shorts(above.map(|far| far as u16).collect()),

@@ -1,5 +1,5 @@
-//! The columns of a segment as Parquet. Minimum and maximum statistics are written for none of them: whoever reads a file knows
-//! from elsewhere which range it is of.
+//! The columns of a segment as Parquet. No statistics are written of them: whoever reads a file knows from elsewhere which range
+//! it is of.
 
 use super::Values;
 use polars::prelude::*;

@@ -120,7 +120,7 @@ impl Farthing {
                 };
                 let room = usize::try_from(most - writing.sums.rows()).unwrap_or(usize::MAX);
                 let (these, others) = left.split_at(left.len().min(room));
-                writing.rows(these, &rows)?;
+                tokio::task::block_in_place(|| writing.rows(these, &rows))?;
                 left = others;
                 if writing.sums.rows() == most {
                     finish_part(directory, &mut manifest, part.take(), &rows.texts)?;
@@ -271,7 +271,7 @@ fn part_path(directory: &Path, manifest: &Manifest, wish: &Wish<'_>) -> PathBuf 
 
 fn finish_part(directory: &Path, manifest: &mut Manifest, part: Option<Writing>, texts: &Texts) -> Result<(), ExportError> {
     let Some(part) = part else { return Ok(()) };
-    add(manifest, part.end(texts)?)?;
+    add(manifest, tokio::task::block_in_place(|| part.end(texts))?)?;
     write_manifest(&directory.join(PARTIAL), manifest)
 }
 
@@ -292,12 +292,12 @@ struct Writing {
 }
 
 enum To {
-    /// Under another name until it is complete, and how many bytes of it memory may still hold.
+    /// Under another name until it is complete, and how many bytes of it came since memory was told to forget it.
     File(File, usize),
     Writer(Box<dyn Write + Send>),
 }
 
-/// Bytes of a file after which memory may forget it: nobody here reads it again, and everybody reads the database.
+/// Bytes of a file after which memory may forget it: hardly anybody here reads it again, and everybody reads the database.
 const REMEMBERED: usize = 16 << 20;
 
 impl Write for To {
@@ -391,6 +391,7 @@ impl Writing {
         let Written { to, sha256, bytes } = outlet.end().named(doing, &place)?;
         if let To::File(file, _) = to {
             appear(&file, &place, &path).named("write", &path)?;
+            forget(&file);
         }
         let (first, last) = sequences.unwrap_or((Sequence(0), Sequence(0)));
         Ok(Part {

@@ -156,7 +156,7 @@ impl<T: NativeType> Sparse<T> {
     }
 }
 
-/// Integers farther apart are counted by hashing them, which takes longer than compressing them.
+/// Integers farther apart (rows without one count as 0) would be counted by hashing them, which takes longer than compressing.
 const NEAR: u64 = 0xffff;
 
 impl Sparse<i64> {

@@ -80,27 +80,31 @@ impl Segment {
         // Both files are in one order, so the meters of an entry follow those of the entry before.
         let begins = begins(&entries, &sequences(true)?).ok_or_else(|| changed("its meters are not those of its entries"))?;
         drop(entries);
-        let of_entry = |entry: u32| begins[entry as usize]..begins[entry as usize + 1];
-        let order_of_meters: Vec<u32> = order.iter().flat_map(|entry| of_entry(*entry)).collect();
-        let until_entry = order.iter().scan(0, |until, entry| {
-            *until += of_entry(*entry).len() as u32;
-            Some(*until)
-        });
-        let meters_begin = std::iter::once(0).chain(until_entry).collect();
+        let (mut order_of_meters, mut meters_begin) = (Vec::with_capacity(self.rows_of(true)), vec![0]);
+        for entry in order.iter().map(|entry| *entry as usize) {
+            order_of_meters.extend(begins[entry]..begins[entry + 1]);
+            meters_begin.push(order_of_meters.len() as u32);
+        }
 
         // A few columns at a time, because they take more room until they are narrow.
-        let of_meters = self.read(true, &["meter", "quantity"].map(str::to_owned))?;
-        let meter = Narrow::of(of_meters.numbers("meter")?, &order_of_meters);
-        let quantity = Narrow::of(of_meters.integers("quantity")?, &order_of_meters);
-        drop(of_meters);
-        let integers = self.read(false, &INTEGERS.map(str::to_owned))?;
-        let integers = all(INTEGERS.map(|name| Ok(Narrow::of(integers.integers(name)?, &order))))?;
-        let numbers = self.read(false, &NUMBERS.map(str::to_owned))?;
-        let numbers = all(NUMBERS.map(|name| Ok(Narrow::of(numbers.numbers(name)?, &order))))?;
+        let [meter] = self.numbers(true, &["meter"], &order_of_meters)?;
+        let [quantity] = self.integers(true, &["quantity"], &order_of_meters)?;
+        let integers = self.integers(false, &INTEGERS, &order)?;
+        let numbers = self.numbers(false, &NUMBERS, &order)?;
         let money = all(MONEY.map(|of| self.money(of, &order)))?;
         let rows = SegmentRows { integers, numbers, money, meter, quantity, first, meters_begin };
         // Before any of them is handed on, so that the book can be read instead.
         if rows.mean_something() { Ok(rows) } else { Err(changed("a number in it stands for nothing")) }
+    }
+
+    fn integers<const N: usize>(&self, of_meters: bool, names: &[&str; N], order: &[u32]) -> Result<[Narrow; N], SegmentError> {
+        let columns = self.read(of_meters, &names.map(str::to_owned))?;
+        all(names.map(|name| Ok(Narrow::of(columns.integers(name)?, order))))
+    }
+
+    fn numbers<const N: usize>(&self, of_meters: bool, names: &[&str; N], order: &[u32]) -> Result<[Narrow; N], SegmentError> {
+        let columns = self.read(of_meters, &names.map(str::to_owned))?;
+        all(names.map(|name| Ok(Narrow::of(columns.numbers(name)?, order))))
     }
 
     fn money(&self, of: &str, order: &[u32]) -> Result<Money, SegmentError> {
@@ -112,7 +116,7 @@ impl Segment {
                 let micros: Vec<i64> = micros.iter().map(|micro| micro.unwrap_or_default()).collect();
                 (Narrow::of(&is_there, order), Narrow::of(&micros, order))
             }
-            _ => (Narrow::of(&vec![1_u8; order.len()], order), Narrow::of(columns.integers(&micro)?, order)),
+            _ => (Narrow::always(1), Narrow::of(columns.integers(&micro)?, order)),
         };
         let [femto, yocto] = [columns.numbers(&femto)?, columns.numbers(&yocto)?].map(|limb| Narrow::of(limb, order));
         Ok(Money { is_there, limbs: [micro, femto, yocto] })
