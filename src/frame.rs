@@ -33,7 +33,7 @@ fn data_frame(table: &Table) -> PolarsResult<DataFrame> {
         let name = column.name.as_str().into();
         columns.push(match &column.cells {
             Cells::Text { texts, places } => {
-                let text = |place: &Option<u32>| place.map(|place| &*texts[place as usize]);
+                let text = |place: &u32| texts[*place as usize].as_deref();
                 Column::new(name, places.iter().map(text).collect::<Vec<Option<&str>>>())
             }
             Cells::Count(counts) => Column::new(name, counts),

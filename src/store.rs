@@ -291,7 +291,7 @@ async fn open_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreError> 
         )
         .await
         .doing("open the database")?;
-    let once = OnceIndex::load(&writer, options.run_keys).await?;
+    let once = OnceIndex::unread(options.run_keys);
     Ok(SqliteStore { writer, readers, once: Arc::new(tokio::sync::Mutex::new(once)), unsettled, checkpoints })
 }
 
@@ -317,8 +317,7 @@ async fn look_at_sqlite(options: &StoreOptions) -> Result<SqliteStore, StoreErro
     let readers = SqlitePoolOptions::new().max_connections(options.connections).connect_with(sqlite).await;
     let readers = readers.doing("open the database to read")?;
     must_be_current(applied(Either::Sqlite(&readers)).await?, SQLITE.len())?;
-    let once = OnceIndex::load(&readers, options.run_keys).await?;
-    let once = Arc::new(tokio::sync::Mutex::new(once));
+    let once = Arc::new(tokio::sync::Mutex::new(OnceIndex::unread(options.run_keys)));
     Ok(SqliteStore { writer: readers.clone(), readers, once, unsettled: Arc::default(), checkpoints: None })
 }
 

@@ -7,7 +7,7 @@ use farthing::flow::accounts::Wanted;
 use farthing::flow::ingest::{Outcome, Prepared};
 use farthing::flow::publish::{CatalogFiles, Note, Wish};
 use farthing::flow::{Farthing, now};
-use farthing::id::{EventNumber, Org, Sequence};
+use farthing::id::{BlockNumber, EventNumber, Org, Sequence};
 use farthing::ledger::decision::Balances;
 use farthing::ledger::{Chart, Entry};
 use farthing::money::Amount;
@@ -43,6 +43,7 @@ on_both! {
     a_row_that_cannot_be_written_is_alone_in_being_rejected
     ranges_of_time_read_what_is_in_them
     a_name_is_interned_once_whoever_comes_first
+    blocks_of_a_range_are_those_that_have_entries_of_it
 }
 
 const CATALOG: &str = "provider: acme
@@ -112,6 +113,35 @@ async fn what_is_written_is_read(database: &TestDatabase) {
         assert_eq!(entry.occurred_at, prepared.event.occurred_at);
     }
     assert!(farthing.verify_deep(org, |_, _| {}).await.unwrap().is_ok());
+}
+
+/// Small and large blocks, and some without an entry; every range is compared with all blocks, looked at one by one.
+async fn blocks_of_a_range_are_those_that_have_entries_of_it(database: &TestDatabase) {
+    let (farthing, org) = open(database).await;
+    let mut random = Random::new(29);
+    let mut number = 0;
+    for _ in 0..24 {
+        let size = [1, 1, 2, 7][random.below(4) as usize];
+        let mut events: Vec<UsageEvent> = (0..size).map(|n| event(number + n, &mut random)).collect();
+        number += size;
+        // A model that is called like its event has no price and is held, and its block may have nothing else.
+        let held = random.below(3);
+        events.iter_mut().filter(|_| held == 0).for_each(|event| event.product.model = event.id.clone());
+        let prepared = prepare(&farthing, org, events).await;
+        farthing.commit_events(&prepared, || false).await.unwrap();
+    }
+    let blocks = farthing.store.blocks_after(org, BlockNumber(0), 1_000).await.unwrap();
+    let end = farthing.store.head(org).await.unwrap().next_sequence.0;
+    assert!(blocks.iter().any(|block| block.sequences.0 == block.sequences.1) && end > 20);
+    for from in 0..=end + 1 {
+        for until in from + 1..=end + 2 {
+            let has_some = |(first, end): &(i64, i64)| (*first..*end).any(|place| (from..until).contains(&place));
+            let expected = blocks.iter().map(|block| block.sequences).filter(has_some).map(|(_, end)| end);
+            let spans = farthing.store.spans(org, from, until).await.unwrap();
+            let found: Vec<i64> = spans.iter().map(|span| span.until.0).collect();
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{from} to {until}");
+        }
+    }
 }
 
 /// Runs are tiny in tests, so a few thousand keys pass through the log, the frozen set and sealed runs.

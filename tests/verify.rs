@@ -251,6 +251,23 @@ fn a_damaged_run_of_keys_is_found() {
     }
 }
 
+/// Reports need no memory of keys, so it is not read for them; what takes events needs it from the start.
+#[test]
+fn a_book_whose_keys_cannot_be_read_still_tells() {
+    let database = TestDatabase::sqlite();
+    block_on(async {
+        let (farthing, org) = book(&database).await;
+        let before = farthing.report(org, &Query::default()).await.unwrap().table;
+        farthing.store.close().await;
+        let unreadable = "INSERT INTO once_run (run, log_until, keys, sealed) VALUES (1, 0, 9, 1)";
+        tampering(&database).await.execute(unreadable).await.unwrap();
+        let farthing = Farthing::open(&database.options(), &CatalogFiles::Shipped).await.unwrap();
+        assert_eq!(farthing.report(org, &Query::default()).await.unwrap().table, before);
+        let refused = farthing.store.know_keys().await.unwrap_err().to_string();
+        assert_eq!(refused, "run 1 of keys is damaged: it is sealed without a filter");
+    });
+}
+
 #[test]
 fn a_file_that_is_damaged_outside_of_the_book_is_found() {
     let database = TestDatabase::sqlite();

@@ -468,7 +468,7 @@ fn csv(run: &Reconciled) -> String {
         ];
         let cells: Vec<String> = std::iter::once(run.kept.run.clone())
             .chain(names.map(cell))
-            .map(|cell| crate::report::table::csv_text(&cell))
+            .map(|cell| crate::report::table::csv_text(&cell).into_owned())
             .collect();
         text += &(cells.join(",") + "\r\n");
     }

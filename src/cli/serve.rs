@@ -37,6 +37,7 @@ impl Serve {
         let definitions = definitions(settings.reports.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
         let jobs = all_jobs(&definitions);
         let farthing = Farthing::open(&settings.store, &settings.catalogs).await?;
+        farthing.store.know_keys().await?;
         let farthing = Arc::new(farthing.with_segments(settings.segments.clone()).with_signer(settings.signer.clone()));
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.map_err(|e| Failure::Io(format!("cannot listen on {}: {e}", settings.listen)))?;

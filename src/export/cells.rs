@@ -60,7 +60,7 @@ struct CsvRow<'a> {
 }
 
 fn csv_cells(parts: Option<&Dimensions>, texts: &Texts) -> Vec<u8> {
-    let text = |name: &i64| texts.name(NameId(*name)).map(|text| csv_text(text)).unwrap_or_default() + ",";
+    let text = |name: &i64| texts.name(NameId(*name)).map_or_else(|| ",".to_owned(), |text| csv_text(text).into_owned() + ",");
     parts.unwrap_or(&[0; 7]).iter().map(text).collect::<String>().into_bytes()
 }
 
@@ -101,7 +101,7 @@ impl Cells for CsvRow<'_> {
 
     fn name(&mut self, _: &'static str, text: Option<NameId>) {
         if let Some(name) = text {
-            let make = || self.texts.name(name).map(|text| csv_text(text).into_bytes()).unwrap_or_default();
+            let make = || self.texts.name(name).map(|text| csv_text(text).into_owned().into_bytes()).unwrap_or_default();
             self.to.extend_from_slice(self.known.names.get(name.0, make));
         }
         self.to.push(b',');

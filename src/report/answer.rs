@@ -24,7 +24,7 @@ struct Lines {
 
 pub fn table(query: &Query, groups: Groups) -> Result<Table, TooLarge> {
     let lines = lines(query, groups)?;
-    let shares = lines.shares();
+    let shares = if query.show.contains(&Measure::Share) { lines.shares() } else { Vec::new() };
     let totals = lines.totals.clone();
     let table = Table { columns: columns(query, &lines, &lines.lines, &shares)?, totals: Vec::new() };
     let shared = |currency: Currency| {
@@ -46,23 +46,8 @@ pub fn table(query: &Query, groups: Groups) -> Result<Table, TooLarge> {
 
 fn lines(query: &Query, mut groups: Groups) -> Result<Lines, TooLarge> {
     let single = groups.currencies.len() as u32;
-    let mut by_currency: BTreeMap<Currency, Vec<(i128, u32)>> = BTreeMap::new();
-    let (amounts, before) = (groups.sums(Addend::Amount, Side::Asked), groups.sums(Addend::Amount, Side::Before));
-    for group in 0..single {
-        let place = group as usize;
-        let size = match query.of {
-            Of::Held => groups.sum(Addend::Calls, Side::Asked, group),
-            Of::Spend if query.compare => amounts[place].abs().max(before[place].abs()),
-            Of::Spend => amounts[place],
-        };
-        by_currency.entry(groups.currencies[place]).or_default().push((size, group));
-    }
     let (mut lines, mut totals, mut together) = (Vec::with_capacity(single as usize), Vec::new(), BTreeMap::new());
-    for (currency, mut sized) in by_currency {
-        sized.sort_unstable_by(|(one_size, one), (other_size, other)| {
-            other_size.cmp(one_size).then_with(|| groups.by_values(*one, *other))
-        });
-        let mut of_currency: Vec<u32> = sized.into_iter().map(|(_, group)| group).collect();
+    for (currency, mut of_currency) in largest_first(query, &groups) {
         let total = groups.together(&of_currency)?;
         together.insert(total, of_currency.len() as i64);
         totals.push((currency, total));
@@ -86,6 +71,31 @@ fn lines(query: &Query, mut groups: Groups) -> Result<Lines, TooLarge> {
     }
     let users = if query.counts_users() { groups.users() } else { Vec::new() };
     Ok(Lines { groups, lines, totals, single, together, users })
+}
+
+/// The groups of each currency in the order of their size, and of their values where that is the same.
+fn largest_first(query: &Query, groups: &Groups) -> BTreeMap<Currency, Vec<u32>> {
+    let (amounts, before) = (groups.sums(Addend::Amount, Side::Asked), groups.sums(Addend::Amount, Side::Before));
+    let size = |group: u32| match query.of {
+        Of::Held => groups.sum(Addend::Calls, Side::Asked, group),
+        Of::Spend if query.compare => amounts[group as usize].abs().max(before[group as usize].abs()),
+        Of::Spend => amounts[group as usize],
+    };
+    // Few sizes are alike in their leading digits, so those are what is sorted, side by side.
+    let leading_digits = |size: i128| i64::try_from(size >> 44).unwrap_or(if size < 0 { i64::MIN } else { i64::MAX });
+    let mut by_currency: BTreeMap<Currency, Vec<(i64, u32)>> = BTreeMap::new();
+    for (group, currency) in (0..).zip(&groups.currencies) {
+        let of_currency = by_currency.entry(*currency).or_insert_with(|| Vec::with_capacity(groups.currencies.len()));
+        of_currency.push((leading_digits(size(group)), group));
+    }
+    let in_order = |mut of_currency: Vec<(i64, u32)>| {
+        of_currency.sort_unstable_by(|(one_leads, one), (other_leads, other)| {
+            let by_size = other_leads.cmp(one_leads).then_with(|| size(*other).cmp(&size(*one)));
+            by_size.then_with(|| groups.by_values(*one, *other))
+        });
+        of_currency.into_iter().map(|(_, group)| group).collect()
+    };
+    by_currency.into_iter().map(|(currency, of_currency)| (currency, in_order(of_currency))).collect()
 }
 
 impl Lines {
@@ -115,13 +125,20 @@ impl Lines {
             let mut left = 10_000;
             let mut remainders: Vec<(i128, usize)> = Vec::with_capacity(places.len());
             for &place in &places {
-                let (whole, remainder) = (amount(place) * 10_000 / total, amount(place) * 10_000 % total);
+                let parts = amount(place) * 10_000;
+                let whole = parts / total;
                 shares[place] = Some(whole as i64);
                 left -= whole as i64;
-                remainders.push((remainder, place));
+                remainders.push((parts - whole * total, place));
             }
-            remainders.sort_by(|(one, first), (other, second)| other.cmp(one).then(first.cmp(second)));
-            for (_, place) in remainders.into_iter().take(usize::try_from(left).unwrap_or(0)) {
+            // What is left over is less than one for each line.
+            let left = usize::try_from(left).unwrap_or(0);
+            if left > 0 {
+                let most_lost =
+                    |(one, first): &(i128, usize), (other, second): &(i128, usize)| other.cmp(one).then(first.cmp(second));
+                remainders.select_nth_unstable_by(left - 1, most_lost);
+            }
+            for (_, place) in remainders.into_iter().take(left) {
                 shares[place] = shares[place].map(|share| share + 1);
             }
         }
@@ -131,32 +148,18 @@ impl Lines {
     /// The texts of one dimension; of several groups nothing can be said but that they are the rest.
     fn values(&self, place: usize, of: &[u32]) -> Cells {
         let values = &self.groups.values[place];
-        let mut texts = Vec::new();
-        let places: Vec<Option<u32>> = values
-            .texts
-            .iter()
-            .map(|text| {
-                let text = text.as_ref()?;
-                texts.push(text.clone());
-                Some(texts.len() as u32 - 1)
-            })
-            .collect();
-        let rest = texts.len() as u32;
-        if place == 0 {
-            texts.push(THE_REST.into());
-        }
-        let of = of.iter().map(|line| match *line < self.single {
-            true => places[values.of_groups[*line as usize] as usize],
-            false => (place == 0).then_some(rest),
-        });
+        let rest = values.texts.len() as u32;
+        let mut texts = values.texts.clone();
+        texts.push((place == 0).then(|| THE_REST.into()));
+        let of = of.iter().map(|line| values.of_groups.get(*line as usize).copied().unwrap_or(rest));
         Cells::Text { places: of.collect(), texts }
     }
 
     fn currencies(&self, of: &[u32]) -> Cells {
-        let texts = self.totals.iter().map(|(currency, _)| currency.as_str().into()).collect();
+        let texts = self.totals.iter().map(|(currency, _)| Some(currency.as_str().into())).collect();
         let place = |line: &u32| {
             let currency = self.groups.currencies[*line as usize];
-            self.totals.iter().position(|(other, _)| *other == currency).map(|place| place as u32)
+            self.totals.iter().position(|(other, _)| *other == currency).expect("every currency has a total") as u32
         };
         Cells::Text { texts, places: of.iter().map(place).collect() }
     }
@@ -323,6 +326,30 @@ mod tests {
         );
         assert_eq!(table.totals[0].amount.to_string(), "9.25");
         assert_eq!(table.totals_to_json(), r#"[{"amount":"9.25","currency":"USD","calls":8,"groups":4}]"#);
+    }
+
+    /// Also where only the last digit tells them apart, or their first ones are more than what is looked at first.
+    #[test]
+    fn lines_come_by_size_and_then_by_their_values() {
+        let units: Vec<i128> = [0, 1, 1 << 44, 1 << 63, 1 << 106, 1 << 107, 1 << 110]
+            .into_iter()
+            .flat_map(|near: i128| [near - 1, near, near + 1, 1 - near, -near, -near - 1])
+            .collect();
+        let names: Vec<String> = (0..units.len()).map(|n| format!("{:02}", n * 7919 % 41)).collect();
+        let of: Vec<(&str, Amount)> =
+            names.iter().zip(&units).map(|(name, units)| (&**name, Amount::from_units(*units))).collect();
+        let mut summed: BTreeMap<&str, i128> = BTreeMap::new();
+        of.iter().for_each(|(name, amount)| *summed.entry(name).or_default() += amount.units());
+        let mut expected: Vec<(&str, i128)> = summed.into_iter().collect();
+        expected.sort_by_key(|(_, units)| std::cmp::Reverse(*units));
+        let query = query(&[Measure::Amount]);
+        let table = table(&query, groups(&query, &of, &[]).unwrap()).unwrap();
+        let shown = |row: Vec<Cell>| match &row[..2] {
+            [Cell::Text(name), Cell::Money(amount)] => (name.to_string(), amount.units()),
+            other => panic!("{other:?}"),
+        };
+        let expected: Vec<(String, i128)> = expected.into_iter().map(|(name, units)| (name.to_owned(), units)).collect();
+        assert_eq!(table.rows().map(shown).collect::<Vec<_>>(), expected);
     }
 
     #[test]

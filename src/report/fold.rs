@@ -84,7 +84,7 @@ pub struct Fold {
     keeps: Vec<(usize, Keep)>,
     /// Currencies, and then what each dimension makes of them.
     levels: Vec<Level>,
-    /// By side and addend, a sum for each group.
+    /// By side and addend, a sum for each group; of the range before only where two are compared.
     sums: [Vec<Vec<i128>>; 2],
     addends: Vec<Addend>,
     users: Option<HashMap<(u32, u32), i64>>,
@@ -197,11 +197,11 @@ impl Fold {
         let place = |dimension: &Dimension| folded.iter().position(|other| other == dimension).expect("a filter is folded too");
         let keeps = query.filters.iter().map(|filter| place(&filter.dimension)).zip(keeps).collect();
         let addends = query.addends();
-        let none = || vec![Vec::new(); addends.len()];
+        let before = if query.compare { addends.len() } else { 0 };
         Fold {
             keeps,
             levels: (0..=query.by.len()).map(|_| Level::default()).collect(),
-            sums: [none(), none()],
+            sums: [vec![Vec::new(); addends.len()], vec![Vec::new(); before]],
             users: query.counts_users().then(HashMap::new),
             clock: Clock::new(query.zone),
             folded,
@@ -286,23 +286,26 @@ impl Fold {
     }
 
     /// The numbers that stand for values of the dimension in this place of the query.
-    fn numbers_of(&self, place: usize) -> Vec<u32> {
-        let mut numbers: Vec<u32> = self.levels[place + 1].made_of.iter().map(|(_, number)| *number).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
+    fn numbers_of(&self, place: usize) -> HashSet<u32> {
+        let mut numbers = HashSet::new();
+        // One by one and not collected: the groups are many more than what they have in one dimension.
+        for (_, number) in &self.levels[place + 1].made_of {
+            numbers.insert(*number);
+        }
         numbers
     }
 
     /// The numbers of all dimensions that somebody else has the texts of.
-    pub fn numbers(&self) -> Vec<(Dimension, Vec<u32>)> {
+    pub fn numbers(&self) -> Vec<(Dimension, HashSet<u32>)> {
         let by = self.query.by.iter().enumerate().filter(|(_, dimension)| !dimension.is_of_the_clock());
         by.map(|(place, dimension)| (dimension.clone(), self.numbers_of(place))).collect()
     }
 
     /// The groups, by their values; `text` says what a number stands for, and is asked once.
     pub fn finish<E>(self, mut text: impl FnMut(&Dimension, u32) -> Result<Option<String>, E>) -> Result<Groups, E> {
-        let count = self.levels.last().map_or(0, |level| level.made_of.len());
-        let mut values = Vec::with_capacity(self.query.by.len());
+        let currency = |(_, letters): &(u32, u32)| Currency::of_number(*letters).expect("it was a currency");
+        let mut currencies: Vec<Currency> = self.levels[0].made_of.iter().map(currency).collect();
+        let mut values: Vec<Values> = Vec::with_capacity(self.query.by.len());
         for (place, dimension) in self.query.by.iter().enumerate() {
             let mut known = Vec::new();
             for number in self.numbers_of(place) {
@@ -316,22 +319,16 @@ impl Fold {
             known.sort_unstable();
             let places = known.iter().zip(0..).map(|((_, number), place)| (*number, place)).collect::<HashMap<u32, u32>>();
             let texts = known.into_iter().map(|((_, text), _)| text.map(Into::into)).collect();
-            values.push((places, Values { texts, of_groups: vec![0; count] }));
-        }
-        let mut currencies = Vec::with_capacity(count);
-        for group in 0..count as u32 {
-            let mut at = group;
-            for (level, (places, values)) in self.levels[1..].iter().zip(&mut values).rev() {
-                let (before, number) = level.made_of[at as usize];
-                values.of_groups[group as usize] = places[&number];
-                at = before;
+            // What a group had before it was divided, each of its parts has.
+            let made_of = &self.levels[place + 1].made_of;
+            currencies = made_of.iter().map(|(before, _)| currencies[*before as usize]).collect();
+            for Values { of_groups, .. } in &mut values {
+                *of_groups = made_of.iter().map(|(before, _)| of_groups[*before as usize]).collect();
             }
-            let letters = self.levels[0].made_of[at as usize].1;
-            currencies.push(Currency::of_number(letters).expect("it was a currency"));
+            values.push(Values { texts, of_groups: made_of.iter().map(|(_, number)| places[number]).collect() });
         }
         let mut sums = self.sums;
-        sums.iter_mut().flatten().for_each(|sums| sums.resize(count, 0));
-        let values = values.into_iter().map(|(_, values)| values).collect();
+        sums.iter_mut().flatten().for_each(|sums| sums.resize(currencies.len(), 0));
         Ok(Groups { currencies, values, addends: self.addends, sums, users: self.users.unwrap_or_default() })
     }
 }
@@ -382,14 +379,13 @@ pub struct Groups {
 
 impl Groups {
     pub fn sum(&self, addend: Addend, side: Side, group: u32) -> i128 {
-        let place = self.addends.iter().position(|other| *other == addend);
-        place.map_or(0, |place| self.sums[side as usize][place][group as usize])
+        self.sums(addend, side).get(group as usize).copied().unwrap_or(0)
     }
 
-    /// A column of sums, by group.
+    /// A column of sums, by group; empty where none were asked for.
     pub fn sums(&self, addend: Addend, side: Side) -> &[i128] {
         let place = self.addends.iter().position(|other| *other == addend);
-        place.map_or(&[], |place| &self.sums[side as usize][place])
+        place.and_then(|place| self.sums[side as usize].get(place)).map_or(&[], Vec::as_slice)
     }
 
     /// Makes one group more, of several; of their values nothing can be said.

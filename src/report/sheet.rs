@@ -47,7 +47,7 @@ impl Sheet {
                 None if name == COLUMNS[0] => of.clone(),
                 None => Cell::None,
             };
-            csv.push_str(&(COLUMNS.map(|name| csv_cell(&cell(name))).join(",") + "\r\n"));
+            csv.push_str(&(COLUMNS.map(|name| csv_cell(&cell(name)).into_owned()).join(",") + "\r\n"));
         };
         self.lines.rows().for_each(|row| line(Cell::text("model"), &self.lines, &row));
         self.lines.totals.iter().for_each(|total| line(Cell::text("total"), &self.lines, &total.cells));

@@ -2,6 +2,7 @@
 //! currency, folded from the same entries and not from what is printed.
 
 use crate::money::{Amount, Currency};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -23,9 +24,10 @@ pub struct Column {
 /// The cells of a column. An answer may have a million rows: a text that many of them have is kept once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cells {
+    /// For each row which of the texts it has; one of them may be none.
     Text {
-        texts: Vec<Arc<str>>,
-        places: Vec<Option<u32>>,
+        texts: Vec<Option<Arc<str>>>,
+        places: Vec<u32>,
     },
     Count(Vec<Option<i64>>),
     Money(Vec<Option<Amount>>),
@@ -61,12 +63,8 @@ impl Column {
 impl Cells {
     /// Texts that are not known to repeat.
     pub fn texts(all: impl IntoIterator<Item = Option<Arc<str>>>) -> Cells {
-        let (mut texts, mut places) = (Vec::new(), Vec::new());
-        for text in all {
-            places.push(text.is_some().then_some(texts.len() as u32));
-            texts.extend(text);
-        }
-        Cells::Text { texts, places }
+        let texts: Vec<Option<Arc<str>>> = all.into_iter().collect();
+        Cells::Text { places: (0..texts.len() as u32).collect(), texts }
     }
 
     fn len(&self) -> usize {
@@ -79,7 +77,7 @@ impl Cells {
 
     pub fn cell(&self, row: usize) -> Cell {
         match self {
-            Cells::Text { texts, places } => places[row].map_or(Cell::None, |place| Cell::Text(texts[place as usize].clone())),
+            Cells::Text { texts, places } => texts[places[row] as usize].clone().map_or(Cell::None, Cell::Text),
             Cells::Count(counts) => counts[row].map_or(Cell::None, Cell::Count),
             Cells::Money(amounts) => amounts[row].map_or(Cell::None, Cell::Money),
             Cells::Percent(shares) => shares[row].map_or(Cell::None, Cell::Percent),
@@ -186,7 +184,7 @@ impl Table {
 
     /// RFC 4180. A cell that a spreadsheet would run as a formula gets an apostrophe in front.
     pub fn to_csv(&self) -> String {
-        let header: Vec<String> = self.columns.iter().map(|column| csv_text(&column.name)).collect();
+        let header: Vec<Cow<str>> = self.columns.iter().map(|column| csv_text(&column.name)).collect();
         let mut csv = header.join(",");
         csv.push_str("\r\n");
         for row in 0..self.len() {
@@ -258,18 +256,18 @@ fn write_object(names: &[String], row: &[Cell], wanted: impl Fn(&Cell) -> bool, 
     to.push('}');
 }
 
-pub(super) fn csv_cell(cell: &Cell) -> String {
+pub(super) fn csv_cell(cell: &Cell) -> Cow<'_, str> {
     match cell {
         Cell::Text(text) => csv_text(text),
-        other => other.plain(),
+        other => other.plain().into(),
     }
 }
 
 /// A text as a cell of CSV. What a spreadsheet would run as a formula gets an apostrophe in front.
-pub fn csv_text(text: &str) -> String {
+pub fn csv_text(text: &str) -> Cow<'_, str> {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let safe = if formula { format!("'{text}") } else { text.to_owned() };
-    if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
+    let safe = if formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };
+    if safe.contains([',', '"', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")).into() } else { safe }
 }
 
 /// `12.34`, of hundredths of a percent.
@@ -351,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_formula_in_a_cell_is_text() {
-        let text = |text: &str| csv_cell(&Cell::text(text));
+        let text = |text: &str| csv_cell(&Cell::text(text)).into_owned();
         assert_eq!(text("=cmd|' /C calc'!A0,\"x\""), "\"'=cmd|' /C calc'!A0,\"\"x\"\"\"");
         assert_eq!((text("-1+1"), text("@sum"), text("\tx")), ("'-1+1".to_owned(), "'@sum".to_owned(), "'\tx".to_owned()));
         assert_eq!(csv_cell(&Cell::Money(Amount::parse("-1.5").unwrap())), "-1.5", "a number is one");

@@ -96,6 +96,14 @@ impl Store {
         }
     }
 
+    /// Reads what is needed to look for keys, so that the first events do not wait for it.
+    pub async fn know_keys(&self) -> Result<(), StoreError> {
+        let Either::Sqlite(sqlite) = &*self.databases else { return Ok(()) };
+        let mut work = OnceWork::new(sqlite.once.clone().lock_owned().await);
+        let mut reader = sqlite.readers.acquire().await.doing("read the key log")?;
+        work.catch_up(&mut reader).await
+    }
+
     /// What is wrong with the file on SQLite: with its structure, as SQLite itself checks it, and with the runs of keys. On
     /// PostgreSQL that is the server's own business.
     pub async fn damage(&self) -> Result<Vec<String>, StoreError> {
@@ -176,6 +184,11 @@ impl Write {
         if keys.is_empty() {
             return Ok(());
         }
+        if self.gathered().is_some_and(|(_, work)| work.guard.stale)
+            && let Either::Sqlite((db, work)) = self.db_and_keys().await?
+        {
+            work.catch_up(db).await?;
+        }
         if let Some((gathered, work)) = self.gathered() {
             work.remember(gathered, keys);
             return Ok(());
@@ -195,7 +208,7 @@ pub(crate) struct OnceIndex {
     sealed: i64,
     /// Rows of the log that are not folded into one yet.
     tail: Tail,
-    /// A transaction ended in doubt: what is in memory is not believed.
+    /// Nothing was read yet, or a transaction ended in doubt: what is in memory is not believed.
     stale: bool,
     /// Keys of a full run.
     run_keys: usize,
@@ -213,9 +226,9 @@ struct Tail {
 const TAIL_ROWS: usize = 256;
 
 impl OnceIndex {
-    pub(crate) async fn load(pool: &SqlitePool, run_keys: usize) -> Result<OnceIndex, StoreError> {
-        let mut connection = pool.acquire().await.doing("open the key log")?;
-        load(&mut connection, run_keys).await
+    /// It is read when the first key is looked for: who only reads a book has no use for it.
+    pub(crate) fn unread(run_keys: usize) -> OnceIndex {
+        OnceIndex { run_keys, stale: true, ..OnceIndex::default() }
     }
 }
 

@@ -309,11 +309,10 @@ fn with_totals(mut table: Table) -> Table {
     for total in std::mem::take(&mut table.totals) {
         for (column, cell) in table.columns.iter_mut().zip(total.cells) {
             match (&mut column.cells, cell) {
-                (Cells::Text { texts, places }, Cell::Text(text)) => {
-                    places.push(Some(texts.len() as u32));
-                    texts.push(text);
+                (Cells::Text { texts, places }, cell) => {
+                    places.push(texts.len() as u32);
+                    texts.push(if let Cell::Text(text) = cell { Some(text) } else { None });
                 }
-                (Cells::Text { places, .. }, _) => places.push(None),
                 (Cells::Count(counts) | Cells::Percent(counts), Cell::Count(count) | Cell::Percent(count)) => {
                     counts.push(Some(count))
                 }
