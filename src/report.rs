@@ -15,5 +15,5 @@ pub mod sheet;
 pub mod table;
 
 pub use asked::{Asked, as_of};
-pub use query::{Addend, AsOf, Clock, Dimension, Filter, Measure, Of, Query, Wrong};
+pub use query::{Addend, AsOf, Clock, Dimension, Filter, Measure, Of, Query, Wrong, goes_forward};
 pub use table::{Cell, Cells, Column, Table};

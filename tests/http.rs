@@ -396,8 +396,10 @@ fn keep_as_rejected(database: &TestDatabase, id: &str, body: &Value) {
 #[test]
 fn what_was_rejected_is_booked_once_when_its_reader_has_been_mended() {
     let (database, service) = started();
+    let key = service.key.clone();
+    let figures = |service: &Service| service.send(Request::new("GET", "/metrics").key(&key)).text();
     let waiting = |service: &Service| {
-        let metrics = service.send(Request::new("GET", "/metrics")).text();
+        let metrics = figures(service);
         let line = metrics.lines().find(|line| line.starts_with("farthing_waiting{") && line.contains("what=\"rejected\""));
         line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
     };
@@ -433,7 +435,7 @@ fn what_was_rejected_is_booked_once_when_its_reader_has_been_mended() {
     assert_eq!(said, "2 tried, 1 accepted, 1 still rejected\n");
     let service = Service::start(&database);
     assert_eq!(waiting(&service), 1);
-    let metrics = service.send(Request::new("GET", "/metrics")).text();
+    let metrics = figures(&service);
     assert!(metrics.contains("farthing_book_entries{org=\"main\"} 2\n"), "{metrics}");
 }
 
@@ -524,6 +526,20 @@ fn reports_are_asked_and_answered_in_the_askers_terms() {
     assert!(wrong["detail"].as_str().unwrap().contains("known are hour, day"));
     let backwards = service.get("/v1/reports/spend?from=2026-02-01&until=2026-01-01");
     assert_eq!((backwards.status, backwards.json()["field"].as_str()), (400, Some("until")));
+    for path in ["/v1/exports/entries", "/v1/exports/focus", "/v1/reports/spend"] {
+        for (range, why) in [
+            (
+                "from=2026-02-02&until=2026-02-01",
+                "the range ends (2026-02-01T00:00:00Z) before it begins (2026-02-02T00:00:00Z); turn it around",
+            ),
+            ("from=2026-02-02&until=2026-02-02", "the range ends where it begins (2026-02-02T00:00:00Z)"),
+        ] {
+            let refused = service.get(&format!("{path}?{range}"));
+            let said = refused.json();
+            assert_eq!((refused.status, said["field"].as_str()), (400, Some("until")), "{path} {said}");
+            assert!(said["detail"].as_str().unwrap().contains(why), "{path}: {said}");
+        }
+    }
     let rows = |query: &str| service.get(&format!("/v1/reports/spend?{query}")).json()["rows"].clone();
     let by_meter = json!([{"meter": "input", "amount": "0.0003", "currency": "USD", "quantity": 2000},
                           {"meter": "output", "amount": "0.00024", "currency": "USD", "quantity": 400}]);
@@ -812,7 +828,12 @@ fn the_service_says_how_it_is() {
     let open = |path: &str| service.send(Request::new("GET", path));
     assert_eq!(open("/healthz").text(), "ok\n");
     assert_eq!(open("/readyz").text(), "ready\n");
-    let metrics = open("/metrics").text();
+    // What the process counts is open, what a book knows is for those who may read it.
+    let without_key = open("/metrics").text();
+    assert!(without_key.contains("farthing_events_total{dialect=\"native\",outcome=\"posted\"} 1"), "{without_key}");
+    assert!(!without_key.contains("main") && !without_key.contains("farthing_book"), "{without_key}");
+    assert_eq!(service.send(Request::new("GET", "/metrics").key("far_0000000000000000_x")).status, 401);
+    let metrics = service.get("/metrics").text();
     for line in [
         "farthing_events_total{dialect=\"native\",outcome=\"posted\"} 1",
         "farthing_book_entries{org=\"main\"} 1",

@@ -462,7 +462,7 @@ async fn ranges_of_time_read_what_is_in_them(database: &TestDatabase) {
         assert_eq!(found, expected);
         let query = Query { from: Some(from), until: Some(until), ..Query::default() };
         if from == until {
-            assert!(farthing.report(org, &query).await.unwrap_err().to_string().contains("turn it around"));
+            assert!(farthing.report(org, &query).await.unwrap_err().to_string().contains("ends where it begins"));
             continue;
         }
         let answer = farthing.report(org, &query).await.unwrap();

@@ -12,7 +12,7 @@ use crate::flow::{Farthing, FlowError, broke_off};
 use crate::id::{BlockNumber, EventIds, NameId, Org, OwnerId, ProductId, Sequence};
 use crate::ledger::seal::BlockHash;
 use crate::ledger::{Chart, Entry};
-use crate::report::Clock;
+use crate::report::{Clock, Wrong, goes_forward};
 use crate::segment::SegmentError;
 use crate::store::{EntryFilter, Names, Span, Store, StoreError};
 use crate::time::{Instant, Month, Period};
@@ -101,9 +101,16 @@ fn pages(from: i64, until: i64) -> impl Iterator<Item = Piece> {
     (from..until).step_by(PAGE as usize).map(move |place| Piece::Entries(place, until.min(place + PAGE)))
 }
 
+impl Question {
+    pub fn check(&self) -> Result<(), Wrong> {
+        goes_forward(self.from, self.until)
+    }
+}
+
 impl Farthing {
     /// The rows after a sequence that answer a question.
     pub async fn export_rows(&self, org: Org, question: &Question, after: Sequence) -> Result<Rows, FlowError> {
+        question.check().map_err(|wrong| FlowError::Refused(wrong.why))?;
         let prefix = self.prefix(org, question.block).await?;
         let (from, until) = match question.clock {
             Clock::Recorded => self.store.sequences_recorded(org, question.from, question.until).await?,

@@ -13,7 +13,7 @@ use crate::focus::{Fold, Grain, Row, What, fold::Booked, fold::Sums};
 use crate::id::{BlockNumber, NameId, Org, OwnerId, ProductId, Sequence, Version};
 use crate::ledger::{Chart, Effect, Entry};
 use crate::rating;
-use crate::report::Wrong;
+use crate::report::{Wrong, goes_forward};
 use crate::store::{Names, StoreError};
 use crate::time::{Instant, Month, Period};
 use crate::usage::dialect::Dialect;
@@ -80,6 +80,7 @@ impl Farthing {
 impl Wish {
     /// A charge period is in a file or it is not: half of one would look like all of it.
     pub fn check(&self) -> Result<(), Wrong> {
+        goes_forward(self.from, self.until)?;
         for (parameter, at) in [("from", self.from), ("until", self.until)] {
             if let Some(at) = at.filter(|at| self.grain.start(*at) != *at) {
                 let grain = if self.grain == Grain::Day { "day" } else { "hour" };

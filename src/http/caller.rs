@@ -4,7 +4,7 @@
 
 use super::{Problem, Service};
 use crate::flow::access::{Caller, Scope};
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -66,6 +66,18 @@ impl FromRequestParts<Arc<Service>> for Known {
             }
             None => Err(unknown("the key is unknown or revoked", "farthing keys list shows the keys there are")),
         }
+    }
+}
+
+/// For what is partly open: nobody where no key is sent, but a wrong key is not taken for none.
+impl OptionalFromRequestParts<Arc<Service>> for Known {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Option<Known>, Problem> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(None);
+        }
+        <Known as FromRequestParts<Arc<Service>>>::from_request_parts(parts, service).await.map(Some)
     }
 }
 

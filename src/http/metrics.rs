@@ -1,11 +1,14 @@
 //! Figures for Prometheus. Counters are counted as things happen; what a database knows better is asked when somebody
-//! scrapes. No label is a user, a request or a key.
+//! scrapes. No label is a user, a request or a key. What the process counts is open; what a book knows is for a key of its org.
 
 use super::answer::typed;
+use super::caller::Known;
 use super::{App, Problem, Service};
+use crate::flow::access::Scope;
 use crate::flow::ingest::Outcome;
 use crate::flow::runs::RECURRING;
 use crate::http::wire::name_of;
+use crate::id::Org;
 use crate::usage::dialect::Dialect;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -57,10 +60,13 @@ pub async fn measure(State(service): App, request: Request, next: Next) -> Respo
     response
 }
 
-pub async fn show(State(service): App) -> Result<Response, Problem> {
+pub async fn show(State(service): App, known: Option<Known>) -> Result<Response, Problem> {
+    let caller = known.map(|known| known.may_everywhere(Scope::Read)).transpose()?;
     let mut text = String::new();
     write_counted(&service, &mut text);
-    write_books(&service, &mut text).await?;
+    if let Some(caller) = caller {
+        write_book(&service, caller.org, &mut text).await?;
+    }
     Ok(typed(text, "text/plain; version=0.0.4; charset=utf-8"))
 }
 
@@ -107,8 +113,8 @@ fn write_counted(service: &Service, text: &mut String) {
     }
 }
 
-/// What is asked of every book.
-const BOOKS: [(&str, &str); 10] = [
+/// What is asked of a book.
+const BOOK: [(&str, &str); 10] = [
     ("farthing_book_blocks", "Blocks in the book."),
     ("farthing_book_entries", "Entries in the book."),
     ("farthing_book_head", "The first 13 hexadecimal digits of the head's hash, as a number: a series of heads kept elsewhere."),
@@ -130,44 +136,42 @@ const BOOKS: [(&str, &str); 10] = [
     ("farthing_reconciliation_variances", "Differences outside of the tolerance, in the newest run."),
 ];
 
-async fn write_books(service: &Service, text: &mut String) -> Result<(), Problem> {
+async fn write_book(service: &Service, org: Org, text: &mut String) -> Result<(), Problem> {
     let store = &service.farthing.store;
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut samples: BTreeMap<&str, String> = BTreeMap::new();
-    for (org, name) in store.orgs().await? {
-        let org_label = format!("org=\"{}\"", quoted(&name));
-        let mut sample = |name: &'static str, labels: &str, value: &dyn std::fmt::Display| {
-            let _ = writeln!(samples.entry(name).or_default(), "{name}{{{org_label}{labels}}} {value}");
-        };
-        let head = store.head(org).await?;
-        sample("farthing_book_blocks", "", &head.block);
-        sample("farthing_book_entries", "", &(head.next_sequence.0 - 1));
-        sample("farthing_book_head", "", &head.hash.first_52_bits());
-        sample("farthing_catalog_version", "", &head.version);
-        for (reason, count) in store.held_counts(org).await? {
-            sample("farthing_waiting", &format!(",what=\"held\",reason=\"{}\"", reason.name()), &count);
-        }
-        sample("farthing_waiting", ",what=\"conflict\",reason=\"\"", &store.open_conflicts(org).await?);
-        sample("farthing_waiting", ",what=\"suspect\",reason=\"\"", &store.open_suspects(org).await?);
-        sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
-        // Of what recurs the last run counts: an hour that failed is over when the next one did not.
-        for job in RECURRING {
-            if let Some(run) = store.runs(org, job, 1).await?.first() {
-                sample("farthing_job_runs", &format!(",job=\"{job}\",state=\"{}\"", run.state), &1);
-            }
-        }
-        let counts = store.run_counts(org).await?;
-        for (job, state, count) in counts.into_iter().filter(|(job, ..)| !RECURRING.contains(&job.as_str())) {
-            sample("farthing_job_runs", &format!(",job=\"{}\",state=\"{state}\"", quoted(&job)), &count);
-        }
-        if let Some(figures) = service.farthing.figures(org).await? {
-            sample("farthing_reconciliation_timestamp_seconds", "", &(figures.made_at.micros() / 1_000_000));
-            sample("farthing_reconciliation_captured_ratio", "", &figures.captured_share());
-            sample("farthing_reconciliation_drift", "", &figures.drift);
-            sample("farthing_reconciliation_variances", "", &figures.outside);
+    let org_label = format!("org=\"{}\"", quoted(&store.org_name(org).await?));
+    let mut sample = |name: &'static str, labels: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(samples.entry(name).or_default(), "{name}{{{org_label}{labels}}} {value}");
+    };
+    let head = store.head(org).await?;
+    sample("farthing_book_blocks", "", &head.block);
+    sample("farthing_book_entries", "", &(head.next_sequence.0 - 1));
+    sample("farthing_book_head", "", &head.hash.first_52_bits());
+    sample("farthing_catalog_version", "", &head.version);
+    for (reason, count) in store.held_counts(org).await? {
+        sample("farthing_waiting", &format!(",what=\"held\",reason=\"{}\"", reason.name()), &count);
+    }
+    sample("farthing_waiting", ",what=\"conflict\",reason=\"\"", &store.open_conflicts(org).await?);
+    sample("farthing_waiting", ",what=\"suspect\",reason=\"\"", &store.open_suspects(org).await?);
+    sample("farthing_waiting", ",what=\"rejected\",reason=\"\"", &store.rejected_count(org).await?);
+    // Of what recurs the last run counts: an hour that failed is over when the next one did not.
+    for job in RECURRING {
+        if let Some(run) = store.runs(org, job, 1).await?.first() {
+            sample("farthing_job_runs", &format!(",job=\"{job}\",state=\"{}\"", run.state), &1);
         }
     }
-    for (name, help) in BOOKS {
+    let counts = store.run_counts(org).await?;
+    for (job, state, count) in counts.into_iter().filter(|(job, ..)| !RECURRING.contains(&job.as_str())) {
+        sample("farthing_job_runs", &format!(",job=\"{}\",state=\"{state}\"", quoted(&job)), &count);
+    }
+    if let Some(figures) = service.farthing.figures(org).await? {
+        sample("farthing_reconciliation_timestamp_seconds", "", &(figures.made_at.micros() / 1_000_000));
+        sample("farthing_reconciliation_captured_ratio", "", &figures.captured_share());
+        sample("farthing_reconciliation_drift", "", &figures.drift);
+        sample("farthing_reconciliation_variances", "", &figures.outside);
+    }
+    for (name, help) in BOOK {
         describe(text, name, "gauge", help);
         text.push_str(&samples.remove(name).unwrap_or_default());
     }

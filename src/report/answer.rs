@@ -419,5 +419,24 @@ mod tests {
         let query = query(&[Measure::PerMillionTokens, Measure::PerCall, Measure::PerUser]);
         let table = asked(&query, &[("a", "0.000000000000000001"), ("b", "10")]);
         assert_eq!(table.to_csv(), "user,per_million_tokens,per_call,per_user\r\nb,3333.333333333333,5,\r\na,0,0,\r\n");
+        // What two used, one of them in vain, and somebody whom nobody knows.
+        let mut fold = Fold::new(Arc::new(query.clone()), Vec::new());
+        let stretch = Stretch {
+            rows: 5,
+            at: Column::Same(0),
+            currencies: Column::Same(Currency::USD),
+            numbers: vec![vec![7; 5]],
+            addends: vec![
+                Adding::Money([1, 2, 3, 1, 0].map(|units| Amount::parse(&units.to_string()).unwrap().units()).to_vec()),
+                Adding::Count(vec![1_000; 5]),
+                Adding::Count(vec![1, 1, 1, 1, -1]),
+            ],
+            users: vec![1, 2, 1, 0, 2],
+            calls: vec![1, 1, 1, 1, -1],
+        };
+        assert_eq!(query.addends(), [Addend::Amount, Addend::Tokens, Addend::Calls]);
+        fold.add(&stretch, Side::Asked, i64::MIN, i64::MAX).unwrap();
+        let users = super::table(&query, fold.finish(|_, _| Ok::<_, TooLarge>(Some("x".to_owned()))).unwrap()).unwrap();
+        assert_eq!(users.to_csv(), "user,per_million_tokens,per_call,per_user\r\nx,1400,2.333333333333,7\r\n");
     }
 }

@@ -379,6 +379,22 @@ impl Measure {
     }
 }
 
+/// Refuses a range that ends before it begins, of whatever is asked for it.
+pub fn goes_forward(from: Option<Instant>, until: Option<Instant>) -> Result<(), Wrong> {
+    match (from, until) {
+        (Some(from), Some(until)) if from == until => {
+            let why =
+                format!("the range ends where it begins ({from}), and nothing is in it; `until` is the first instant after it");
+            Err(Wrong { parameter: "until", why })
+        }
+        (Some(from), Some(until)) if from > until => {
+            let why = format!("the range ends ({until}) before it begins ({from}); turn it around");
+            Err(Wrong { parameter: "until", why })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Query {
     pub fn asks_for(&self, dimension: &Dimension) -> bool {
         self.by.contains(dimension) || self.filters.iter().any(|filter| filter.dimension == *dimension)
@@ -440,11 +456,7 @@ impl Query {
     /// Refuses what makes no sense, and says which word it is.
     pub fn check(&self) -> Result<(), Wrong> {
         let wrong = |parameter, why: String| Err(Wrong { parameter, why });
-        if let (Some(from), Some(until)) = (self.from, self.until)
-            && from >= until
-        {
-            return wrong("until", format!("the range ends ({until}) before it begins ({from}); turn it around"));
-        }
+        goes_forward(self.from, self.until)?;
         if let Some(twice) = self.by.iter().enumerate().find(|(place, dimension)| self.by[..*place].contains(dimension)) {
             return wrong("group_by", format!("{} is asked for twice", twice.1));
         }

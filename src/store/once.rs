@@ -9,7 +9,7 @@
 mod index;
 
 use crate::id::Org;
-use crate::store::sql::{Columns, Either, Gathered, Table, Value, big, bytes, exactly, in_list, int, lists};
+use crate::store::sql::{Columns, Either, Gathered, Table, Value, big, bytes, exactly, in_list, int, lists, one_by_one};
 use crate::store::{Doing, Store, StoreError, Write};
 use index::{Filter, Frozen, Hot, Index, Look, Run};
 use sqlx::sqlite::SqliteRow;
@@ -148,7 +148,8 @@ async fn damaged_runs(db: &mut SqliteConnection) -> Result<Vec<String>, StoreErr
 
 async fn found_in_table(db: &mut PgConnection, org: Org, keys: &[OnceKey]) -> Result<Vec<Option<i64>>, StoreError> {
     let wanted: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
-    let query = sqlx::query("SELECT key, value FROM once WHERE org = $1 AND key = ANY($2)").bind(org.0).bind(wanted);
+    let text = one_by_one("SELECT key, value FROM once WHERE org = $1 AND key IN (..)");
+    let query = sqlx::query(AssertSqlSafe(text)).bind(org.0).bind(wanted);
     let rows = query.fetch_all(db).await.doing("look for keys")?;
     let found: Result<HashMap<index::Key, i64>, sqlx::Error> =
         rows.iter().map(|row| Ok((exactly(row.blob(0)?)?, row.int(1)?))).collect();

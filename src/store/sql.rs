@@ -37,7 +37,7 @@ macro_rules! rows_in {
                 }
                 $crate::store::sql::Either::Postgres(_) if numbers.is_empty() => {}
                 $crate::store::sql::Either::Postgres($db) => {
-                    let query = sqlx::query(sqlx::AssertSqlSafe($text.replace("IN (..)", "= ANY($2)")));
+                    let query = sqlx::query(sqlx::AssertSqlSafe($crate::store::sql::one_by_one(&$text)));
                     for row in query.bind($org.0).bind(numbers).fetch_all($executor).await.doing($doing)? {
                         found.push($read(&row).doing($doing)?);
                     }
@@ -48,6 +48,13 @@ macro_rules! rows_in {
     };
 }
 pub(crate) use rows_in;
+
+/// The same on PostgreSQL as a look-up for each of the list, which leaves the planner no choice. Given the whole list it may look
+/// at all rows of an org and compare each with it, and on a table that was small when it planned it does, however large that grows.
+pub(crate) fn one_by_one(text: &str) -> String {
+    let each = text.replace("IN (..)", "= list.wanted");
+    format!("SELECT found.* FROM (SELECT DISTINCT unnest($2)) AS list(wanted) CROSS JOIN LATERAL ({each} OFFSET 0) AS found")
+}
 
 /// One of the two databases: a pool to read from, or a connection inside a transaction.
 pub(crate) enum Either<S, P> {

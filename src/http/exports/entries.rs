@@ -10,7 +10,7 @@ use crate::http::answer::Parameters;
 use crate::http::caller::Known;
 use crate::http::{App, Problem, Service};
 use crate::id::{BlockNumber, Sequence};
-use crate::report::Clock;
+use crate::report::{Clock, Wrong};
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -36,6 +36,7 @@ pub async fn show(State(service): App, known: Known, RawQuery(query): RawQuery) 
     parameters.nothing_else()?;
 
     let question = Question { from, until, clock, period, team, block };
+    question.check().map_err(|Wrong { parameter, why }| Problem::parameter(parameter, why))?;
     let place = place(&service)?;
     let mut rows = service.farthing.export_rows(caller.org, &question, Sequence(0)).await?;
     let heading = format!("entries up to block {}, hash {}", rows.prefix.block, rows.prefix.hash);
